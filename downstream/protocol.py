@@ -1,0 +1,115 @@
+"""The contract of an evaluation protocol: who may see which split, and when."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+Rows = Mapping[str, NDArray[Any]]
+"""What was predicted, one entry an example on the first axis of every array."""
+
+Metric = Callable[[Rows], float]
+"""Recomputed by the bootstrap on resampled rows; may not depend on their order."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how an evaluation runs; decides nothing about what is measured but the seed.
+
+    autocast: bfloat16 on a GPU that has it, else None. progress(what, done, total) is called often.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    autocast: torch.dtype | None = None
+    seed: int = 0
+    cache: Path = Path("outputs/cache")
+    progress: Callable[[str, int, int], None] = silent
+
+
+class Trial(NamedTuple):
+    """One setting that was fitted on train and scored on val."""
+
+    stage: str
+    setting: dict[str, float | int | str]
+    val: float
+
+
+class Fitted(ABC):
+    """A head after fitting and selection.
+
+    Attributes:
+        stage: the stage selected on val.
+        trials: all settings tried, every stage's among them.
+        at_edge: names of hyper-parameters whose selected value lies at the end of its grid.
+        train_score: the primary metric on (a part of) train: an untrained head shows here.
+    """
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+
+    @property
+    @abstractmethod
+    def selected(self) -> dict[str, float | int | str]:
+        """The hyper-parameters chosen on val for the selected stage."""
+
+    @abstractmethod
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows by stage, each stage with its own setting chosen on val; the selected stage among them."""
+
+
+class Protocol(ABC):
+    """One named, versioned way to judge an encoder. Concrete protocols are frozen dataclasses.
+
+    Attributes:
+        name, version: stored in every record; a change of what is measured raises the version.
+        task: "classification", "detection" or "segmentation".
+        trains_encoder: whether encoder parameters may move; where not, a gate checks them to the bit.
+        legacy: whether the published protocol selects on test; then val is test and records say so.
+    """
+
+    name: str
+    version: int
+    task: str
+    trains_encoder: bool
+    legacy: bool = False
+
+    @abstractmethod
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> Fitted:
+        """Fit and select. Sees train and val; must leave `encoder` as it was (fine-tuning copies it)."""
+
+    @abstractmethod
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """Metrics by name for this kind of labels, the primary one first; all in [0, 1], higher better."""
+
+    @abstractmethod
+    def blind(self) -> dict[str, BlindPredictor]:
+        """The encoder-blind predictors that every score is read against."""
+
+
+class BlindPredictor(ABC):
+    """Predicts without looking at an encoder: label prior, histogram, position prior, constant box."""
+
+    @abstractmethod
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+        """Fit on train, select on val, return what predicts a split."""
+
+
+def take(rows: Rows, index: NDArray[np.int64]) -> Rows:
+    """Rows of the examples `index` (repetition allowed), as a bootstrap draws them."""
+    return {name: values[index] for name, values in rows.items()}

@@ -1,0 +1,103 @@
+"""The contract of a pretext task: what the trainer calls, and nothing of how it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pretext.encoder import Encoder
+
+
+class Images(NamedTuple):
+    """A batch as it leaves the data set.
+
+    pixels: (B, 3, H, W) float32 in [0, 1]; index: (B,) int64 position in the split;
+    labels: (B,) int64 classes, (B, C) float multi-hot, or None where the set has none.
+    """
+
+    pixels: Tensor
+    index: Tensor
+    labels: Tensor | None
+
+
+class Step(NamedTuple):
+    """A scalar loss to minimise and the detached scalars to log beside it."""
+
+    loss: Tensor
+    logs: dict[str, Tensor]
+
+
+class Progress(NamedTuple):
+    """Where training stands: optimiser steps done, and of how many."""
+
+    step: int
+    total: int
+
+
+class Loader(Protocol):
+    """Batches of one split in a fixed order, without augmentation; can be iterated again."""
+
+    digest: str
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Images]: ...
+
+
+class Task(nn.Module, ABC):
+    """One pretext task. A concrete task is final: it implements `views` and `loss`, and what else it needs.
+
+    Attributes:
+        encoder: the product.
+        needs_labels: whether `Images.labels` must be there (supervised); checked before training.
+        needs_colour: whether a data set without colour must be refused.
+    """
+
+    encoder: Encoder
+    needs_labels: bool = False
+    needs_colour: bool = False
+
+    def prepare(self, loader: Loader, cache: Path) -> None:  # noqa: B027 - optional hook
+        """Fit once, before the first step, what the task takes from the training images.
+
+        State goes into buffers; `cache` is a folder for what depends on `loader.digest` alone.
+        """
+
+    def before_epoch(self, loader: Loader) -> Tensor | None:
+        """Refit what changes by epoch; return sampling weights (N,) or None for uniform sampling."""
+        return None
+
+    @abstractmethod
+    def views(self, images: Images, generator: torch.Generator) -> Any:
+        """Augment on the training device; all randomness from `generator` (a CPU generator).
+
+        Returns the batch that `loss` takes: a NamedTuple of tensors.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Step:
+        """Return the loss of a batch; no logging, optimiser or device calls."""
+
+    def chance(self, batch: Any) -> dict[str, float]:
+        """Value of each log at chance level on this batch; empty where the loss has none."""
+        return {}
+
+    def score(self, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        """Validation measures of one batch as (sum, weight): the value over a split is Σ sum / Σ weight."""
+        return {}
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser; keys beside `params` override its defaults."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def after_step(self, progress: Progress) -> None:  # noqa: B027 - optional hook
+        """Update what follows the optimiser (a moving average)."""
+
+    def show(self, images: Images) -> dict[str, Tensor]:
+        """Pictures to look at: name → (N, 3, H, W) in [0, 1]; empty where there is nothing to see."""
+        return {}

@@ -72,6 +72,10 @@ class Fitted(ABC):
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows by stage, each stage with its own setting chosen on val; the selected stage among them."""
 
+    def show(self, images: Split) -> NDArray[np.uint8] | None:
+        """Draw the predictions on these few images beside the truth: (H, W, 3), or None if not visual."""
+        return None
+
 
 class Protocol(ABC):
     """One named, versioned way to judge an encoder. Concrete protocols are frozen dataclasses.

@@ -1,0 +1,251 @@
+"""End-to-end fine-tuning: one loop, shared by classification, detection and segmentation."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from downstream.protocol import Runtime
+from pretext.encoder import Encoder
+
+CHECK_EVERY = 20
+"""Steps between two looks at the losses; each look waits for the device."""
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Norm(StrEnum):
+    """What the encoder's BatchNorm does while fine-tuning: keep its statistics, or follow the batches."""
+
+    EVAL = "eval"
+    TRAIN = "train"
+
+
+class Optimiser(StrEnum):
+    """SGD with momentum 0.9, or AdamW."""
+
+    SGD = "sgd"
+    ADAMW = "adamw"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fine-tune: a warm-up, then a cosine to zero.
+
+    Args:
+        epochs, batch_size: passes over the training examples, and examples a step.
+        lr: peak learning rate of the head.
+        backbone_lr: factor on `lr` for the encoder; 0 leaves its parameters where they are.
+        weight_decay: on all weights of two and more axes; biases and norms are spared.
+        warmup: part of the steps, in [0, 1), during which the learning rate rises linearly.
+        clip: largest gradient norm over all parameters, or None.
+        optimiser: which optimiser, "sgd" or "adamw".
+        norm: what the encoder's BatchNorm does, "eval" or "train".
+        frozen_stages: stages of the encoder that stay as they are to the bit, BatchNorm statistics included.
+
+    Raises:
+        ValueError: a value outside its range; the message names the field and the value.
+    """
+
+    epochs: int = 5
+    batch_size: int = 32
+    lr: float = 0.02
+    backbone_lr: float = 1.0
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    clip: float | None = 10.0
+    optimiser: Optimiser = Optimiser.SGD
+    norm: Norm = Norm.EVAL
+    frozen_stages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Plain strings and lists come from configuration files.
+        object.__setattr__(self, "optimiser", _member(Optimiser, "optimiser", self.optimiser))
+        object.__setattr__(self, "norm", _member(Norm, "norm", self.norm))
+        object.__setattr__(self, "frozen_stages", tuple(self.frozen_stages))
+        ranges = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+            "lr": self.lr > 0,
+            "backbone_lr": self.backbone_lr >= 0,
+            "weight_decay": self.weight_decay >= 0,
+            "warmup": 0 <= self.warmup < 1,
+            "clip": self.clip is None or self.clip > 0,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"Recipe: {name}={getattr(self, name)!r} is out of range")
+
+
+def _member(kind: type[E], field: str, value: str) -> E:
+    if value not in [member.value for member in kind]:
+        allowed = ", ".join(member.value for member in kind)
+        raise ValueError(f"Recipe: {field} must be one of {allowed}; got {value!r}")
+    return kind(value)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw everything inside (initial weights, dropout) from `seed`; the outer state comes back after."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def private_copy(encoder: Encoder, device: torch.device) -> Encoder:
+    """Copy an encoder for training, on `device`; the caller's own stays as it is."""
+    return copy.deepcopy(encoder).to(device).requires_grad_(True)
+
+
+def finetune(
+    model: nn.Module,
+    loss: Callable[[Tensor, torch.Generator], Tensor],
+    examples: int,
+    recipe: Recipe,
+    runtime: Runtime,
+    encoder: Encoder | None = None,
+    what: str = "fine-tune",
+) -> list[float]:
+    """Train `model` in place on `runtime.device`; the same seed gives the same weights.
+
+    Args:
+        model: everything that is trained, already on the device; left in eval mode.
+        loss: (index, generator) → scalar loss of the training examples `index` (B,) int64 on the CPU;
+            augmentation draws from `generator` (CPU).
+        examples: number of training examples.
+        encoder: the part of `model` that `backbone_lr`, `norm` and `frozen_stages` are about;
+            None where the whole model is a head.
+
+    Returns:
+        Mean loss of each epoch.
+
+    Raises:
+        ValueError: no examples, or a frozen stage that the encoder lacks.
+        FloatingPointError: a loss that is not finite; names the step.
+        RuntimeError: a frozen tensor moved.
+    """
+    if examples < 1:
+        raise ValueError(f"{what}: no training examples")
+    frozen = [] if encoder is None else _frozen_modules(encoder, recipe)
+    _freeze(frozen, encoder, recipe)
+    before = [_state(module) for module in frozen]
+    optimiser = _optimiser(model, encoder, recipe)
+    steps = math.ceil(examples / recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_cosine(recipe, steps * recipe.epochs))
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    generator = torch.Generator().manual_seed(runtime.seed)
+    losses: list[Tensor] = []
+    model.train()
+    _still_norms(frozen, encoder, recipe)
+    with seeded(runtime.seed, runtime.device), torch.enable_grad():
+        for index in _batches(examples, steps, recipe.epochs, generator):
+            with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
+                value = loss(index, generator)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            if recipe.clip is not None:
+                nn.utils.clip_grad_norm_(trained, recipe.clip)
+            optimiser.step()
+            schedule.step()
+            losses.append(value.detach())
+            if len(losses) % CHECK_EVERY == 0:
+                _check_finite(losses[-CHECK_EVERY:], len(losses), what)
+            runtime.progress(what, len(losses), steps * recipe.epochs)
+    _check_finite(losses[-(len(losses) % CHECK_EVERY or CHECK_EVERY) :], len(losses), what)
+    _check_unmoved(frozen, before)
+    model.eval()
+    return torch.stack(losses).float().view(recipe.epochs, steps).mean(1).tolist()
+
+
+def _batches(examples: int, steps: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
+    # Batches of an epoch differ in size by one at most: a remainder of one example would stop BatchNorm.
+    for _ in range(epochs):
+        yield from torch.randperm(examples, generator=generator).tensor_split(steps)
+
+
+def _frozen_modules(encoder: Encoder, recipe: Recipe) -> list[nn.Module]:
+    if recipe.backbone_lr == 0 and recipe.norm is Norm.EVAL:
+        return [encoder]
+    for name in recipe.frozen_stages:
+        if name not in encoder.stage_names:
+            listed = ", ".join(encoder.stage_names)
+            raise ValueError(f"Recipe: frozen_stages has {name!r}; the encoder's stages are: {listed}")
+    return [encoder.backbone.blocks[name] for name in recipe.frozen_stages]
+
+
+def _freeze(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Recipe) -> None:
+    for module in frozen:
+        module.requires_grad_(False)
+    if encoder is not None and recipe.backbone_lr == 0:
+        encoder.requires_grad_(False)
+
+
+def _still_norms(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Recipe) -> None:
+    for module in frozen:
+        module.eval()
+    if encoder is not None and recipe.norm is Norm.EVAL:
+        for module in encoder.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Recipe) -> torch.optim.Optimizer:
+    inside = set() if encoder is None else {id(p) for p in encoder.parameters()}
+    groups = []
+    for part, factor in ((True, recipe.backbone_lr), (False, 1.0)):
+        for matrix in (True, False):
+            params = [
+                p
+                for p in model.parameters()
+                if p.requires_grad and (id(p) in inside) is part and (p.ndim > 1) is matrix
+            ]
+            decay = recipe.weight_decay if matrix else 0.0
+            groups.append({"params": params, "lr": factor * recipe.lr, "weight_decay": decay})
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimiser is Optimiser.SGD:
+        return torch.optim.SGD(groups, momentum=0.9)
+    return torch.optim.AdamW(groups)
+
+
+def _warmup_cosine(recipe: Recipe, total: int) -> Callable[[int], float]:
+    warmup = int(recipe.warmup * total)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+    return factor
+
+
+def _check_finite(losses: list[Tensor], done: int, what: str) -> None:
+    finite = torch.stack(losses).isfinite().tolist()
+    if not all(finite):
+        step = done - len(losses) + finite.index(False)
+        raise FloatingPointError(f"{what}: the loss of step {step} is {losses[finite.index(False)].item()}")
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return chain(module.named_parameters(), module.named_buffers())
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in _tensors(module)}
+
+
+def _check_unmoved(frozen: Iterable[nn.Module], before: Iterable[dict[str, Tensor]]) -> None:
+    for module, state in zip(frozen, before, strict=True):
+        for name, value in _tensors(module):
+            if not torch.equal(value, state[name]):
+                raise RuntimeError(f"a frozen tensor moved while fine-tuning: {name}")

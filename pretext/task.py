@@ -54,13 +54,17 @@ class Task(nn.Module, ABC):
 
     Attributes:
         encoder: the product.
+        arguments: the plain constructor arguments beside the encoder, so that a saved task can be rebuilt.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
         needs_colour: whether a data set without colour must be refused.
+        untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
     encoder: Encoder
+    arguments: dict[str, object]
     needs_labels: bool = False
     needs_colour: bool = False
+    untrained: bool = False
 
     def prepare(self, loader: Loader, cache: Path) -> None:  # noqa: B027 - optional hook
         """Fit once, before the first step, what the task takes from the training images.
@@ -76,6 +80,7 @@ class Task(nn.Module, ABC):
     def views(self, images: Images, generator: torch.Generator) -> Any:
         """Augment on the training device; all randomness from `generator` (a CPU generator).
 
+        In eval mode only what defines the task is done to the images, so that epochs compare on val.
         Returns the batch that `loss` takes: a NamedTuple of tensors.
         """
 
@@ -92,8 +97,16 @@ class Task(nn.Module, ABC):
         return {}
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser; keys beside `params` override its defaults."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        """Parameter groups for the optimiser; keys beside `params` override its defaults.
+
+        Biases and the scales of normalisation, all of one dimension, are not decayed.
+        """
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trainable if p.dim() > 1]},
+            {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
 
     def after_step(self, progress: Progress) -> None:  # noqa: B027 - optional hook
         """Update what follows the optimiser (a moving average)."""

@@ -1,0 +1,1 @@
+"""Image sets: readers, packed arrays, splits and the loader."""

@@ -1,0 +1,1 @@
+"""Detection: heads on an encoder's maps, average precision, baselines and pictures."""

@@ -37,11 +37,18 @@ class Backbone(nn.Module):
         in_channels: channels of the input map, decided by the encoder's input (1 for lightness).
         stages: the stages in order; names are unique.
         blocks: one module a stage; block i maps stage i−1's map to stage i's.
-        arguments: the plain constructor arguments, so that a saved encoder can be rebuilt.
+        arguments: the plain constructor arguments but `in_channels`, so that a saved encoder can be rebuilt.
+
+    Raises:
+        ValueError: two stages of one name, or not one block a stage.
     """
 
     def __init__(
-        self, in_channels: int, stages: Iterable[Stage], blocks: Iterable[nn.Module], arguments: dict[str, object]
+        self,
+        in_channels: int,
+        stages: Iterable[Stage],
+        blocks: Iterable[nn.Module],
+        arguments: dict[str, object],
     ) -> None:
         super().__init__()
         self.in_channels = in_channels

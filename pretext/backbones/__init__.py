@@ -1,0 +1,71 @@
+"""The networks, each an ordered dictionary of named stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+
+from pretext.backbones.alexnet import AlexNet
+from pretext.backbones.base import Backbone, Features, Stage
+from pretext.backbones.resnet import ResNet18
+from pretext.backbones.small import SmallNet
+
+__all__ = [
+    "AlexNet",
+    "Backbone",
+    "Features",
+    "ResNet18",
+    "SmallNet",
+    "Stage",
+    "build",
+    "class_path",
+    "resolve",
+]
+
+
+def class_path(kind: type[Backbone]) -> str:
+    """Return the path under which `resolve` finds a backbone class again."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def resolve(path: str) -> type[Backbone]:
+    """Return the backbone class of that path, `pretext.backbones.<module>.<Class>`.
+
+    The path may come from a file of unknown origin, so nothing outside this package is imported or returned.
+
+    Raises:
+        ValueError: a path outside this package, or no concrete backbone class.
+    """
+    known = ", ".join(class_path(kind) for kind in (AlexNet, ResNet18, SmallNet))
+    refusal = f"{path!r} is no backbone class of pretext.backbones; it has: {known}"
+    match = re.fullmatch(r"pretext\.backbones\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
+    if match is None:
+        raise ValueError(refusal)
+    try:
+        kind = getattr(import_module(f"pretext.backbones.{match[1]}"), match[2], None)
+    except ModuleNotFoundError as error:
+        raise ValueError(refusal) from error
+    if (
+        not (isinstance(kind, type) and issubclass(kind, Backbone))
+        or class_path(kind) != path
+        or kind is Backbone
+    ):
+        raise ValueError(refusal)
+    return kind
+
+
+def build(path: str, arguments: Mapping[str, object], in_channels: int) -> Backbone:
+    """Build the backbone class of that path from plain arguments.
+
+    Raises:
+        ValueError: a class that `resolve` refuses, or arguments that the class does not take.
+    """
+    kind = resolve(path)
+    try:
+        # mypy knows the base class's signature; concrete backbones take in_channels and their own arguments.
+        constructor: type = kind
+        backbone: Backbone = constructor(in_channels=in_channels, **arguments)
+    except TypeError as error:
+        raise ValueError(f"{path} cannot be built from {dict(arguments)}: {error}") from error
+    return backbone

@@ -1,0 +1,47 @@
+"""SmallNet: five convolutions for images of about 64 pixels, of AlexNet's family."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import nn
+
+from pretext.backbones.base import Backbone, Stage
+
+
+class SmallNet(Backbone):
+    """Five convolutions, each with BatchNorm and ReLU; strides 2, 4, 4, 8, 8.
+
+    The first is 5×5, the others 3×3; strided convolutions stand where AlexNet pools, which saves the
+    full-resolution maps. With one input channel and the default widths: 36.2 M multiply-adds at 64 px,
+    333 k parameters. Every stage's map is ⌈H / stride⌉ × ⌈W / stride⌉. BatchNorm is affine, so that the
+    convolutions need no bias; they start from He's normal distribution by fan-in (arXiv:1502.01852).
+
+    Args:
+        in_channels: channels of the input map.
+        widths: channels of conv1 … conv5.
+
+    Raises:
+        ValueError: not five positive widths.
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int] = (32, 64, 96, 128, 128)) -> None:
+        widths = [int(width) for width in widths]
+        if len(widths) != 5 or min(widths) < 1:
+            raise ValueError(f"SmallNet takes five positive widths, got {widths}")
+        strides = (2, 2, 1, 2, 1)
+        kernels = (5, 3, 3, 3, 3)
+        stages, blocks, total = [], [], 1
+        for i, (before, width) in enumerate(zip([in_channels, *widths], widths, strict=False)):
+            total *= strides[i]
+            stages.append(Stage(f"conv{i + 1}", width, total))
+            blocks.append(_block(before, width, kernels[i], strides[i]))
+        super().__init__(in_channels, stages, blocks, {"widths": widths})
+
+
+def _block(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Module:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
+    norm = nn.BatchNorm2d(out_channels)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, relu=nn.ReLU(inplace=True)))

@@ -1,0 +1,84 @@
+"""Names for things by what determines them: SHA-256 over canonical JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces, shortest exact floats.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not have.
+        TypeError: anything that is not plain JSON, non-string keys included.
+    """
+    _refuse_keys(value, "")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of `canonical(value)`, 64 hexadecimal characters."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def short(name: str) -> str:
+    """The first 12 characters of a digest, as people are shown it."""
+    return name[:12]
+
+
+def settings(thing: Any) -> dict[str, Any]:
+    """The fields of a frozen dataclass as plain JSON, its class named, nested ones included.
+
+    Raises:
+        TypeError: a field that is not plain data; the message names it.
+    """
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        raise TypeError(f"{type(thing).__name__} is not a dataclass: its settings cannot be named")
+    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    return {"class": type(thing).__qualname__} | {
+        name: _plain(value, f"{type(thing).__name__}.{name}") for name, value in fields.items()
+    }
+
+
+def source_digest(folder: Path, leave_out: Iterable[str] = ()) -> str:
+    """SHA-256 over the Python files below `folder`, but those in its subfolders `leave_out`."""
+    skipped = set(leave_out)
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        inside = path.relative_to(folder)
+        if inside.parts[0] not in skipped:
+            total.update(f"{inside.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def _refuse_keys(value: Any, where: str) -> None:
+    """json.dumps would turn 1 and "1" into the same key."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"key {key!r} at {where or 'the top'} is no string")
+            _refuse_keys(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            _refuse_keys(item, f"{where}[{position}]")
+
+
+def _plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        return settings(value)
+    raise TypeError(
+        f"{where} is a {type(value).__name__}, which has no plain form; use numbers, strings, tuples"
+    )

@@ -1,0 +1,322 @@
+"""What was measured: one file a run, plain JSON, written whole or not at all.
+
+An evaluation writes the per-example rows of each stage first (`rows/<sha256>.npz`), then one
+`<evaluation digest>.json` whose records name those files. Any number of processes may write to one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downstream.atomic import write_atomic
+from downstream.plain import JSON, FieldError, check, from_plain, to_plain
+from downstream.protocol import Rows
+
+SCHEMA = 1
+"""Version of the record format; a reader refuses every other."""
+
+BLIND = "blind:"
+"""Prefix of `pretext` for predictors that look at no encoder."""
+
+
+class RecordError(ValueError):
+    """A record that cannot be trusted; the message names the file and the field."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose score it is: the encoder, by where it comes from.
+
+    Attributes:
+        pretext: name of the pretext task; `random` and `supervised` are the twins, `blind:…` has no encoder.
+        backbone, input: names of the network and of what it sees of an RGB image.
+        calibration: what was done to the trained weights without labels ("none", "batchnorm", …).
+        pretraining: name of the image set; empty where there was none.
+        pretraining_digest: its train split's digest; empty where unknown or none.
+        images_seen: images pretraining took, repetitions counted.
+        recipe: digest of everything that determines the run but its seed.
+        run: digest of the run, seed included.
+        seed: the pretraining seed.
+        precision: of pretraining ("float32", "bf16-mixed").
+    """
+
+    pretext: str
+    backbone: str
+    input: str
+    calibration: str
+    pretraining: str
+    pretraining_digest: str
+    images_seen: int
+    recipe: str
+    run: str
+    seed: int
+    precision: str
+
+    @property
+    def blind(self) -> bool:
+        """Whether this is a predictor that looks at no encoder."""
+        return self.pretext.startswith(BLIND)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Which score it is.
+
+    Attributes:
+        digest: of everything that determines the evaluation; shared by the records of one file.
+        data, split: the downstream set and the split that was scored.
+        task: "classification", "detection" or "segmentation".
+        protocol, version: name and version; `settings` is the digest of all of its fields.
+        trains_encoder: whether the protocol fine-tunes.
+        stage: the stage the head stood on; empty for a blind predictor.
+        metric: its name; `primary` marks the one tables show.
+        draw: the seed of the head, nested in the pretraining seed.
+        precision: of the evaluation.
+    """
+
+    digest: str
+    data: str
+    split: str
+    task: str
+    protocol: str
+    version: int
+    settings: str
+    trains_encoder: bool
+    stage: str
+    metric: str
+    primary: bool
+    draw: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """What it was measured on: digest and number of images by split, and height × width."""
+
+    digests: dict[str, str]
+    counts: dict[str, int]
+    resolution: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        value: the metric on the split, in `unit`.
+        selected: whether this is the stage that was chosen on `selected_on`.
+        setting: hyper-parameters chosen for this stage.
+        val: the primary metric on val of that setting; None where nothing was selected.
+        train: the primary metric on (part of) train; None for a stage that was not selected.
+        chance: primary metric of the best encoder-blind predictor; None on blind records.
+        flags: what a reader must know ("head_untrained", "at_edge:lr", …).
+        rows: SHA-256 of the file of per-example rows.
+        resampled: the metric on bootstrap resamples of the images; entry b is the same resample in every
+            record of one split. Empty where none were drawn.
+    """
+
+    value: float
+    unit: str
+    direction: str
+    selected: bool
+    selected_on: str
+    setting: dict[str, float | int | str]
+    val: float | None
+    train: float | None
+    chance: float | None
+    flags: tuple[str, ...]
+    rows: str
+    resampled: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took: wall seconds of fitting and predicting, test images predicted a second.
+
+    peak_memory_mib is CUDA's peak during the evaluation, or the process's peak so far on a CPU.
+    parameters and flops (multiply-adds × 2, one image) are the encoder's; 0 for a blind predictor.
+    """
+
+    seconds: float
+    device: str
+    peak_memory_mib: float
+    images_per_second: float
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where it came from. `scoring` digests the scoring code and only marks records as stale.
+
+    weights: digest of the encoder's parameters and buffers as they were judged; empty for blind records.
+    """
+
+    config: JSON
+    commit: str
+    dirty: bool
+    versions: dict[str, str]
+    utc: str
+    scoring: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One score with all that it means; `subject` and `evaluation` together are its identity."""
+
+    schema: int
+    subject: Subject
+    evaluation: Evaluation
+    data: Data
+    result: Result
+    cost: Cost
+    provenance: Provenance
+
+
+def pack_rows(rows: Rows) -> bytes:
+    """Rows as the bytes of an `.npz`, the same bytes for the same rows, without pickle.
+
+    Raises:
+        RecordError: an array of Python objects.
+    """
+    for name, values in rows.items():
+        if values.dtype.hasobject:
+            raise RecordError(
+                f"rows[{name!r}] holds Python objects; rows are arrays of numbers, booleans or text"
+            )
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: rows[name] for name in sorted(rows)}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def write(folder: Path, records: Sequence[Record], rows: Mapping[str, bytes]) -> Path:
+    """Write the records of one evaluation, rows first.
+
+    Args:
+        records: all of one evaluation digest.
+        rows: packed rows by their SHA-256; every record's is among them.
+
+    Raises:
+        RecordError: records of several evaluations, a field out of type, a digest that does not fit its rows.
+    """
+    names = {record.evaluation.digest for record in records}
+    if len(names) != 1:
+        raise RecordError(f"one file holds the records of one evaluation, got {len(names)}: {sorted(names)}")
+    path = folder / f"{names.pop()}.json"
+    for record in records:
+        _check(record, path)
+        if record.result.rows not in rows:
+            raise RecordError(f"{path.name}: result.rows: {record.result.rows} is not among the rows given")
+    for name, content in rows.items():
+        if hashlib.sha256(content).hexdigest() != name:
+            raise RecordError(f"{path.name}: rows {name} have another SHA-256")
+        write_atomic(rows_path(folder, name), content)
+    lines = ",\n".join(_line(record) for record in records)  # one record a line: files can be compared
+    write_atomic(path, f"[\n{lines}\n]\n".encode())
+    return path
+
+
+def rows_path(folder: Path, name: str) -> Path:
+    """Where the rows of that SHA-256 lie."""
+    return folder / "rows" / f"{name}.npz"
+
+
+def read_rows(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
+    """Per-example rows of a record.
+
+    Raises:
+        RecordError: the file is not there or is not what the record names.
+    """
+    path = rows_path(folder, record.result.rows)
+    if not path.exists():
+        raise RecordError(f"{path}: the rows of {record.evaluation.digest} are not there")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.result.rows:
+        raise RecordError(f"{path}: its SHA-256 is not its name: the file was changed")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def read(path: Path) -> list[Record]:
+    """The records of one file.
+
+    Raises:
+        RecordError: not JSON, another schema, a missing or unknown field, a value out of type.
+    """
+    try:
+        entries = json.loads(path.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path}: not JSON: {error}") from error
+    if not isinstance(entries, list) or not entries:
+        raise RecordError(f"{path}: expected a list of records, got {type(entries).__name__}")
+    return [_parse(entry, path, position) for position, entry in enumerate(entries)]
+
+
+def read_all(folder: Path, on_error: Callable[[RecordError], None] | None = None) -> list[Record]:
+    """All records of a folder, in the order of their file names; what is still being written is left out.
+
+    Args:
+        on_error: called with the error of each file that cannot be read, which is then left out;
+            without it the first such file raises.
+    """
+    records: list[Record] = []
+    for path in sorted(folder.glob("[!.]*.json")):
+        try:
+            records += read(path)
+        except RecordError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+    return records
+
+
+def export_jsonl(records: Iterable[Record], path: Path) -> None:
+    """Write records as JSON Lines."""
+    write_atomic(path, "".join(f"{_line(record)}\n" for record in records).encode())
+
+
+def import_jsonl(path: Path) -> list[Record]:
+    """Records of a JSON Lines file, as `export_jsonl` wrote them.
+
+    Raises:
+        RecordError: as `read`; the message counts lines from 0.
+    """
+    lines = path.read_text().splitlines()
+    try:
+        return [_parse(json.loads(line), path, number) for number, line in enumerate(lines)]
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path}: not JSON Lines: {error}") from error
+
+
+def _line(record: Record) -> str:
+    return json.dumps(to_plain(record), allow_nan=False, ensure_ascii=False)
+
+
+def _parse(entry: Any, path: Path, position: int) -> Record:
+    schema = entry.get("schema") if isinstance(entry, dict) else None
+    if schema != SCHEMA:
+        raise RecordError(
+            f"{path}: record {position}: schema: this version reads {SCHEMA}, the file has {schema!r}"
+        )
+    try:
+        return from_plain(Record, entry)
+    except FieldError as error:
+        raise RecordError(f"{path}: record {position}: {error}") from error
+
+
+def _check(record: Record, path: Path) -> None:
+    try:
+        check(record)
+    except FieldError as error:
+        raise RecordError(f"{path.name}: {error}") from error

@@ -1,0 +1,83 @@
+"""Records made up for tests: valid in every field, each of which a test may replace."""
+
+import dataclasses
+from typing import Any
+
+from downstream.records import SCHEMA, Cost, Data, Evaluation, Provenance, Record, Result, Subject
+
+SUBJECT = Subject(
+    pretext="rotation",
+    backbone="small",
+    input="rgb",
+    calibration="none",
+    pretraining="photos",
+    pretraining_digest="p" * 64,
+    images_seen=1000,
+    recipe="rotation-recipe",
+    run="run",
+    seed=0,
+    precision="float32",
+)
+EVALUATION = Evaluation(
+    digest="e0",
+    data="photos",
+    split="test",
+    task="classification",
+    protocol="linear",
+    version=1,
+    settings="s" * 64,
+    trains_encoder=False,
+    stage="conv3",
+    metric="mAP",
+    primary=True,
+    draw=0,
+    precision="float32",
+)
+RESULT = Result(
+    value=0.5,
+    unit="fraction",
+    direction="higher",
+    selected=True,
+    selected_on="val",
+    setting={"lr": 0.1, "k": 3, "pool": "mean"},
+    val=0.6,
+    train=0.7,
+    chance=0.2,
+    flags=(),
+    rows="0" * 64,
+    resampled=(0.5, 0.25),
+)
+DATA = Data(digests={"test": "t" * 64}, counts={"test": 3}, resolution=(64, 64))
+COST = Cost(1.0, "cpu", 100.0, 50.0, 10, 20)
+PROVENANCE = Provenance(
+    config={"a": [1, None, {"b": "c"}]},
+    commit="abc",
+    dirty=False,
+    versions={"torch": "2"},
+    utc="2026-01-01T00:00:00Z",
+    scoring="x",
+    weights="w",
+)
+PARTS: dict[str, Any] = {
+    "subject": SUBJECT,
+    "evaluation": EVALUATION,
+    "data": DATA,
+    "result": RESULT,
+    "cost": COST,
+    "provenance": PROVENANCE,
+}
+"""Field names are unique across the parts of a record, but for two that no test replaces."""
+
+
+def record(evaluation: str = "e0", rows: str = "0" * 64, **fields: Any) -> Record:
+    """A record with the given fields replaced, in whichever part has them."""
+    fields = {"digest": evaluation, "rows": rows} | fields
+    parts = {}
+    for name, part in PARTS.items():
+        own = {f.name for f in dataclasses.fields(part)}
+        if name == "subject":
+            own -= {"precision"}
+        parts[name] = dataclasses.replace(part, **{k: fields[k] for k in own & set(fields)})
+    known = {f.name for part in PARTS.values() for f in dataclasses.fields(part)}
+    assert set(fields) <= known, f"a record has no field {set(fields) - known}"
+    return Record(SCHEMA, **parts)

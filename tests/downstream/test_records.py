@@ -1,0 +1,220 @@
+"""Records: whole or not at all, strict on load, safe among processes."""
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_records import record
+
+from downstream import records
+from downstream.atomic import write_atomic
+from downstream.digest import canonical, digest, settings, source_digest
+from downstream.records import RecordError, pack_rows, read_all, write
+
+ROWS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "target": np.array([0, 1, 1])}
+
+
+def packed(rows: dict[str, np.ndarray] = ROWS) -> tuple[str, bytes]:
+    content = pack_rows(rows)
+    return hashlib.sha256(content).hexdigest(), content
+
+
+def saved(folder: Path, evaluation: str = "e0") -> Path:
+    name, content = packed()
+    return write(
+        folder, [record(evaluation, name), record(evaluation, name, selected=False)], {name: content}
+    )
+
+
+def test_a_record_comes_back_equal_with_its_rows(tmp_path: Path) -> None:
+    saved(tmp_path)
+    name, _ = packed()
+    first, second = read_all(tmp_path)
+    assert first == record("e0", name)
+    assert second == record("e0", name, selected=False)
+    rows = records.read_rows(tmp_path, first)
+    assert set(rows) == set(ROWS)
+    for key, values in ROWS.items():
+        np.testing.assert_array_equal(rows[key], values)
+        assert rows[key].dtype == values.dtype
+
+
+def test_json_lines_come_back_equal(tmp_path: Path) -> None:
+    saved(tmp_path)
+    records.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl")
+    assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 2
+    assert records.import_jsonl(tmp_path / "all.jsonl") == read_all(tmp_path)
+
+
+def test_packing_is_deterministic_and_refuses_objects() -> None:
+    assert packed()[0] == packed(dict(reversed(ROWS.items())))[0]
+    with pytest.raises(RecordError, match=r"bad.* holds Python objects"):
+        pack_rows({"bad": np.array([{}], dtype=object)})
+
+
+EDITS: dict[str, tuple[Any, str]] = {
+    "missing": (lambda r: r["result"].pop("value"), "result: missing field value"),
+    "unknown": (lambda r: r["cost"].update(euros=3), "cost: unknown field euros; known: seconds, device"),
+    "type": (lambda r: r["subject"].update(seed="0"), "subject.seed: expected int, got str '0'"),
+    "bool for int": (lambda r: r["subject"].update(seed=True), "subject.seed: expected int, got bool True"),
+    "not finite": (
+        lambda r: r["result"].update(value=float("nan")),
+        "result.value: expected a finite number",
+    ),
+    "list length": (
+        lambda r: r["data"].update(resolution=[64]),
+        "data.resolution: expected 2 entries, got 1",
+    ),
+    "inside a list": (lambda r: r["result"].update(flags=["a", 1]), r"result.flags\[1\]: expected str"),
+    "inside a dict": (lambda r: r["data"]["counts"].update(val=1.5), "data.counts.val: expected int"),
+    "union": (
+        lambda r: r["result"]["setting"].update(lr=None),
+        "result.setting.lr: expected float or int or str",
+    ),
+    "free": (
+        lambda r: r["provenance"]["config"].update(x=float("inf")),
+        "provenance.config.x: expected a finite",
+    ),
+    "schema": (lambda r: r.update(schema=99), "schema: this version reads 1, the file has 99"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=str)
+def test_a_corrupt_record_is_an_error_that_names_file_and_field(edit: str, tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    entries = json.loads(path.read_text())
+    change, message = EDITS[edit]
+    change(entries[1])
+    path.write_text(json.dumps(entries))
+    with pytest.raises(RecordError, match=f"e0.json: record 1: .*{message}"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b"\xff\xfe", b"[]", b"{}"])
+def test_a_file_that_is_no_record_can_be_listed_instead(content: bytes, tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "bad.json").write_bytes(content)
+    with pytest.raises(RecordError, match=r"bad\.json"):
+        read_all(tmp_path)
+    listed: list[RecordError] = []
+    assert len(read_all(tmp_path, listed.append)) == 2
+    assert len(listed) == 1
+
+
+def test_writing_refuses_what_reading_would_refuse(tmp_path: Path) -> None:
+    name, content = packed()
+    with pytest.raises(RecordError, match=r"result\.value: expected a finite number, got nan"):
+        write(tmp_path, [record(rows=name, value=float("nan"))], {name: content})
+    with pytest.raises(RecordError, match="not among the rows"):
+        write(tmp_path, [record(rows="0" * 64)], {name: content})
+    with pytest.raises(RecordError, match="another SHA-256"):
+        write(tmp_path, [record(rows="0" * 64)], {"0" * 64: content})
+    with pytest.raises(RecordError, match="one evaluation, got 2"):
+        write(tmp_path, [record("a", name), record("b", name)], {name: content})
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_rows_that_were_changed_are_noticed(tmp_path: Path) -> None:
+    saved(tmp_path)
+    first = read_all(tmp_path)[0]
+    path = records.rows_path(tmp_path, first.result.rows)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RecordError, match="was changed"):
+        records.read_rows(tmp_path, first)
+    path.unlink()
+    with pytest.raises(RecordError, match="are not there"):
+        records.read_rows(tmp_path, first)
+
+
+def test_what_a_killed_writer_leaves_is_ignored(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / ".e1.json.abc.tmp").write_text("[{")
+    assert len(read_all(tmp_path)) == 2
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_atomic(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("downstream.atomic.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def _write_many(folder: Path, process: int) -> None:
+    for number in range(50):
+        saved(folder, f"p{process}n{number}")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_four_processes_lose_no_record(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")  # nothing to import again
+    workers = [context.Process(target=_write_many, args=(tmp_path, p)) for p in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    expected = {f"p{p}n{n}" for p in range(4) for n in range(50)}
+    assert {r.evaluation.digest for r in read_all(tmp_path)} == expected
+    assert [p for p in tmp_path.rglob("*") if p.suffix == ".tmp"] == []
+
+
+def test_canonical_json_is_what_sha256_is_taken_of() -> None:
+    assert canonical({"b": (1, 2.5), "a": {"é": None}}) == '{"a":{"\\u00e9":null},"b":[1,2.5]}'
+    # printf '{"a":0.1,"b":1}' | sha256sum
+    expected = "158d35d8b578c605994d4b0984021488d8b22b831c36244c0097500a4d6f839b"
+    assert digest({"b": 1, "a": 0.1}) == expected
+
+
+def test_a_digest_refuses_what_has_no_canonical_form() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        digest({"a": float("nan")})
+    with pytest.raises(TypeError, match="key 1 at"):
+        digest({"a": [{1: 2}]})
+    with pytest.raises(TypeError):
+        digest({"a": {1, 2}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    rates: tuple[float, ...] = (0.1, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    where: Path = Path("a/b")
+    odd: Any = None
+
+
+def test_settings_name_every_field() -> None:
+    assert settings(Outer()) == {
+        "class": "Outer", "inner": {"class": "Inner", "rates": [0.1, 1.0]}, "where": "a/b", "odd": None,
+    }  # fmt: skip
+    with pytest.raises(TypeError, match=r"Outer\.odd is a object"):
+        settings(Outer(odd=object()))
+
+
+def test_the_source_digest_sees_code_and_leaves_out_what_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "page" / "b.py").write_text("y = 1")
+    before = source_digest(tmp_path, ["page"])
+    (tmp_path / "page" / "b.py").write_text("y = 2")
+    assert source_digest(tmp_path, ["page"]) == before
+    assert source_digest(tmp_path) != before
+    (tmp_path / "a.py").write_text("x = 2")
+    assert source_digest(tmp_path, ["page"]) != before

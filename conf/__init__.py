@@ -1,0 +1,1 @@
+"""The configuration groups, and the few helpers that know Hydra."""

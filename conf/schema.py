@@ -1,0 +1,107 @@
+"""Types of the configuration, so that `seed=abc` or a misspelt key fails before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Device(Enum):
+    """Where to compute: the first GPU if there is one, or as said."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(Enum):
+    """auto is bf16 on a GPU that has it, fp32 elsewhere; bf16 on a CPU is refused."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass
+class Job:
+    """Which job `run.py` dispatches."""
+
+    name: str = MISSING
+
+
+@dataclass
+class Pretext:
+    """A pretext task with the optimiser its paper uses.
+
+    parent: name of the pretext task whose trained checkpoint this one starts from.
+    epochs: overrides the trainer's (tasks of zero images say 0).
+    """
+
+    name: str = MISSING
+    title: str = MISSING
+    paper: str = MISSING
+    task: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    parent: str | None = None
+    ema: float | None = None
+
+
+@dataclass
+class Trainer:
+    """The pretraining budget, the same for every row of a table."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    warmup: float = MISSING
+    gradient_clip: float | None = None
+    accumulate: int = 1
+    device: Device = Device.auto
+    precision: Precision = Precision.auto
+    validate_every: int = 1
+
+
+@dataclass
+class Logger:
+    """W&B; local records are always written."""
+
+    project: str = MISSING
+    entity: str | None = None
+    enabled: bool = True
+    artifact: bool = True
+
+
+@dataclass
+class Config:
+    """The root.
+
+    image: for job=colorize, a file or folder. encoder: for job=evaluate, a saved encoder;
+    for job=colorize optionally the run folder whose task checkpoint colours.
+    label: the row name of a judged encoder of one's own.
+    """
+
+    job: Job = field(default_factory=Job)
+    pretext: Pretext = field(default_factory=Pretext)
+    backbone: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, Any] | None = None
+    downstream: dict[str, Any] = field(default_factory=dict)
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+    experiment: Any = None
+    seed: int = 0
+    input: str = "lightness"
+    output: str = "outputs"
+    dry_run: bool = False
+    image: str | None = None
+    encoder: str | None = None
+    label: str | None = None
+
+
+def register() -> None:
+    """Make the schema known to Hydra; called before it composes."""
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,39 @@
+"""What a member of a sweep leaves behind for the table at its end."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pretext.atomic import write_json
+
+
+class Outcome(NamedTuple):
+    """How one member ended: the evaluations it stands for, or its error."""
+
+    overrides: list[str]
+    evaluations: list[str]
+    error: str | None
+
+
+failures: list[Outcome] = []
+"""Failed members of the sweep that this process ran; decides the exit status."""
+
+
+def write(folder: Path, outcome: Outcome) -> None:
+    """Leave the outcome in the member's folder."""
+    write_json(folder / "outcome.json", outcome._asdict())
+
+
+def failed(overrides: Sequence[str], error: Exception) -> Outcome:
+    """Describe a failure with its whole traceback."""
+    return Outcome(list(overrides), [], "".join(traceback.format_exception(error)))
+
+
+def read(folder: Path) -> list[Outcome]:
+    """Outcomes of a sweep's members, in the order of their numbers."""
+    paths = sorted(folder.glob("*/outcome.json"), key=lambda path: int(path.parent.name))
+    return [Outcome(**json.loads(path.read_text())) for path in paths]

@@ -1,0 +1,110 @@
+"""What a job works with: the data, the device, the protocols and the runs a configuration stands for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from conf import members
+from conf.console import console
+from conf.members import Member
+from conf.schema import Device, Precision
+from downstream.protocol import Protocol, Runtime
+from pretext.data.dataset import DataSet
+
+NEEDS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
+"""What a data set must name for a protocol of each task."""
+
+
+class Workbench:
+    """Everything of a configuration as objects, each made when it is first asked for.
+
+    Raises:
+        ValueError: a device or precision that this machine does not have.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+        self.output = Path(cfg.output)
+        self.cache = self.output / "cache"
+        self.records = self.output / "records"
+        self.device = _device(cfg.trainer.device)
+        self.precision = _precision(cfg.trainer.precision, self.device)
+
+    @functools.cached_property
+    def data(self) -> DataSet:
+        """The set that is pretrained on."""
+        return self._read(self.cfg.data)
+
+    @functools.cached_property
+    def target(self) -> DataSet:
+        """The set that encoders are judged on; the pretraining set unless `data@target` names another."""
+        return self._read(self.cfg.target) if self.cfg.target else self.data
+
+    def _read(self, config: DictConfig) -> DataSet:
+        with console.status(f"reading {config._target_.rsplit('.', 1)[-1]}"):
+            data: DataSet = instantiate(config, cache=str(self.cache / "data"), _convert_="all")
+        return data
+
+    @property
+    def members(self) -> list[Member]:
+        """The run that is asked for, then its twins."""
+        return members.members(self.cfg, self.data, self.precision)
+
+    @property
+    def protocols(self) -> dict[str, Protocol]:
+        """The chosen protocols that the target has labels for; the others are named aloud.
+
+        Raises:
+            ValueError: a protocol was asked for on the command line that the target has no labels for.
+        """
+        chosen: dict[str, Protocol] = {}
+        for name, config in self.cfg.downstream.items():
+            protocol: Protocol = instantiate(config, _convert_="all")
+            if getattr(self.target, NEEDS[protocol.task]):
+                chosen[str(name)] = protocol
+                continue
+            if any(o.startswith("downstream=") for o in HydraConfig.get().overrides.task):
+                raise ValueError(f"{name} needs {NEEDS[protocol.task]}; {self.target.name} has none")
+            console.print(f"{self.target.name} has no labels for {name}: left out", style="yellow")
+        return chosen
+
+    def runtime(self, progress: Callable[[str, int, int], None], seed: int) -> Runtime:
+        """Where an evaluation runs."""
+        autocast = torch.bfloat16 if self.precision == "bf16-mixed" else None
+        return Runtime(self.device, autocast, seed, self.cache / "features", progress)
+
+    @property
+    def group(self) -> str:
+        """Name shared by the members of one sweep, or of one command."""
+        hydra = HydraConfig.get()
+        return Path(hydra.sweep.dir if "MULTIRUN" in str(hydra.mode) else hydra.run.dir).name
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration as plain values."""
+        plain: dict[str, Any] = members.plain(self.cfg)
+        return plain
+
+
+def _device(asked: Device) -> torch.device:
+    if asked is Device.auto:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if asked is Device.cuda and not torch.cuda.is_available():
+        raise ValueError("trainer.device=cuda, but torch finds no GPU here; allowed: auto, cpu")
+    return torch.device(asked.value)
+
+
+def _precision(asked: Precision, device: torch.device) -> str:
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if asked is Precision.bf16 and not able:
+        raise ValueError(
+            f"trainer.precision=bf16 needs a GPU that has it, the device is {device}; allowed: fp32"
+        )
+    return "bf16-mixed" if able and asked is not Precision.fp32 else "32-true"

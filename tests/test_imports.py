@@ -1,0 +1,77 @@
+"""Imports run one way; any edge that is not in this table is a fault of the layout."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "pretext.color": {"pretext.color"},
+    "pretext.inputs": {"pretext.color"},
+    "pretext.backbones": {"pretext.backbones", "pretext.inputs"},
+    "pretext.encoder": {"pretext.backbones", "pretext.inputs", "pretext.color"},
+    "pretext.data": {"pretext.data", "pretext.color"},
+    "pretext.views": set(),
+    "pretext.task": {"pretext.encoder"},
+    "pretext.tasks": {
+        "pretext.tasks", "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs",
+        "pretext.color", "pretext.views",
+    },
+    "pretext.colorizers": {"pretext.colorizers", "pretext.color", "pretext.data"},
+    "pretext.fit": {"pretext.fit", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views"},
+    "pretext": {"pretext.encoder"},
+    "downstream": {
+        "downstream", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.data",
+    },
+}  # fmt: skip
+CONFIGURATION = {"hydra", "omegaconf", "wandb", "conf", "run"}
+
+
+def unit(module: str) -> str:
+    """The row of the table that a module belongs to: the longest that it starts with."""
+    rows = [row for row in ALLOWED if module == row or module.startswith(row + ".")]
+    return max(rows, key=len, default=module)
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it; names imported from a package count as its modules."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            module = node.module or ""
+            found |= {f"{module}.{a.name}" if module == "pretext" else module for a in node.names}
+    return found
+
+
+def files() -> list[Path]:
+    return sorted(p for top in ("pretext", "downstream") for p in (ROOT / top).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_table(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for name in imported(path):
+        assert name.split(".")[0] not in CONFIGURATION, f"{module} may not know {name}"
+        if name.split(".")[0] in ("pretext", "downstream"):
+            assert unit(name) in ALLOWED[unit(module)], f"{module} ({unit(module)}) may not import {name}"
+
+
+def test_the_table_is_acyclic_between_units() -> None:
+    done: set[str] = set()
+    waiting = {row: needs - {row} for row, needs in ALLOWED.items()}
+    while waiting:
+        ready = [row for row, needs in waiting.items() if needs <= done]
+        assert ready, f"a cycle among {sorted(waiting)}"
+        for row in ready:
+            done.add(row)
+            del waiting[row]
+
+
+def test_the_packages_import_without_the_configuration() -> None:
+    names = {row for path in files() for row in imported(path)}
+    assert names, "no file was read"
+    assert not {name.split(".")[0] for name in names} & CONFIGURATION

@@ -1,0 +1,174 @@
+"""Examples on their way into a pack, and a pack on its way out as a split."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretext.data.dataset import Boxes, Split
+from pretext.data.decode import BadImage, Skips
+from pretext.data.pack import ArrayWriter, Progress, mapped, packed, silent
+from pretext.data.pixels import Packed, colourless, image_digest
+from pretext.data.split import make_split
+
+VERSION = 1
+"""Of what lies in a pack; a change of decoding, resizing or layout raises it and packs anew."""
+
+
+class ExampleBoxes(NamedTuple):
+    """Boxes of one image: xyxy (K, 4) float32 in its pixels, labels (K,) int64, difficult (K,) bool."""
+
+    xyxy: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+
+
+class Example(NamedTuple):
+    """One decoded image (H, W, 3) uint8 with whatever labels its set has.
+
+    label: a class, or a multi-hot vector (C,) uint8. mask: (H, W) uint8.
+    """
+
+    pixels: NDArray[np.uint8]
+    label: int | NDArray[np.uint8] | None = None
+    boxes: ExampleBoxes | None = None
+    mask: NDArray[np.uint8] | None = None
+
+
+class SplitWriter:
+    """Writes examples of one size and one kind into a folder, as `open_split` reads them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._streams: dict[str, ArrayWriter] = {}
+        self._labels: list[Any] = []
+        self._boxes: list[ExampleBoxes] = []
+        self._first: Example | None = None
+
+    def add(self, example: Example) -> None:
+        """Append one example; it must have the labels that the first one had."""
+        if self._first is None:
+            self._first = example
+        for what in ("label", "boxes", "mask"):
+            if (getattr(example, what) is None) != (getattr(self._first, what) is None):
+                raise ValueError(f"some examples have a {what}, some have none")
+        image = example.pixels
+        self._append("pixels", image)
+        self._append("digests", image_digest(image))
+        self._append("colourless", colourless(image[None])[0])
+        if example.mask is not None:
+            self._append("masks", example.mask)
+        if example.label is not None:
+            self._labels.append(example.label)
+        if example.boxes is not None:
+            self._boxes.append(example.boxes)
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams.values():
+            stream.__exit__(kind, error, trace)
+        if error is None:
+            for name, array in self._small().items():
+                np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
+
+    def _append(self, name: str, row: Any) -> None:
+        row = np.asarray(row)
+        if name not in self._streams:
+            self._streams[name] = ArrayWriter(self._folder / f"{name}.npy", row.shape, row.dtype)
+        self._streams[name].append(row[None])
+
+    def _small(self) -> dict[str, NDArray[Any]]:
+        if self._first is None:
+            raise ValueError("a split needs at least one image")
+        arrays: dict[str, NDArray[Any]] = {}
+        if self._labels:
+            single = np.ndim(self._labels[0]) == 0
+            arrays["labels"] = np.array(self._labels, np.int64 if single else np.uint8)
+        if self._boxes:
+            counts = [len(boxes.labels) for boxes in self._boxes]
+            arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+            arrays["xyxy"] = np.concatenate([boxes.xyxy for boxes in self._boxes]).astype(np.float32)
+            arrays["box_labels"] = np.concatenate([boxes.labels for boxes in self._boxes]).astype(np.int64)
+            arrays["difficult"] = np.concatenate([boxes.difficult for boxes in self._boxes]).astype(np.bool_)
+        return arrays
+
+
+def pack_split(
+    cache: str | Path,
+    name: str,
+    identity: Mapping[str, object],
+    count: int,
+    read: Callable[[int], Example],
+    *,
+    skip_bad: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Decode `count` examples by position into a pack, once; return its folder.
+
+    Args:
+        cache, name, identity: see `packed`; the version of the layout and `skip_bad` join the identity.
+        read: makes example i; called from several threads. May raise BadImage.
+        skip_bad: skip bad images, see `Skips`; their names are kept in the pack.
+        progress: is told how many are done.
+    """
+
+    def build(part: Path) -> None:
+        skips = Skips(count, allow=skip_bad)
+        with SplitWriter(part) as writer:
+            for done, example in enumerate(_in_order(read, count), 1):
+                if isinstance(example, BadImage):
+                    skips.add(example)
+                else:
+                    writer.add(example)
+                progress(f"packing {name}", done, count)
+        (part / "skipped.json").write_text(json.dumps([str(error) for error in skips.bad]))
+
+    return packed(cache, name, {**identity, "version": VERSION, "skip_bad": skip_bad}, build)
+
+
+def open_split(folder: Path, name: str) -> Split:
+    """The split that lies in a pack: pixels and masks mapped, the rest read."""
+    arrays = mapped(folder)
+    small = {key: np.array(value) for key, value in arrays.items() if key not in ("pixels", "masks")}
+    boxes = None
+    if "offsets" in small:
+        boxes = Boxes(small["offsets"], small["xyxy"], small["box_labels"], small["difficult"])
+    return make_split(
+        name,
+        Packed(arrays["pixels"], small["digests"]),
+        labels=small.get("labels"),
+        boxes=boxes,
+        masks=arrays.get("masks"),
+        colourless=small["colourless"],
+    )
+
+
+def skipped(folder: Path, name: str) -> tuple[str, ...]:
+    """A note on the images that a pack left out, or none."""
+    bad = json.loads((folder / "skipped.json").read_text())
+    return (f"{name}: {len(bad)} bad images skipped: {'; '.join(bad)}",) if bad else ()
+
+
+def _in_order(read: Callable[[int], Example], count: int) -> Iterator[Example | BadImage]:
+    def attempt(position: int) -> Example | BadImage:
+        try:
+            return read(position)
+        except BadImage as error:
+            return error
+
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, count, 16 * threads):  # few at a time: decoded images wait in memory
+            yield from pool.map(attempt, range(start, min(start + 16 * threads, count)))

@@ -1,0 +1,67 @@
+"""Where a data set lies, and what identifies its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pretext.data.decode import SUFFIXES
+
+
+class MissingData(FileNotFoundError):
+    """The files of a data set are not where they were looked for."""
+
+
+class BadArchive(ValueError):
+    """An archive or annotation whose content contradicts itself. The message names file and place."""
+
+
+def locate(root: str | Path | None, candidates: Sequence[str], name: str, obtain: str) -> Path:
+    """Return the first of `candidates` that exists under `root`.
+
+    Args:
+        root: the folder of all data sets.
+        candidates: paths relative to it, in order of preference.
+        name: the data set, for the message.
+        obtain: one sentence that says how to get the files.
+    """
+    if root is None:
+        raise MissingData(
+            f"{name} needs a data folder: set data.root=PATH or the environment variable "
+            f"PRETEXTBENCH_DATA. {obtain}"
+        )
+    for candidate in candidates:
+        path = Path(root) / candidate
+        if path.exists():
+            return path
+    raise MissingData(f"{name}: found none of {', '.join(candidates)} in {Path(root).resolve()}. {obtain}")
+
+
+def file_identity(path: Path) -> str:
+    """SHA-256 of a file's content; for single archives, which are small."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_identity(root: Path, files: Iterable[Path]) -> str:
+    """SHA-256 of relative name, size and time of change of many files, none of which is opened."""
+    digest = hashlib.sha256()
+    for path in files:
+        status = path.stat()
+        digest.update(
+            f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files under a folder at any depth, sorted by name; hidden files and folders left out."""
+    found = (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())

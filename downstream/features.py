@@ -1,0 +1,294 @@
+"""Frozen feature extraction: every stage in one forward pass, once, then mapped from disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from downstream.protocol import Runtime
+from downstream.reductions import Reduction
+from pretext.backbones import Features
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+VERSION = 1
+"""Raised when what is stored changes, so that older caches are not read."""
+
+BATCH = 250
+LEFTOVER_AGE = 24 * 3600.0
+"""Seconds after which an unfinished folder belongs to a writer that was killed."""
+
+
+class Key(NamedTuple):
+    """One stored array: a stage (or a vector such as the CLS token) and what was kept of it."""
+
+    stage: str
+    reduction: Reduction
+
+
+FeatureSet = Mapping[Key, NDArray[Any]]
+"""Read-only memory maps, one row an example of the split."""
+
+
+def extract(
+    encoder: Encoder,
+    split: Split,
+    reductions: Sequence[Reduction],
+    runtime: Runtime,
+    stages: Sequence[str] | None = None,
+) -> FeatureSet:
+    """Features of every example, from the cache or by one pass over the split.
+
+    The cache lies under `runtime.cache`, addressed by the digests of the encoder and the split, the
+    reductions, the stages and the precision. A folder appears there whole or not at all.
+
+    Args:
+        reductions: what to keep of each stage's map; vectors are kept as they are, under every reduction.
+        stages: which stages; all, and the vectors, without it.
+
+    Returns:
+        (stage, reduction) → (N, …) in the reduction's dtype.
+
+    Raises:
+        ValueError: an empty split, no reduction, an unknown stage.
+        FloatingPointError: a feature that is not finite; names encoder, stage and example.
+    """
+    if len(split) == 0:
+        raise ValueError(f"split {split.name!r} is empty: there is nothing to extract features from")
+    if not reductions:
+        raise ValueError("extract needs at least one reduction")
+    wanted = _stages(encoder, stages)
+    address = _address(encoder, split, reductions, wanted, runtime)
+    folder = runtime.cache / "features" / address
+    if not (folder / "features.json").is_file():
+        _write(folder, encoder, split, reductions, wanted, runtime)
+    return _open(folder, reductions)
+
+
+def _stages(encoder: Encoder, stages: Sequence[str] | None) -> tuple[str, ...] | None:
+    if stages is None:
+        return None
+    for name in stages:
+        if name not in encoder.stage_names:
+            listed = ", ".join(encoder.stage_names)
+            raise ValueError(f"the encoder has no stage {name!r}; its stages are: {listed}")
+    return tuple(name for name in encoder.stage_names if name in stages)
+
+
+def _address(
+    encoder: Encoder,
+    split: Split,
+    reductions: Sequence[Reduction],
+    stages: tuple[str, ...] | None,
+    runtime: Runtime,
+) -> str:
+    identity = {
+        "version": VERSION,
+        "encoder": encoder.digest(),
+        "split": split.digest,
+        "stages": stages,
+        "reductions": [repr(reduction) for reduction in reductions],
+        "precision": str(runtime.autocast or torch.float32),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _open(folder: Path, reductions: Sequence[Reduction]) -> FeatureSet:
+    by_repr = {repr(reduction): reduction for reduction in reductions}
+    listed = json.loads((folder / "features.json").read_text())
+    return {
+        Key(entry["stage"], by_repr[entry["reduction"]]): np.load(folder / entry["file"], mmap_mode="r")
+        for entry in listed
+    }
+
+
+def _write(
+    folder: Path,
+    encoder: Encoder,
+    split: Split,
+    reductions: Sequence[Reduction],
+    stages: tuple[str, ...] | None,
+    runtime: Runtime,
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        arrays = _fill(temporary, encoder, split, reductions, stages, runtime)
+        listed = [
+            {"stage": key.stage, "reduction": repr(key.reduction), "file": Path(str(array.filename)).name}
+            for key, array in arrays.items()
+        ]
+        for array in arrays.values():
+            array.flush()
+        _write_synced(temporary / "features.json", json.dumps(listed, indent=1))
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        _move(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    temporary: Path,
+    encoder: Encoder,
+    split: Split,
+    reductions: Sequence[Reduction],
+    stages: tuple[str, ...] | None,
+    runtime: Runtime,
+) -> dict[Key, np.memmap[Any, Any]]:
+    arrays: dict[Key, np.memmap[Any, Any]] = {}
+    what = f"features of {split.name}"
+    for rows, reduced in _reduced(encoder, split, reductions, stages, runtime):
+        for key, values in reduced.items():
+            if key not in arrays:
+                shape = (len(split), *values.shape[1:])
+                path = temporary / f"{len(arrays):03d}.npy"
+                arrays[key] = np.lib.format.open_memmap(path, "w+", dtype=values.dtype, shape=shape)
+            _check_finite(values, rows.start, key, encoder, split)
+            arrays[key][rows] = values
+        runtime.progress(what, rows.stop, len(split))
+    return arrays
+
+
+def _reduced(
+    encoder: Encoder,
+    split: Split,
+    reductions: Sequence[Reduction],
+    stages: tuple[str, ...] | None,
+    runtime: Runtime,
+) -> Iterator[tuple[slice, dict[Key, NDArray[Any]]]]:
+    """Yield batches of reduced features, one batch behind the device: copies overlap the next pass."""
+    waiting: tuple[slice, dict[Key, Tensor], torch.Event | None] | None = None
+    stop = None if stages is None else stages[-1]
+    with frozen(encoder, runtime) as forward:
+        for rows, pixels in batches(split, runtime.device):
+            maps, vectors = forward(pixels, stop)
+            index = torch.arange(rows.start, rows.stop)
+            on_device = {
+                Key(name, reduction): reduction(features, index).to(reduction.dtype)
+                for name, features in maps.items()
+                if stages is None or name in stages
+                for reduction in reductions
+            }
+            if stages is None:
+                on_device |= {
+                    Key(name, reduction): vector.to(reduction.dtype)
+                    for name, vector in vectors.items()
+                    for reduction in reductions
+                }
+            copied = {key: values.to("cpu", non_blocking=True) for key, values in on_device.items()}
+            arrived = torch.Event(runtime.device) if runtime.device.type == "cuda" else None
+            if arrived is not None:
+                arrived.record()
+            if waiting is not None:
+                yield _arrived(waiting)
+            waiting = (rows, copied, arrived)
+        if waiting is not None:
+            yield _arrived(waiting)
+
+
+def _arrived(
+    waiting: tuple[slice, dict[Key, Tensor], torch.Event | None],
+) -> tuple[slice, dict[Key, NDArray[Any]]]:
+    rows, copied, event = waiting
+    if event is not None:
+        event.synchronize()
+    return rows, {key: values.numpy() for key, values in copied.items()}
+
+
+def _check_finite(values: NDArray[Any], first: int, key: Key, encoder: Encoder, split: Split) -> None:
+    if _all_finite(values):
+        return
+    example = first + int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
+    hint = " (float16 ends at 65504: store float32)" if values.dtype == np.float16 else ""
+    raise FloatingPointError(
+        f"encoder {encoder.digest()[:12]} ({type(encoder.backbone).__name__}), stage {key.stage!r}: "
+        f"the feature of example {example} of split {split.name!r} is not finite{hint}"
+    )
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    if values.dtype == np.float16:  # isfinite converts float16 one by one; its exponent bits do as well
+        return bool(((values.view(np.uint16) & 0x7C00) != 0x7C00).all())
+    return bool(np.isfinite(values).all())
+
+
+@contextmanager
+def frozen(encoder: Encoder, runtime: Runtime) -> Iterator[Callable[..., Features]]:
+    """Yield the forward pass of a frozen encoder: eval mode, no gradients, `runtime.autocast`.
+
+    The encoder lies on `runtime.device` inside; device and training modes are put back after.
+    """
+    modes = {module: module.training for module in encoder.modules()}
+    home = next((tensor.device for tensor in chain(encoder.parameters(), encoder.buffers())), None)
+
+    def forward(pixels: Tensor, stop: str | None = None) -> Features:
+        with torch.autocast(pixels.device.type, runtime.autocast, enabled=runtime.autocast is not None):
+            features: Features = encoder(pixels, stop=stop)
+        return features
+
+    try:
+        encoder.to(runtime.device).eval()
+        with torch.no_grad():
+            yield forward
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        if home is not None:
+            encoder.to(home)
+
+
+def load_images(split: Split, index: Any, device: torch.device) -> Tensor:
+    """The images `index` (positions or a slice): (B, 3, H, W) float32 in [0, 1] on `device`."""
+    pixels = torch.from_numpy(np.array(split.pixels[index]))  # (B, H, W, 3), a writable copy
+    return pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def batches(split: Split, device: torch.device, size: int = BATCH) -> Iterator[tuple[slice, Tensor]]:
+    """All images of a split in order, read one batch ahead: rows, and (B, 3, H, W) float32 in [0, 1]."""
+    rows = [slice(i, min(i + size, len(split))) for i in range(0, len(split), size)]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(load_images, split, rows[0], device)
+        for here, after in zip_longest(rows, rows[1:]):
+            pixels = ahead.result()
+            if after is not None:
+                ahead = reader.submit(load_images, split, after, device)
+            yield here, pixels
+
+
+def _write_synced(path: Path, content: str) -> None:
+    with path.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        # Another writer came first; what it wrote is the same. Anything else is a fault.
+        if not (folder / "features.json").is_file():
+            raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left of this folder; a writer at work has touched its own lately."""
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
+            shutil.rmtree(leftover, ignore_errors=True)

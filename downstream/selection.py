@@ -1,0 +1,47 @@
+"""Choosing among trials by their score on val, and telling when a grid was too short."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from downstream.protocol import Trial
+
+NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "grid": 1.0}
+"""Ends beyond which no value exists, so that choosing them says nothing about the grid."""
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest score on val; the earliest of equal ones.
+
+    Raises:
+        ValueError: no trial, or one whose score is not finite.
+    """
+    if not trials:
+        raise ValueError("there is no trial to choose from")
+    for trial in trials:
+        if not math.isfinite(trial.val):
+            raise ValueError(f"stage {trial.stage!r}, {trial.setting}: the score on val is {trial.val}")
+    return max(trials, key=lambda trial: trial.val)
+
+
+def at_edge(trials: Sequence[Trial], chosen: Trial) -> tuple[str, ...]:
+    """Hyper-parameters whose chosen value is the end of its grid, and beats every value inside it.
+
+    Args:
+        trials: those of the chosen stage at least; other stages' are left out.
+    """
+    own = [trial for trial in trials if trial.stage == chosen.stage]
+    return tuple(name for name in chosen.setting if _edge(own, chosen, name))
+
+
+def _edge(trials: Sequence[Trial], chosen: Trial, name: str) -> bool:
+    value = chosen.setting[name]
+    grid = {trial.setting[name] for trial in trials}
+    numbers = sorted(v for v in grid if isinstance(v, int | float))
+    if len(numbers) < 2 or not isinstance(value, int | float):
+        return False  # not tuned, or without an order
+    if value not in (numbers[0], numbers[-1]) or value == NATURAL_ENDS.get(name):
+        return False
+    inner = [trial.val for trial in trials if trial.setting[name] in numbers[1:-1]]
+    return not inner or max(inner) < chosen.val

@@ -1,0 +1,22 @@
+"""Pretrains any task of the contract, and keeps what was trained."""
+
+from __future__ import annotations
+
+from pretext.fit.module import NonFiniteLoss, Pretraining
+from pretext.fit.optimisation import Optimisation
+from pretext.fit.pretrain import Pretrained, Validation, pretrain
+from pretext.fit.runtime import choose_device, choose_precision
+from pretext.fit.saved import load_task, save_task
+
+__all__ = [
+    "NonFiniteLoss",
+    "Optimisation",
+    "Pretrained",
+    "Pretraining",
+    "Validation",
+    "choose_device",
+    "choose_precision",
+    "load_task",
+    "pretrain",
+    "save_task",
+]

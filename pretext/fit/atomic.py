@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that becomes `path` when the block ends, and vanishes when it raises.
+
+    The temporary file lies in the target's folder, so that the rename never crosses file systems; it is
+    synced before the rename, so that a power cut leaves the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes it private
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write plain values to `path` atomically, as indented JSON.
+
+    Raises:
+        ValueError: a value that is not finite, which JSON cannot hold.
+    """
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

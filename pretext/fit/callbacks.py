@@ -1,0 +1,135 @@
+"""What happens beside the training itself: checkpoint, history, sample pictures, neighbour monitor."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from pretext.data.loader import EpochLoader
+from pretext.fit.atomic import replacing, write_bytes
+from pretext.fit.module import Pretraining
+from pretext.fit.monitor import knn_score
+from pretext.task import Images
+
+
+@runtime_checkable
+class PictureLogger(Protocol):
+    """A logger that takes pictures, as Lightning's `WandbLogger` does."""
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        """Log pictures (H, W, 3) under a key."""
+
+
+class EpochEnd(Callback):
+    """After each whole epoch writes `last.ckpt` and `history.csv`.
+
+    The rows travel inside the checkpoint, so that a resumed run's history is that of an uninterrupted one.
+
+    Args:
+        folder: where the two files go.
+        identity: plain values that determine the run; a checkpoint with other ones is refused.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, object]) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.folder = folder
+        self._identity = identity
+        self._since = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._since = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write history and checkpoint."""
+        assert isinstance(pl_module, Pretraining)
+        elapsed = time.perf_counter() - self._since
+        self.seconds += elapsed
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        place = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": rate}
+        self.rows.append({**place, "seconds": round(elapsed, 3), **pl_module.measures})
+        write_history(self.folder / "history.csv", self.rows)
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows, clock and identity."""
+        return {"rows": self.rows, "seconds": self.seconds, "identity": self._identity}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take rows and clock back."""
+        self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
+
+
+class KnnMonitor(Callback):
+    """At each validation scores a nearest-neighbour vote from training images to val images as `val/knn`."""
+
+    def __init__(self, train: EpochLoader, val: EpochLoader, neighbours: int) -> None:
+        self._train, self._val, self._neighbours = train, val, neighbours
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score; the module reports what it finds among its measures."""
+        assert isinstance(pl_module, Pretraining)
+        score = knn_score(pl_module.task.encoder, self._train, self._val, self._neighbours)
+        pl_module.measures["val/knn"] = score
+
+
+class Samples(Callback):
+    """At each validation writes what the task shows of a fixed handful of val images."""
+
+    def __init__(self, images: Images, folder: Path) -> None:
+        self._images, self._folder = images, folder
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write one row an image, one column a picture; hand the same to loggers that take pictures."""
+        assert isinstance(pl_module, Pretraining)
+        with torch.no_grad():
+            shown = pl_module.task.show(self._images)
+        if not shown:
+            return
+        picture = sheet(shown)
+        done = trainer.current_epoch + int(trainer.state.fn == "fit")
+        with replacing(self._folder / f"epoch_{done:03d}.png") as file:
+            Image.fromarray(picture).save(file, format="PNG")
+        for logger in trainer.loggers:
+            if isinstance(logger, PictureLogger):
+                logger.log_image(key="val/" + "_".join(shown), images=[picture])
+
+
+def sheet(pictures: dict[str, Tensor], gap: int = 2) -> NDArray[np.uint8]:
+    """Contact sheet of named pictures (N, 3, H, W) in [0, 1]: one row an image, one column a name.
+
+    Returns (H', W', 3) uint8 on a white ground.
+
+    Raises:
+        ValueError: pictures of different counts or sizes.
+    """
+    shapes = {tuple(p.shape) for p in pictures.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"pictures to show must have one shape, got {sorted(shapes)}")
+    stack = torch.stack(list(pictures.values()), dim=1)  # (N, K, 3, H, W)
+    stack = torch.nn.functional.pad(stack.float().cpu(), (gap, gap, gap, gap), value=1.0)
+    count, columns, channels, height, width = stack.shape
+    grid = stack.permute(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)
+    return np.asarray((grid.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write rows as CSV, atomically; a measure that an epoch lacks is an empty cell."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())

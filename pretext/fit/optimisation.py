@@ -1,0 +1,79 @@
+"""How the weights of a pretext task are moved: the optimiser and its schedule."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
+"""Takes parameter groups, for example `functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.05)`."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """An optimiser with linear warm-up and a cosine to `floor`, both by optimiser step (arXiv:1608.03983).
+
+    Attributes:
+        optimizer: makes the optimiser of the task's parameter groups; its learning rates are the peaks.
+        warmup: share of all steps that the learning rate rises linearly, in [0, 1).
+        floor: learning rate at the end, as a share of the peak; 1 leaves it constant after the warm-up.
+        clip: largest norm of all gradients together, or None for no clipping.
+        accumulate: batches whose gradients are averaged into one step.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    optimizer: OptimizerFactory
+    warmup: float = 0.05
+    floor: float = 0.0
+    clip: float | None = None
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"Optimisation.warmup is a share of the steps in [0, 1), got {self.warmup}")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"Optimisation.floor is a share of the peak in [0, 1], got {self.floor}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"Optimisation.clip is a positive norm or None, got {self.clip}")
+        if self.accumulate < 1:
+            raise ValueError(f"Optimisation.accumulate is a number of batches from 1, got {self.accumulate}")
+
+    def schedule(self, optimizer: Optimizer, total: int) -> LambdaLR:
+        """Return the schedule over `total` optimiser steps."""
+        return LambdaLR(optimizer, functools.partial(self.share, total=total))
+
+    def share(self, step: int, total: int) -> float:
+        """Share of the peak learning rate at `step` (from 0) of `total`.
+
+        The last step of the warm-up is at the peak; the cosine would reach `floor` one step after the last.
+        """
+        rising = math.ceil(self.warmup * total)
+        if step < rising:
+            return (step + 1) / rising
+        done = min(1.0, (step - rising) / max(1, total - rising))
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+
+    def describe(self) -> dict[str, object]:
+        """Plain values that tell two optimisations apart; written beside the result."""
+        return {
+            "optimizer": _describe(self.optimizer),
+            "warmup": self.warmup,
+            "floor": self.floor,
+            "clip": self.clip,
+            "accumulate": self.accumulate,
+        }
+
+
+def _describe(factory: OptimizerFactory) -> str:
+    if isinstance(factory, functools.partial):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in sorted(factory.keywords.items()))
+        return f"{_describe(factory.func)}({arguments})"
+    return str(getattr(factory, "__qualname__", type(factory).__qualname__))

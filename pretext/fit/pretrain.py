@@ -1,0 +1,374 @@
+"""Pretrain a task on a split: the one function that a job calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from rich.console import Console
+
+from pretext.data.dataset import Split
+from pretext.data.loader import EpochLoader, batches
+from pretext.encoder import recalibrate_batchnorm
+from pretext.fit.atomic import write_json
+from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
+from pretext.fit.checkpoint import AtomicCheckpointIO
+from pretext.fit.module import NonFiniteLoss, Pretraining
+from pretext.fit.optimisation import Optimisation
+from pretext.fit.progress import ProgressBar
+from pretext.fit.runtime import choose_device, choose_precision, peak_memory, quiet
+from pretext.fit.saved import save_task
+from pretext.fit.seeding import Stream, derive
+from pretext.task import Images, Task
+
+RESULT, CHECKPOINT = "result.json", "last.ckpt"
+SIGTERM_STATUS = 143  # 128 + SIGTERM, which Lightning itself would turn into 0
+RECALIBRATION_IMAGES = 2048
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is looked at while training, on val alone. Has no influence on the weights.
+
+    Attributes:
+        every: epochs between two validations; the last epoch always has one.
+        images: at most so many val images, evenly spaced.
+        pictures: val images that samples are shown of.
+        neighbours, bank: of the nearest-neighbour monitor, and the training images it draws on; 0 for none.
+    """
+
+    every: int = 1
+    images: int = 1000
+    pictures: int = 8
+    neighbours: int = 20
+    bank: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("every", "images", "pictures", "neighbours"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Validation.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a finished run left, as `result.json` in its folder holds it.
+
+    seconds: of training, validation included. peak_memory: bytes, of the GPU or else of the process.
+    measures: of the last epoch, by name. identity: what determined the run.
+    """
+
+    folder: Path
+    epochs: int
+    steps: int
+    images_seen: int
+    seconds: float
+    images_per_second: float
+    peak_memory: int
+    device: str
+    precision: str
+    measures: dict[str, float]
+    identity: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Pretrained | None:
+        """Read a finished run; None where there is none. `result.json` is written last."""
+        path = folder / RESULT
+        if not path.is_file():
+            return None
+        return cls(folder=folder, **json.loads(path.read_bytes()))
+
+    def write(self) -> None:
+        """Write `result.json`."""
+        write_json(self.folder / RESULT, {k: v for k, v in asdict(self).items() if k != "folder"})
+
+
+def pretrain(
+    task: Task,
+    train: Split,
+    val: Split,
+    *,
+    folder: Path,
+    cache: Path,
+    name: str,
+    seed: int,
+    epochs: int,
+    batch_size: int,
+    optimisation: Optimisation | None,
+    device: str = "auto",
+    precision: str = "auto",
+    validation: Validation | None = None,
+    loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
+    provenance: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> Pretrained:
+    """Train `task` on `train` and keep encoder, task, history and result in `folder`.
+
+    A finished run returns at once; a partial one continues from its last whole epoch, on the CPU bit for bit
+    as if it had never stopped. No epochs is no step: the encoder stays as it was built, but for BatchNorm,
+    whose statistics are estimated, without labels, on training images; so it is for every task alike.
+    On SIGTERM training stops after the batch at hand and the process leaves with status 143; calling again
+    continues.
+
+    Args:
+        task: built from `seed` by the caller; trained in place. Where the run was finished before, it stays
+            as the caller built it: read the weights from `folder`.
+        train, val: pretraining images, and those that measures are taken on.
+        folder: of this run alone. Gets encoder.json, encoder.safetensors, task.json, task.safetensors,
+            history.csv, samples/, and last result.json; last.ckpt while it runs.
+        cache: for what depends on the training images alone.
+        name: the pretext task's name, for the encoder's provenance.
+        seed: of order, views and dropout.
+        epochs, batch_size: the budget. A last short batch is left out.
+        optimisation: optimiser and schedule; may be None where there are no epochs.
+        device: auto, cpu, cuda. precision: auto, fp32, bf16.
+        validation: what is looked at while training.
+        loggers, callbacks: Lightning's.
+        provenance: more plain values to keep with the encoder.
+        console: where progress goes; standard error by default.
+
+    Raises:
+        ValueError: a budget, data or a folder that do not fit the task.
+        NonFiniteLoss: NaN or infinity; the checkpoint of the last whole epoch is kept.
+        SystemExit: status 143 after SIGTERM.
+    """
+    _check(task, train, epochs, optimisation)
+    validation = validation or Validation()
+    where = choose_device(device)
+    exact = choose_precision(precision, where)
+    identity = _identity(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
+    finished = Pretrained.read(folder)
+    if finished is not None:
+        _same(identity, finished.identity, folder / RESULT)
+        return finished
+    folder.mkdir(parents=True, exist_ok=True)
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+    loader = EpochLoader(train, min(batch_size, len(train)), seed, device=where)
+    torch.manual_seed(derive(seed, Stream.PREPARE))
+    task.to(where)
+    task.prepare(_in_order(train, batch_size, where), cache)
+    steps = epochs * -(-len(loader) // optimisation.accumulate) if optimisation is not None else 0
+    plan = optimisation or Optimisation(torch.optim.SGD)
+    module = Pretraining(task, loader, plan, seed=seed, total_steps=steps)
+    keeper = EpochEnd(folder, identity)
+    watchers = _watchers(train, val, folder, batch_size, where, validation)
+    bar = ProgressBar(f"pretrain {name}", console)
+    seen = _in_order(val, batch_size, where, validation.images)
+    with quiet():
+        trainer = _trainer(
+            where,
+            exact,
+            folder,
+            epochs,
+            plan,
+            validation.every,
+            loggers,
+            [*watchers, *callbacks, keeper, bar],
+        )
+        if epochs == 0:
+            _stand_still(trainer, module, keeper, train, seen, batch_size, where)
+        else:
+            _fit(trainer, module, loader, seen, folder, identity)
+    row = keeper.rows[-1]
+    result = Pretrained(
+        folder=folder,
+        epochs=epochs,
+        steps=trainer.global_step,
+        images_seen=module.images_seen,
+        seconds=round(keeper.seconds, 3),
+        images_per_second=round(module.images_seen / keeper.seconds, 2) if keeper.seconds else 0.0,
+        peak_memory=peak_memory(where),
+        device=torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
+        precision=exact,
+        measures={key: value for key, value in row.items() if "/" in key},
+        identity=identity,
+    )
+    _keep(task, result, name, seed, train, provenance or {})
+    return result
+
+
+def spaced(length: int, count: int) -> NDArray[np.int64]:
+    """At most `count` evenly spaced positions out of `length`."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
+
+
+def _check(task: Task, train: Split, epochs: int, optimisation: Optimisation | None) -> None:
+    kind = type(task).__name__
+    if epochs < 0:
+        raise ValueError(f"epochs must be at least 0, got {epochs}")
+    if task.untrained and epochs:
+        raise ValueError(f"{kind} takes no training step: epochs must be 0, got {epochs}")
+    if epochs and optimisation is None:
+        raise ValueError(f"{kind} is to train for {epochs} epochs and needs an optimisation")
+    if task.needs_labels and train.labels is None:
+        raise ValueError(f"{kind} needs labels, and split {train.name!r} has none")
+    if task.needs_colour and not _shows_colour(train):
+        raise ValueError(f"{kind} needs colour, and split {train.name!r} has no image with colour")
+
+
+def _shows_colour(split: Split) -> bool:
+    """Whether any image has colour, by the split's own flags or else by channels that differ."""
+    if split.colourless is not None:
+        return not bool(split.colourless.all())
+    for start in range(0, len(split), 256):
+        pixels = split.pixels[np.arange(start, min(start + 256, len(split)))].astype(np.int16)  # (B, H, W, 3)
+        if int((pixels.max(axis=-1) - pixels.min(axis=-1)).max()) > 8:
+            return True
+    return False
+
+
+def _identity(
+    task: Task,
+    train: Split,
+    val: Split,
+    name: str,
+    seed: int,
+    epochs: int,
+    batch_size: int,
+    optimisation: Optimisation | None,
+    precision: str,
+) -> dict[str, Any]:
+    kind = type(task)
+    values = {
+        "name": name,
+        "task": f"{kind.__module__}.{kind.__qualname__}",
+        "arguments": task.arguments,
+        "encoder": task.encoder.architecture,
+        "train": train.digest,
+        "val": val.digest,
+        "seed": seed,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimisation": optimisation.describe() if optimisation is not None else None,
+        "precision": precision,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return plain
+
+
+def _same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    differing = [key for key in identity if identity[key] != found.get(key)]
+    if differing:
+        listed = "; ".join(f"{key}: {found.get(key)!r} there, {identity[key]!r} now" for key in differing)
+        raise ValueError(f"{path} belongs to another run ({listed}); choose another folder or delete it")
+
+
+def _in_order(split: Split, batch_size: int, device: torch.device, images: int | None = None) -> EpochLoader:
+    """Batches of all images in order, or of so many evenly spaced ones."""
+    few = None if images is None else spaced(len(split), images)
+    return EpochLoader(split, batch_size, shuffle=False, drop_last=False, indices=few, device=device)
+
+
+def _watchers(
+    train: Split, val: Split, folder: Path, batch_size: int, device: torch.device, validation: Validation
+) -> list[Callback]:
+    shown: Images = next(iter(_in_order(val, validation.pictures, device, validation.pictures)))
+    watchers: list[Callback] = [Samples(shown, folder / "samples")]
+    if validation.bank and train.labels is not None and val.labels is not None:
+        bank = _in_order(train, batch_size, device, validation.bank)
+        queries = _in_order(val, batch_size, device, validation.images)
+        watchers.append(KnnMonitor(bank, queries, validation.neighbours))
+    return watchers
+
+
+def _trainer(
+    device: torch.device,
+    precision: str,
+    folder: Path,
+    epochs: int,
+    optimisation: Optimisation,
+    every: int,
+    loggers: Sequence[Logger],
+    callbacks: list[Callback],
+) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        max_epochs=epochs,
+        gradient_clip_val=optimisation.clip,
+        accumulate_grad_batches=optimisation.accumulate,
+        check_val_every_n_epoch=min(every, max(epochs, 1)),
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=list(loggers) or False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        default_root_dir=folder,
+    )
+
+
+def _fit(
+    trainer: pl.Trainer,
+    module: Pretraining,
+    loader: EpochLoader,
+    val: EpochLoader,
+    folder: Path,
+    identity: Mapping[str, Any],
+) -> None:
+    checkpoint = folder / CHECKPOINT
+    resumed = checkpoint.is_file()
+    if resumed:
+        held = AtomicCheckpointIO().load_checkpoint(checkpoint)
+        _same(identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
+    try:
+        trainer.fit(module, loader, val, ckpt_path=checkpoint if resumed else None, weights_only=True)
+    except NonFiniteLoss as error:
+        kept = f"the last good state is in {checkpoint}" if checkpoint.is_file() else "no epoch was finished"
+        error.add_note(kept)
+        raise
+    except SIGTERMException:
+        raise SystemExit(SIGTERM_STATUS) from None
+
+
+def _stand_still(
+    trainer: pl.Trainer,
+    module: Pretraining,
+    keeper: EpochEnd,
+    train: Split,
+    val: EpochLoader,
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    """A run of no steps: the statistics of BatchNorm from training images, then one look at val."""
+    few = spaced(len(train), RECALIBRATION_IMAGES)
+    few = few[: max(len(few) // batch_size, 1) * batch_size]  # batches of one size, which their average needs
+    recalibrate_batchnorm(module.task.encoder, batches(train, batch_size, few, device))
+    trainer.validate(module, val, verbose=False)
+    keeper.rows.append({"epoch": 0, "step": 0, **module.measures})
+    write_history(keeper.folder / "history.csv", keeper.rows)
+
+
+def _keep(
+    task: Task, result: Pretrained, name: str, seed: int, train: Split, provenance: Mapping[str, Any]
+) -> None:
+    """Write encoder and task, then the result that marks the run as finished; then drop the checkpoint."""
+    task.cpu().eval()
+    task.encoder.provenance = {
+        "task": name,
+        "data": train.digest,
+        "images_seen": result.images_seen,
+        "seed": seed,
+        "calibration": "batchnorm" if result.epochs == 0 else "none",
+        "epochs": result.epochs,
+        "precision": result.precision,
+        **provenance,
+    }
+    save_task(task, result.folder)
+    result.write()
+    (result.folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""A trained task on disk, heads and all: what colours a photograph, and what another task starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as safetensors_load
+from safetensors.torch import save as safetensors_save
+
+from pretext import encoder as encoders
+from pretext.fit.atomic import write_bytes, write_json
+from pretext.task import Task
+
+FORMAT = 1
+_WEIGHTS, _DESCRIPTION, _ENCODER = "task.safetensors", "task.json", "encoder."
+
+
+def save_task(task: Task, folder: Path) -> None:
+    """Write the encoder (`Encoder.save`) and everything beside it: `task.safetensors`, then `task.json`.
+
+    Raises:
+        ValueError: a task that `load_task` could not build again.
+    """
+    _resolve(_path(type(task)))
+    task.encoder.save(folder)
+    beside = {k: v for k, v in task.state_dict().items() if not k.startswith(_ENCODER)}
+    content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in beside.items()})
+    write_bytes(folder / _WEIGHTS, content)
+    description = {
+        "format": FORMAT,
+        "task": _path(type(task)),
+        "arguments": task.arguments,
+        "encoder_digest": task.encoder.digest(),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_json(folder / _DESCRIPTION, description)
+
+
+def load_task(folder: Path) -> Task:
+    """Open what `save_task` wrote, on the CPU and in eval mode; the global random state stays as it is.
+
+    Raises:
+        FileNotFoundError: the folder holds no task.
+        ValueError: damaged files, files of different runs, or a task that this version does not have.
+    """
+    description, weights = folder / _DESCRIPTION, folder / _WEIGHTS
+    for file in (description, weights):
+        if not file.is_file():
+            raise FileNotFoundError(f"no task checkpoint in {folder}: {file.name} is missing")
+    about = json.loads(description.read_bytes())
+    if about.get("format") != FORMAT:
+        found = about.get("format")
+        raise ValueError(f"{description} has format {found!r}; this version reads format {FORMAT}")
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != about["weights_sha256"]:
+        raise ValueError(f"{weights} is damaged or not the file that {description} describes")
+    encoder = encoders.load(folder)
+    if encoder.digest() != about["encoder_digest"]:
+        raise ValueError(f"the encoder in {folder} is not the one that {description} was saved with")
+    with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
+        task: Task = _resolve(about["task"])(encoder=encoder, **about["arguments"])
+    own = {f"{_ENCODER}{name}": value for name, value in encoder.state_dict().items()}
+    task.load_state_dict({**own, **safetensors_load(content)})
+    return task.eval()
+
+
+def _path(kind: type[Task]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _resolve(path: str) -> type:
+    """Return the task class of that path; nothing outside `pretext.tasks` is imported or returned."""
+    match = re.fullmatch(r"pretext\.tasks\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
+    refusal = f"{path!r} is no task class pretext.tasks.<module>.<Class>"
+    if match is None:
+        raise ValueError(refusal)
+    try:
+        kind = getattr(import_module(f"pretext.tasks.{match[1]}"), match[2], None)
+    except ModuleNotFoundError as error:
+        raise ValueError(refusal) from error
+    if not (isinstance(kind, type) and issubclass(kind, Task)) or _path(kind) != path:
+        raise ValueError(refusal)
+    return kind

@@ -28,9 +28,9 @@ class Input(nn.Module, ABC):
     name: ClassVar[str]
     channels: ClassVar[int]
 
-    def __init__(self, **arguments: object) -> None:
+    def __init__(self, arguments: dict[str, object]) -> None:
         super().__init__()
-        self.arguments: dict[str, object] = arguments
+        self.arguments = arguments
 
     @abstractmethod
     def forward(self, rgb: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class Lightness(Input):
     channels = 1
 
     def __init__(self, scale: float = 1 / 50) -> None:
-        super().__init__(scale=float(scale))
+        super().__init__({"scale": float(scale)})
         self.scale = float(scale)
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -64,6 +64,9 @@ class MeanGray(Input):
 
     name = "gray"
     channels = 1
+
+    def __init__(self) -> None:
+        super().__init__({})
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Return (B, 1, H, W)."""
@@ -83,7 +86,7 @@ class RGB(Input):
     std: Tensor
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
-        super().__init__(mean=[float(m) for m in mean], std=[float(s) for s in std])
+        super().__init__({"mean": [float(m) for m in mean], "std": [float(s) for s in std]})
         if len(mean) != 3 or len(std) != 3:
             raise ValueError(f"RGB takes three values for mean and for std, got {list(mean)} and {list(std)}")
         if min(std) <= 0:
@@ -105,7 +108,7 @@ class Lab(Input):
     offset: Tensor
 
     def __init__(self, scale: float = 1 / 50) -> None:
-        super().__init__(scale=float(scale))
+        super().__init__({"scale": float(scale)})
         self.scale = float(scale)
         self.register_buffer("offset", torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1), persistent=False)
 
@@ -121,7 +124,7 @@ class AB(Input):
     channels = 2
 
     def __init__(self, scale: float = 1 / 50) -> None:
-        super().__init__(scale=float(scale))
+        super().__init__({"scale": float(scale)})
         self.scale = float(scale)
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -138,6 +141,9 @@ class Sobel(Input):
 
     name = "sobel"
     channels = 2
+
+    def __init__(self) -> None:
+        super().__init__({})
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Return (B, 2, H, W): left minus right, then top minus bottom."""

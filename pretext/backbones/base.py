@@ -54,6 +54,8 @@ class Backbone(nn.Module):
         self.in_channels = in_channels
         self.stages = tuple(stages)
         self.arguments = arguments
+        if len(set(self.stage_names)) < len(self.stages):
+            raise ValueError(f"{type(self).__name__} names a stage twice: {', '.join(self.stage_names)}")
         self.blocks = nn.ModuleDict({s.name: b for s, b in zip(self.stages, blocks, strict=True)})
 
     @property

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pretext import backbones, inputs
 from pretext.backbones import Backbone, Features, Stage
-from pretext.encoder.weights import fill
+from pretext.encoder.weights import check, fill
 from pretext.inputs import Input
 
 FORMAT = 1
@@ -169,9 +169,8 @@ def load(path: str | Path) -> Encoder:
             f"its SHA-256 is {found}, expected {about['weights_sha256']}"
         )
     try:
-        encoder = _build(about)
-        fill(encoder, safetensors_load(content))
-    except (ValueError, TypeError, SafetensorError) as error:
+        encoder = _build(about, safetensors_load(content))
+    except (ValueError, TypeError, RuntimeError, OverflowError, SafetensorError) as error:
         raise ValueError(f"{description} cannot be loaded: {error}") from error
     if encoder.digest() != about["digest"]:
         raise ValueError(f"{description} was altered: it does not describe the encoder that was saved")
@@ -199,17 +198,20 @@ def _read_description(path: Path) -> dict[str, Any]:
     return about
 
 
-def _build(about: Mapping[str, Any]) -> Encoder:
-    """Build the encoder that a JSON describes; nothing in it is trusted."""
+def _build(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
+    """Build the encoder that a JSON describes, with its weights; nothing in it is trusted."""
     for name, keys in (("backbone", ("class", "arguments")), ("input", ("name", "arguments"))):
         part = about[name]
         if not isinstance(part, dict) or set(part) != set(keys) or not isinstance(part["arguments"], dict):
             raise ValueError(f"{name!r} must hold {' and '.join(keys)}, got {part!r}")
     seen = inputs.build(about["input"]["name"], **about["input"]["arguments"])
-    backbone = about["backbone"]
+    path, arguments = str(about["backbone"]["class"]), about["backbone"]["arguments"]
+    with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
+        check(Encoder(seen, backbones.build(path, arguments, seen.channels)), state)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
-        network = backbones.build(str(backbone["class"]), backbone["arguments"], seen.channels)
-    return Encoder(seen, network, about["provenance"])
+        encoder = Encoder(seen, backbones.build(path, arguments, seen.channels), about["provenance"])
+    fill(encoder, state)
+    return encoder
 
 
 def _versions() -> dict[str, str]:

@@ -44,7 +44,7 @@ def from_state_dict(encoder: Encoder, state: Mapping[str, Tensor], ignore: Seque
         ValueError: names the missing, the unexpected and the misshapen entries.
     """
     kept = {name: value for name, value in state.items() if not name.startswith(tuple(ignore))}
-    fill(encoder, {f"backbone.{name.removeprefix('backbone.')}": value for name, value in kept.items()})
+    fill(encoder.backbone, {name.removeprefix("backbone."): value for name, value in kept.items()})
     return encoder
 
 

@@ -43,10 +43,14 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
     return dict(content)
 
 
-def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy a complete state dict into a module, after everything was checked."""
+def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes of a state dict with a module's.
+
+    Raises:
+        ValueError: names the missing, the unexpected and the misshapen entries.
+    """
     own = module.state_dict()
-    # torchvision's older files lack the counter, which PyTorch then sets to zero.
+    # Older files lack BatchNorm's counter, which PyTorch then leaves as it is.
     missing = [k for k in own if k not in state and not k.endswith(".num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
     misshapen = [
@@ -58,4 +62,9 @@ def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     if any(faults.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in faults.items() if names)
         raise ValueError(f"the weights do not fit {type(module).__name__}: {listed}")
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy a complete state dict into a module; where `check` refuses it, nothing is changed."""
+    check(module, state)
     module.load_state_dict(dict(state))

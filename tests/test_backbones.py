@@ -1,0 +1,334 @@
+"""Every backbone's contract, and each network against counts and statistics worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from pretext import backbones
+from pretext.backbones import AlexNet, Backbone, ResNet18, SmallNet, Stage
+from pretext.backbones.batchnorm import norm_eval, norms, recalibrate_batchnorm
+from pretext.backbones.cost import macs, parameter_count
+
+NETWORKS: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
+    "small": (SmallNet, {}),
+    "small-narrow": (SmallNet, {"widths": [4, 8, 8, 12, 16]}),
+    "alexnet": (AlexNet, {}),
+    "alexnet-fc": (AlexNet, {"fully_connected": True}),
+    "resnet18": (ResNet18, {}),
+    "resnet18-small-stem": (ResNet18, {"small_stem": True}),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> Backbone:
+    kind, arguments = NETWORKS[request.param]
+    torch.manual_seed(0)
+    return kind(in_channels=2, **arguments).eval()
+
+
+def maps_of(channels: int, height: int = 32, width: int = 32, count: int = 2) -> Tensor:
+    return torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+class TestEveryBackbone:
+    @pytest.mark.parametrize("size", [(32, 32), (65, 97), (33, 47)])
+    def test_maps_have_the_declared_channels_and_strides(
+        self, network: Backbone, size: tuple[int, int]
+    ) -> None:
+        with torch.no_grad():
+            features = network(maps_of(2, *size, count=1))
+        assert features.vectors == {}
+        assert tuple(features.maps) == network.stage_names
+        for stage in network.stages:
+            expected = (1, stage.channels, ceil(size[0] / stage.stride), ceil(size[1] / stage.stride))
+            assert features.maps[stage.name].shape == expected
+
+    def test_parts_compose_to_the_whole(self, network: Backbone) -> None:
+        x = maps_of(2)
+        with torch.no_grad():
+            whole = network(x).maps
+            for first, second in zip(network.stage_names, network.stage_names[1:], strict=False):
+                head = network(x, stop=first).maps
+                tail = network(head[first], start=second).maps
+                assert list(head | tail) == list(whole)
+                for name, values in (head | tail).items():
+                    assert torch.equal(values, whole[name])
+
+    def test_one_stage_runs_alone(self, network: Backbone) -> None:
+        name = network.stage_names[0]
+        with torch.no_grad():
+            assert list(network(maps_of(2), start=name, stop=name).maps) == [name]
+
+    def test_an_unknown_stage_lists_the_stages(self, network: Backbone) -> None:
+        listed = ", ".join(network.stage_names)
+        for call in (
+            network.stage,
+            lambda n: network(maps_of(2), stop=n),
+            lambda n: network(maps_of(2), start=n),
+        ):
+            with pytest.raises(ValueError, match=f"no stage 'conv9'.*{listed}"):
+                call("conv9")
+
+    def test_start_behind_stop_is_refused(self, network: Backbone) -> None:
+        first, last = network.stage_names[0], network.stage_names[-1]
+        with pytest.raises(ValueError, match="comes after"):
+            network(maps_of(2), start=last, stop=first)
+
+    def test_every_parameter_gets_a_finite_gradient(self, network: Backbone) -> None:
+        network.train()
+        with norm_eval(network):
+            last = network(maps_of(2)).maps[network.stage_names[-1]]
+            last.square().mean().backward()
+        network.eval()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().max() > 0, name
+        network.zero_grad()
+
+    def test_a_map_is_not_changed_by_the_stages_behind_it(self, network: Backbone) -> None:
+        first = network.stage_names[0]
+        with torch.no_grad():
+            assert torch.equal(network(maps_of(2)).maps[first], network(maps_of(2), stop=first).maps[first])
+
+    def test_is_rebuilt_from_its_path_and_arguments(self, network: Backbone) -> None:
+        path = backbones.class_path(type(network))
+        with torch.device("meta"):
+            again = backbones.build(path, json.loads(json.dumps(network.arguments)), in_channels=2)
+        assert type(again) is type(network)
+        assert again.stages == network.stages
+        assert [p.shape for p in again.parameters()] == [p.shape for p in network.parameters()]
+
+    def test_no_convolution_in_front_of_batchnorm_has_a_bias(self, network: Backbone) -> None:
+        assert all(m.bias is None for m in network.modules() if isinstance(m, nn.Conv2d))
+
+    def test_initial_weights_follow_he(self, network: Backbone) -> None:
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.weight.numel() > 5000:
+                area = module.kernel_size[0] * module.kernel_size[1]
+                fan_out = isinstance(network, ResNet18)
+                fan = area * (module.out_channels if fan_out else module.in_channels // module.groups)
+                assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
+
+
+def test_two_stages_of_one_name_are_refused() -> None:
+    stage = Stage("conv1", 1, 1)
+    with pytest.raises(ValueError, match="names a stage twice: conv1, conv1"):
+        Backbone(1, [stage, stage], [nn.Identity(), nn.Identity()], {})
+
+
+def test_small_net_costs_what_it_says() -> None:
+    network = SmallNet(in_channels=1)
+    by_hand = (
+        25 * 1 * 32 * 32**2  # conv1: 5×5 to 32²
+        + 9 * 32 * 64 * 16**2
+        + 9 * 64 * 96 * 16**2
+        + 9 * 96 * 128 * 8**2
+        + 9 * 128 * 128 * 8**2
+    )
+    assert macs(network, 64, channels=1) == by_hand == 36_208_640
+    weights = 25 * 32 + 9 * (32 * 64 + 64 * 96 + 96 * 128 + 128 * 128)
+    assert parameter_count(network) == weights + 2 * (32 + 64 + 96 + 128 + 128) == 333_472
+    assert [stage.stride for stage in network.stages] == [2, 4, 4, 8, 8]
+
+
+def test_small_net_takes_five_widths() -> None:
+    for widths in ([8, 8], [8, 8, 8, 8, 0]):
+        with pytest.raises(ValueError, match="five positive widths"):
+            SmallNet(1, widths=widths)
+
+
+def test_alexnet_costs_what_it_says() -> None:
+    convolutions = 121 * 96 + 25 * 48 * 256 + 9 * 256 * 384 + 9 * 192 * 384 + 9 * 192 * 256
+    assert parameter_count(AlexNet(in_channels=1)) == convolutions  # BatchNorm has no parameters here
+    connected = 36 * 256 * 4096 + 4096 * 4096
+    with torch.device("meta"):
+        assert parameter_count(AlexNet(in_channels=1, fully_connected=True)) == convolutions + connected
+
+
+def test_alexnet_makes_split_brains_maps_and_probes_read_before_pooling() -> None:
+    with torch.no_grad():
+        maps = AlexNet(in_channels=1).eval()(maps_of(1, 180, 180, count=1)).maps
+    assert [tuple(m.shape[1:]) for m in maps.values()] == [
+        (96, 45, 45),
+        (256, 23, 23),
+        (384, 12, 12),
+        (384, 12, 12),
+        (256, 12, 12),
+    ]
+    # Goyal et al.'s poolings of conv1 … conv5 keep about nine thousand values only before the max-pool.
+    sizes = [55, 27, 13, 13, 13]
+    pooled = [
+        ((s - k) // t + 1) ** 2
+        for s, (k, t) in zip(sizes, [(19, 4), (12, 3), (9, 1), (9, 1), (8, 1)], strict=True)
+    ]
+    assert [n * m.shape[1] for n, m in zip(pooled, maps.values(), strict=True)] == [
+        9600,
+        9216,
+        9600,
+        9600,
+        9216,
+    ]
+
+
+def test_alexnet_has_batchnorm_without_scale_and_no_response_normalisation() -> None:
+    network = AlexNet(in_channels=1)
+    assert len(norms(network)) == 5
+    assert not any(norm.affine for norm in norms(network))
+    assert not any(isinstance(m, nn.LocalResponseNorm) for m in network.modules())
+
+
+def test_resnet_costs_what_torchvisions_does() -> None:
+    reference = resnet18(weights=None)
+    reference.fc = nn.Identity()
+    network = ResNet18(in_channels=3)
+    assert parameter_count(network) == parameter_count(reference) == 11_176_512
+    assert macs(network, 224) == macs(reference, 224) == 1_813_561_344
+
+
+def test_counting_costs_nothing_of_the_networks_state() -> None:
+    network = SmallNet(1, widths=[2, 2, 2, 2, 2]).train()
+    network.blocks["conv3"].eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert macs(network, (32, 16), channels=1) == macs(network, (16, 32), channels=1)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert network.training
+    assert not network.blocks["conv3"].training
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "os.system",
+        "torch.nn.Linear",
+        "pretext.encoder.Encoder",
+        "pretext.encoder.encoder.Encoder",
+        "pretext.backbones.base.Backbone",
+        "pretext.backbones.base.Stage",
+        "pretext.backbones.resnet.BasicBlock",
+        "pretext.backbones.resnet.SmallNet",
+        "pretext.backbones.alexnet.Backbone",
+        "pretext.backbones.small.build",
+        "pretext.backbones.small.SmallNet.__init__",
+        "pretext.backbones.no_such_module.SmallNet",
+        "pretext.backbones...os.system",
+        "pretext.backbones.small.SmallNet\n",
+        "",
+    ],
+)
+def test_only_own_backbone_classes_are_resolved(path: str) -> None:
+    with pytest.raises(ValueError, match=r"is no backbone class.*pretext\.backbones\.small\.SmallNet"):
+        backbones.resolve(path)
+
+
+@pytest.mark.parametrize("arguments", [{"depth": 3}, {"in_channels": 5}, {"widths": 3}])
+def test_arguments_that_a_backbone_does_not_take_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="SmallNet cannot be built from"):
+        backbones.build("pretext.backbones.small.SmallNet", arguments, in_channels=1)
+
+
+class TestBatchNorm:
+    @staticmethod
+    def network() -> SmallNet:
+        torch.manual_seed(0)
+        return SmallNet(1, widths=[4, 4, 4, 4, 4])
+
+    def test_recalibrated_statistics_of_the_first_layer_are_those_of_its_input(self) -> None:
+        network = self.network()
+        batches = [3 * maps_of(1) + 1, maps_of(1, count=2) - 2]
+        assert recalibrate_batchnorm(network, iter(batches)) == 4
+        conv, norm = network.blocks["conv1"].conv, network.blocks["conv1"].norm
+        with torch.no_grad():
+            seen = [conv(batch).transpose(0, 1).flatten(1) for batch in batches]  # (C, B·H·W) each
+        mean = torch.stack([s.mean(1) for s in seen]).mean(0)
+        variance = torch.stack([s.var(1, correction=1) for s in seen]).mean(0)
+        torch.testing.assert_close(norm.running_mean, mean)
+        torch.testing.assert_close(norm.running_var, variance)
+
+    def test_deeper_layers_see_what_the_batch_at_hand_normalised(self) -> None:
+        network = self.network()
+        batch = 5 * maps_of(1) + 3
+        recalibrate_batchnorm(network, [batch])
+        first, second = network.blocks["conv1"], network.blocks["conv2"]
+        with torch.no_grad():
+            x = first.conv(batch)
+            mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+            seen = second.conv(((x - mean) / (variance + 1e-5).sqrt()).relu())
+        torch.testing.assert_close(second.norm.running_mean, seen.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(second.norm.running_var, seen.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+    def test_old_statistics_leave_no_trace(self) -> None:
+        network = self.network()
+        recalibrate_batchnorm(network, [100 * maps_of(1)])
+        recalibrate_batchnorm(network, [maps_of(1)])
+        fresh = self.network()
+        recalibrate_batchnorm(fresh, [maps_of(1)])
+        assert all(torch.equal(v, fresh.state_dict()[k]) for k, v in network.state_dict().items())
+
+    def test_nothing_but_statistics_is_touched(self) -> None:
+        class Watched(nn.Dropout):
+            was_training = False
+
+            def forward(self, x: Tensor) -> Tensor:
+                self.was_training |= self.training
+                return super().forward(x)
+
+        watched = Watched()
+        network = nn.Sequential(self.network().blocks["conv1"], watched).train()
+        network[0].conv.eval()
+        weight = network[0].conv.weight.clone()
+        recalibrate_batchnorm(network, [maps_of(1)])
+        assert not watched.was_training
+        assert [m.training for m in (network, watched, network[0].norm, network[0].conv)] == [
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert network[0].norm.momentum == 0.1
+        assert torch.equal(network[0].conv.weight, weight)
+        assert not network[0].norm.running_mean.requires_grad
+
+    def test_without_images_it_refuses_and_keeps_the_old_statistics(self) -> None:
+        network = self.network()
+        recalibrate_batchnorm(network, [maps_of(1)])
+        before = network.blocks["conv1"].norm.running_mean.clone()
+        with pytest.raises(ValueError, match="empty"):
+            recalibrate_batchnorm(network, [])
+        assert torch.equal(network.blocks["conv1"].norm.running_mean, before)
+
+    def test_modes_come_back_when_a_batch_fails(self) -> None:
+        network = self.network().train()
+        with pytest.raises(RuntimeError):
+            recalibrate_batchnorm(network, [maps_of(3)])
+        assert all(m.training for m in network.modules())
+        assert all(norm.momentum == 0.1 for norm in norms(network))
+
+    def test_norm_eval_holds_statistics_still_and_restores_modes(self) -> None:
+        network = self.network().train()
+        network.blocks["conv2"].eval()
+        before = {name: value.clone() for name, value in network.named_buffers()}
+        with norm_eval(network):
+            assert network.training
+            network(maps_of(1)).maps["conv5"].sum().backward()
+        assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+        assert [norm.training for norm in norms(network)] == [True, False, True, True, True]
+        network(maps_of(1))
+        assert not torch.equal(
+            network.blocks["conv1"].norm.running_mean, before["blocks.conv1.norm.running_mean"]
+        )
+
+    def test_norm_eval_equals_eval_mode_for_a_network_of_convolutions(self) -> None:
+        network = self.network()
+        recalibrate_batchnorm(network, [maps_of(1)])
+        with torch.no_grad(), norm_eval(network.train()):
+            trained = network(maps_of(1)).maps["conv5"]
+        with torch.no_grad():
+            assert torch.equal(trained, network.eval()(maps_of(1)).maps["conv5"])

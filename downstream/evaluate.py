@@ -1,0 +1,324 @@
+"""Judge an encoder by a protocol: fit on train, select on val, then see test once; gates; records."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from downstream import gates
+from downstream.bootstrap import bootstrap, resamples
+from downstream.cost import Meter
+from downstream.digest import digest, settings
+from downstream.protocol import BlindPredictor, Fitted, Protocol, Rows, Runtime
+from downstream.provenance import provenance
+from downstream.records import (
+    BLIND,
+    SCHEMA,
+    Cost,
+    Data,
+    Evaluation,
+    Provenance,
+    Record,
+    Result,
+    Subject,
+    pack_rows,
+    read,
+    write,
+)
+from pretext.data.dataset import DataSet, Split
+from pretext.encoder import Encoder, macs, parameter_count
+
+RESAMPLES = 500
+"""Bootstrap resamples of the primary metric of the selected stage."""
+
+
+def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runtime: Runtime) -> str:
+    """Digest of all that determines an evaluation; names its file of records."""
+    return digest(
+        {
+            "schema": SCHEMA,
+            "run": subject.run,
+            "pretext": subject.pretext,
+            "calibration": subject.calibration,
+            "data": data.name,
+            "splits": {name: split.digest for name, split in data.splits.items()},
+            "protocol": [protocol.name, protocol.version, settings(protocol)],
+            "draw": runtime.seed,
+            "precision": _precision(runtime),
+        }
+    )
+
+
+def stored(folder: Path, evaluation: str) -> list[Record]:
+    """The records of that evaluation, none if it was not made yet.
+
+    Raises:
+        RecordError: its file is there but cannot be trusted.
+    """
+    path = folder / f"{evaluation}.json"
+    return read(path) if path.exists() else []
+
+
+def evaluate(
+    encoder: Encoder,
+    protocol: Protocol,
+    data: DataSet,
+    runtime: Runtime,
+    *,
+    subject: Subject,
+    records: Path,
+    config: Mapping[str, Any] | None = None,
+    seen: Iterable[Split] = (),
+    draws: int = RESAMPLES,
+) -> list[Record]:
+    """Judge `encoder` and write the records, one a stage and metric; return stored ones if already made.
+
+    The protocol gets train and val; test is handed over after its `fit` returned. A legacy protocol gets
+    test as val, and its records say so. Stored records count only for the very weights they were made with.
+
+    Args:
+        encoder: on the runtime's device; left as it is, which is checked.
+        subject: where the encoder comes from.
+        records: folder of records; the rows of the encoder-blind predictors are put there too.
+        config: resolved configuration, plain JSON, for the record.
+        seen: splits whose images pretraining or calibration took, where they are at hand.
+        draws: bootstrap resamples of the primary metric of the selected stage.
+
+    Raises:
+        GateFailed: a score that must not be kept.
+        RecordError: stored records that cannot be trusted.
+    """
+    name = evaluation_digest(subject, protocol, data, runtime)
+    weights = encoder.digest()
+    old = stored(records, name)
+    if old and old[0].provenance.weights == weights:
+        return old
+    flags = _check_before(encoder, protocol, data, subject, seen)
+    unmoved = gates.Unmoved(encoder)
+    meter = Meter(runtime.device)
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        fitted = protocol.fit(encoder, data.train, data.test if protocol.legacy else data.val, runtime)
+        meter.lap("fit")
+        predicted = fitted.predict(data.test)
+        meter.lap("predict")
+    finally:
+        for module, training in modes:
+            module.training = training
+    unmoved.check()
+    blind = evaluate_blind(protocol, data, runtime, records=records, draws=draws)
+    chance = max((r.result.value for r in blind if r.evaluation.primary), default=0.0)
+    flags += gates.head_trained(fitted, chance) + tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
+    height, width = data.test.pixels.shape[1:3]
+    cost = meter.cost(len(data.test), parameter_count(encoder), 2 * macs(encoder, (height, width)))
+    job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws)
+    made, rows = job.records(predicted, fitted, flags, chance)
+    write(records, made, rows)
+    return made
+
+
+def evaluate_blind(
+    protocol: Protocol,
+    data: DataSet,
+    runtime: Runtime,
+    *,
+    records: Path,
+    draws: int = RESAMPLES,
+) -> list[Record]:
+    """Score the protocol's encoder-blind predictors; made once for a data set and a protocol, then reused.
+
+    Raises:
+        GateFailed, RecordError: as `evaluate`.
+    """
+    runtime = replace(runtime, seed=0, autocast=None)
+    made: list[Record] = []
+    for name, predictor in protocol.blind().items():
+        made += _evaluate_blind(name, predictor, protocol, data, runtime, records, draws)
+    return made
+
+
+def _evaluate_blind(
+    name: str,
+    predictor: BlindPredictor,
+    protocol: Protocol,
+    data: DataSet,
+    runtime: Runtime,
+    folder: Path,
+    draws: int,
+) -> list[Record]:
+    run = digest({"blind": name})
+    subject = Subject(f"{BLIND}{name}", "", "", "none", "", "", 0, run, run, 0, "float32")
+    evaluation = evaluation_digest(subject, protocol, data, runtime)
+    old = stored(folder, evaluation)
+    if old:
+        return old
+    gates.splits_disjoint(data)
+    meter = Meter(runtime.device)
+    predict = predictor.fit(data.train, data.test if protocol.legacy else data.val, runtime)
+    meter.lap("fit")
+    rows = predict(data.test)
+    meter.lap("predict")
+    job = _Job(
+        evaluation,
+        protocol,
+        data,
+        runtime,
+        subject,
+        meter.cost(len(data.test), 0, 0),
+        provenance({}, ""),
+        draws,
+    )
+    records, packed = job.records({"": rows}, None, (), None)
+    write(folder, records, packed)
+    return records
+
+
+def _check_before(
+    encoder: Encoder, protocol: Protocol, data: DataSet, subject: Subject, seen: Iterable[Split]
+) -> tuple[str, ...]:
+    gates.input_as_declared(encoder, subject.input)
+    gates.splits_disjoint(data)
+    flags = gates.unseen_by_pretraining(subject, seen, data)
+    return (*flags, gates.SELECTED_ON_TEST) if protocol.legacy else flags
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all records of one evaluation share."""
+
+    name: str
+    protocol: Protocol
+    data: DataSet
+    runtime: Runtime
+    subject: Subject
+    cost: Cost
+    provenance: Provenance
+    draws: int
+
+    def records(
+        self,
+        predicted: Mapping[str, Rows],
+        fitted: Fitted | None,
+        flags: tuple[str, ...],
+        chance: float | None,
+    ) -> tuple[list[Record], dict[str, bytes]]:
+        """Gate and score the rows of every stage; records, and packed rows by their digest."""
+        chosen = "" if fitted is None else fitted.stage
+        if chosen not in predicted:
+            raise gates.GateFailed(
+                "rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}"
+            )
+        metrics = self.protocol.metrics(self.data.test)
+        records: list[Record] = []
+        packed: dict[str, bytes] = {}
+        for stage, rows in predicted.items():
+            gates.rows_complete(rows, self.data.test, stage)
+            content = pack_rows(rows)
+            key = hashlib.sha256(content).hexdigest()
+            packed[key] = content
+            for position, (metric, measure) in enumerate(metrics.items()):
+                value = gates.score_in_range(measure(rows), metric, stage)
+                main = position == 0 and stage == chosen
+                sample = self._resample(measure, rows) if main else ()
+                result = self._result(value, stage, fitted, flags, chance, key, sample)
+                if main:
+                    result = replace(result, flags=result.flags + _score_flags(value, chance, sample))
+                records.append(
+                    Record(
+                        SCHEMA,
+                        self.subject,
+                        self._evaluation(stage, metric, position == 0),
+                        self._data(),
+                        result,
+                        self.cost,
+                        self.provenance,
+                    )
+                )
+        return records, packed
+
+    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float, ...]:
+        test = self.data.test
+        index = resamples(test.digest, len(test), self.draws)
+        values = bootstrap(measure, rows, index, self.runtime.progress)
+        return tuple(float(value) for value in np.round(values, 7))
+
+    def _result(
+        self,
+        value: float,
+        stage: str,
+        fitted: Fitted | None,
+        flags: tuple[str, ...],
+        chance: float | None,
+        rows: str,
+        sample: tuple[float, ...],
+    ) -> Result:
+        selected = fitted is None or stage == fitted.stage
+        setting, val = _choice(fitted, stage)
+        return Result(
+            value=value,
+            unit="fraction",
+            direction="higher",
+            selected=selected,
+            selected_on="test" if self.protocol.legacy else "val",
+            setting=setting,
+            val=val,
+            train=fitted.train_score if fitted is not None and selected else None,
+            chance=chance,
+            flags=flags if selected else tuple(f for f in flags if f == gates.SELECTED_ON_TEST),
+            rows=rows,
+            resampled=sample,
+        )
+
+    def _evaluation(self, stage: str, metric: str, primary: bool) -> Evaluation:
+        return Evaluation(
+            digest=self.name,
+            data=self.data.name,
+            split=self.data.test.name,
+            task=self.protocol.task,
+            protocol=self.protocol.name,
+            version=self.protocol.version,
+            settings=digest(settings(self.protocol)),
+            trains_encoder=self.protocol.trains_encoder,
+            stage=stage,
+            metric=metric,
+            primary=primary,
+            draw=self.runtime.seed,
+            precision=_precision(self.runtime),
+        )
+
+    def _data(self) -> Data:
+        splits = self.data.splits
+        height, width = self.data.test.pixels.shape[1:3]
+        return Data(
+            digests={name: split.digest for name, split in splits.items()},
+            counts={name: len(split) for name, split in splits.items()},
+            resolution=(int(height), int(width)),
+        )
+
+
+def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | str], float | None]:
+    """Setting and val score of a stage: what `fit` selected, or the stage's best trial."""
+    if fitted is None:
+        return {}, None
+    trials = [trial for trial in fitted.trials if trial.stage == stage and math.isfinite(trial.val)]
+    if not trials:
+        raise gates.GateFailed("head", f"stage {stage!r} has no finite score on val")
+    best = max(trials, key=lambda trial: trial.val)
+    return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
+
+
+def _score_flags(value: float, chance: float | None, sample: tuple[float, ...]) -> tuple[str, ...]:
+    below = (gates.BELOW_CHANCE,) if chance is not None and value <= chance else ()
+    return (*below, gates.ZERO_WIDTH) if sample and min(sample) == max(sample) else below
+
+
+def _precision(runtime: Runtime) -> str:
+    return str(runtime.autocast or torch.float32).removeprefix("torch.")

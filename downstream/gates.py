@@ -1,0 +1,163 @@
+"""What must hold before a score is kept. A failed gate is an error, or a flag that every table shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from downstream.protocol import Fitted, Rows
+from downstream.records import Subject
+from pretext.data.dataset import DataSet, Split
+from pretext.data.split import Leak, check_disjoint
+from pretext.encoder import Encoder
+
+OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
+HEAD_UNTRAINED = "head_untrained"
+BELOW_CHANCE = "not_above_chance"
+ZERO_WIDTH = "zero_width_interval"
+SELECTED_ON_TEST = "selected_on_test"
+AT_EDGE = "at_edge:"
+DIVERGED = "diverged:"
+
+MEANING = {
+    OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
+    HEAD_UNTRAINED: "the head's train score is not above chance",
+    BELOW_CHANCE: "the test score is not above chance",
+    ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
+    SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
+    AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
+    DIVERGED: "settings whose val score is not finite were left out of the selection",
+}
+"""Every flag, or beginning of one, in a reader's words."""
+
+
+class GateFailed(RuntimeError):
+    """A score that must not be kept; `gate` names what failed."""
+
+    def __init__(self, gate: str, reason: str) -> None:
+        super().__init__(f"gate {gate!r} failed: {reason}")
+        self.gate = gate
+        self.reason = reason
+
+
+def input_as_declared(encoder: Encoder, declared: str) -> None:
+    """The encoder sees of an image what its record will say it sees."""
+    if encoder.input_name != declared:
+        raise GateFailed(
+            "input", f"declared as {declared!r}, but the encoder's input is {encoder.input_name!r}"
+        )
+
+
+def splits_disjoint(data: DataSet) -> None:
+    """No image occurs in two splits, by its decoded pixels."""
+    for first, second in (("train", "test"), ("val", "test"), ("train", "val")):
+        try:
+            check_disjoint(data.splits[first], data.splits[second])
+        except Leak as leak:
+            raise GateFailed("splits", f"{data.name}: {leak}") from leak
+
+
+def unseen_by_pretraining(subject: Subject, seen: Iterable[Split], data: DataSet) -> tuple[str, ...]:
+    """No test image took part in pretraining.
+
+    Args:
+        seen: splits that pretraining or calibration took images from, as far as they are at hand.
+
+    Returns:
+        A flag where the pretraining images are neither at hand nor the set's own train or val.
+    """
+    checked = {data.train.digest, data.val.digest}  # against test by `splits_disjoint`
+    for split in seen:
+        try:
+            check_disjoint(split, data.test)
+        except Leak as leak:
+            raise GateFailed("pretraining", f"{subject.pretext} on {subject.pretraining}: {leak}") from leak
+        checked.add(split.digest)
+    if subject.pretraining_digest == data.test.digest:
+        raise GateFailed("pretraining", f"{subject.pretext} was trained on the test split of {data.name}")
+    untouched = subject.images_seen == 0 and not subject.pretraining
+    return () if untouched or subject.pretraining_digest in checked else (OVERLAP_UNCHECKED,)
+
+
+class Unmoved:
+    """Holds the parameters and buffers of a module as they are now, to compare them to the bit later."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.before = {name: tensor.detach().clone() for name, tensor in _state(module).items()}
+
+    def check(self) -> None:
+        """Every parameter and buffer is what it was.
+
+        Raises:
+            GateFailed: names the first that moved, appeared or vanished.
+        """
+        after = _state(self.module)
+        for name in sorted(self.before.keys() ^ after.keys()):
+            raise GateFailed(
+                "frozen", f"{name} {'appeared' if name in after else 'vanished'} during evaluation"
+            )
+        for name, tensor in after.items():
+            if not _same_bits(tensor.detach(), self.before[name]):
+                raise GateFailed("frozen", f"{name} of the judged encoder moved during evaluation")
+
+
+def rows_complete(rows: Rows, split: Split, stage: str) -> None:
+    """One row an image of the split, in every array, and all numbers finite."""
+    if not rows:
+        raise GateFailed("rows", f"stage {stage!r} predicted nothing")
+    for name, values in rows.items():
+        if values.ndim == 0 or len(values) != len(split):
+            found = "a scalar" if values.ndim == 0 else f"{len(values)} rows"
+            raise GateFailed(
+                "rows", f"stage {stage!r}, {name!r}: {found} for the {len(split)} images of {split.name}"
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            first = int(np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))[0])
+            raise GateFailed("rows", f"stage {stage!r}, {name!r}: not finite, first in row {first}")
+
+
+def score_in_range(value: float, metric: str, stage: str) -> float:
+    """The metric, if it is a number in [0, 1]."""
+    if not 0 <= value <= 1:  # false for NaN as well
+        raise GateFailed("score", f"{metric} of stage {stage!r} is {value}, which is not in [0, 1]")
+    return float(value)
+
+
+def head_trained(fitted: Fitted, chance: float) -> tuple[str, ...]:
+    """Flag a head whose train score is not above the best encoder-blind predictor's."""
+    if not math.isfinite(fitted.train_score):
+        raise GateFailed("head", f"its train score is {fitted.train_score}")
+    if not fitted.trials:
+        raise GateFailed("head", "nothing was scored on val")
+    lost = sum(not math.isfinite(trial.val) for trial in fitted.trials)
+    flags = () if fitted.train_score > chance else (HEAD_UNTRAINED,)
+    return (*flags, f"{DIVERGED}{lost} of {len(fitted.trials)}") if lost else flags
+
+
+def meaning(flag: str) -> str:
+    """A flag in a reader's words."""
+    for beginning, text in MEANING.items():
+        if flag.startswith(beginning):
+            rest = flag.removeprefix(beginning)
+            return f"{text} ({rest})" if rest else text
+    return flag.replace("_", " ")
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """Buffers that a state dict leaves out are held as well."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    """NaN equals itself here, and −0 is not 0."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
+    if a.numel() == 0:
+        return True
+    flat = [t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)]
+    return torch.equal(*flat)

@@ -7,11 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
-    "pretext.color": {"pretext.color"},
+    "pretext.atomic": set(),
+    "pretext.color": {"pretext.color", "pretext.atomic"},
     "pretext.inputs": {"pretext.color"},
     "pretext.backbones": {"pretext.backbones", "pretext.inputs"},
     "pretext.encoder": {"pretext.backbones", "pretext.inputs", "pretext.color"},
-    "pretext.data": {"pretext.data", "pretext.color"},
+    "pretext.data": {"pretext.data", "pretext.color", "pretext.task"},
     "pretext.views": set(),
     "pretext.task": {"pretext.encoder"},
     "pretext.tasks": {

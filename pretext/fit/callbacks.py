@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from pretext.data.loader import EpochLoader
-from pretext.fit.atomic import replacing, write_bytes
+from pretext.atomic import replacing, write_bytes
 from pretext.fit.module import Pretraining
 from pretext.fit.monitor import knn_score
 from pretext.task import Images

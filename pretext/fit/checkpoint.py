@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from pretext.fit.atomic import replacing
+from pretext.atomic import replacing
 
 
 class AtomicCheckpointIO(CheckpointIO):

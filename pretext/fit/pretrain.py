@@ -20,13 +20,13 @@ from rich.console import Console
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import recalibrate_batchnorm
-from pretext.fit.atomic import write_json
+from pretext.atomic import write_json
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
-from pretext.fit.runtime import choose_device, choose_precision, peak_memory, quiet
+from pretext.fit.runtime import BF16, choose_device, choose_precision, peak_memory, quiet
 from pretext.fit.saved import save_task
 from pretext.fit.seeding import Stream, derive
 from pretext.task import Images, Task
@@ -295,7 +295,7 @@ def _trainer(
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision="bf16-mixed" if precision == BF16 else "32-true",
         max_epochs=epochs,
         gradient_clip_val=optimisation.clip,
         accumulate_grad_batches=optimisation.accumulate,

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
+BF16, FP32 = "bf16", "fp32"
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the first GPU if there is one (`auto`), or what is asked for.
@@ -34,12 +36,12 @@ def choose_precision(name: str, device: torch.device) -> str:
     Raises:
         ValueError: an unknown precision, or bf16 where it is emulated (on a CPU it is many times slower).
     """
-    if name not in ("auto", "fp32", "bf16"):
+    if name not in ("auto", FP32, BF16):
         raise ValueError(f"precision is one of auto, fp32, bf16; got {name!r}")
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "bf16" and not native:
         raise ValueError(f"precision=bf16, but {device} does not compute in it; use precision=auto or fp32")
-    return "bf16" if native and name != "fp32" else "fp32"
+    return BF16 if native and name != FP32 else FP32
 
 
 def peak_memory(device: torch.device) -> int:

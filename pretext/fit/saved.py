@@ -13,7 +13,7 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 
 from pretext import encoder as encoders
-from pretext.fit.atomic import write_bytes, write_json
+from pretext.atomic import write_bytes, write_json
 from pretext.task import Task
 
 FORMAT = 1

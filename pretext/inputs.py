@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pretext.color.lab import lightness, rgb_to_lab
+from pretext.color import lightness, rgb_to_lab
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -167,7 +167,8 @@ def build(name: str, **arguments: object) -> Input:
     """
     if name not in INPUTS:
         raise ValueError(f"there is no input {name!r}; the inputs are: {', '.join(INPUTS)}")
+    constructor: Callable[..., Input] = INPUTS[name]  # each kind takes arguments of its own
     try:
-        return INPUTS[name](**arguments)
+        return constructor(**arguments)
     except TypeError as error:
         raise ValueError(f"input {name!r} cannot be built from {arguments}: {error}") from error

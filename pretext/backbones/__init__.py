@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from pretext.backbones.alexnet import AlexNet
@@ -61,11 +61,8 @@ def build(path: str, arguments: Mapping[str, object], in_channels: int) -> Backb
     Raises:
         ValueError: a class that `resolve` refuses, or arguments that the class does not take.
     """
-    kind = resolve(path)
+    constructor: Callable[..., Backbone] = resolve(path)  # each kind takes arguments of its own
     try:
-        # mypy knows the base class's signature; concrete backbones take in_channels and their own arguments.
-        constructor: type = kind
-        backbone: Backbone = constructor(in_channels=in_channels, **arguments)
+        return constructor(in_channels=in_channels, **arguments)
     except TypeError as error:
         raise ValueError(f"{path} cannot be built from {dict(arguments)}: {error}") from error
-    return backbone

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pretext import backbones, inputs
 from pretext.backbones import Backbone, Features, Stage
-from pretext.encoder.weights import check, fill
+from pretext.encoder.weights import check
 from pretext.inputs import Input
 
 FORMAT = 1
@@ -210,7 +210,7 @@ def _build(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
         check(Encoder(seen, backbones.build(path, arguments, seen.channels)), state)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         encoder = Encoder(seen, backbones.build(path, arguments, seen.channels), about["provenance"])
-    fill(encoder, state)
+    encoder.load_state_dict(dict(state), assign=True)  # takes the file's types with its values
     return encoder
 
 

@@ -66,3 +66,12 @@ def read_archive(path: Path) -> Archive:
             f"{path}: labels {labels.min()} to {labels.max()} must lie within the {len(names)} classes"
         )
     return Archive(path, data, offsets.astype(np.int64), labels.astype(np.int64), names, arrays)
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """Names of the classes of an archive, without reading its images."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return tuple(str(name) for name in file["class_names"])
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise BadArchive(f"{path} cannot be read ({error})") from error

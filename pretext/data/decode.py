@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 MAX_PIXELS = 89_478_485
-"""Pixels above which a file is refused unread, where Pillow warns: a small file can claim to be a huge image."""
+"""Pixels above which a file is refused unread, as many as Pillow takes without a warning.
+
+A small file can claim to be a huge image.
+"""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 """File names that count as images in a folder, in lower case."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pretext.data.dataset import Boxes, Split
 from pretext.data.decode import BadImage, Skips
-from pretext.data.pack import ArrayWriter, Progress, mapped, packed, silent
+from pretext.data.pack import ArrayWriter, Progress, mapped, packed, require_space, silent
 from pretext.data.pixels import Packed, colourless, image_digest
 from pretext.data.split import make_split
 
@@ -43,11 +43,19 @@ class Example(NamedTuple):
     mask: NDArray[np.uint8] | None = None
 
 
-class SplitWriter:
-    """Writes examples of one size and one kind into a folder, as `open_split` reads them."""
+class Examples(NamedTuple):
+    """`count` examples by position; `read` is called from several threads and may raise BadImage."""
 
-    def __init__(self, folder: Path) -> None:
+    count: int
+    read: Callable[[int], Example]
+
+
+class SplitWriter:
+    """Writes up to `expect` examples of one size and one kind into a folder, as `open_split` reads them."""
+
+    def __init__(self, folder: Path, expect: int) -> None:
         self._folder = folder
+        self._expect = expect
         self._streams: dict[str, ArrayWriter] = {}
         self._labels: list[Any] = []
         self._boxes: list[ExampleBoxes] = []
@@ -57,6 +65,8 @@ class SplitWriter:
         """Append one example; it must have the labels that the first one had."""
         if self._first is None:
             self._first = example
+            one = example.pixels.nbytes + (0 if example.mask is None else example.mask.nbytes)
+            require_space(self._folder, self._expect * one, f"{self._expect} images")
         for what in ("label", "boxes", "mask"):
             if (getattr(example, what) is None) != (getattr(self._first, what) is None):
                 raise ValueError(f"some examples have a {what}, some have none")
@@ -109,24 +119,24 @@ def pack_split(
     cache: str | Path,
     name: str,
     identity: Mapping[str, object],
-    count: int,
-    read: Callable[[int], Example],
+    source: Callable[[], Examples],
     *,
     skip_bad: bool = False,
     progress: Progress = silent,
 ) -> Path:
-    """Decode `count` examples by position into a pack, once; return its folder.
+    """Decode examples into a pack, once; return its folder.
 
     Args:
         cache, name, identity: see `packed`; the version of the layout and `skip_bad` join the identity.
-        read: makes example i; called from several threads. May raise BadImage.
+        source: opens the files; called only if the pack is not there.
         skip_bad: skip bad images, see `Skips`; their names are kept in the pack.
         progress: is told how many are done.
     """
 
     def build(part: Path) -> None:
+        count, read = source()
         skips = Skips(count, allow=skip_bad)
-        with SplitWriter(part) as writer:
+        with SplitWriter(part, count) as writer:
             for done, example in enumerate(_in_order(read, count), 1):
                 if isinstance(example, BadImage):
                     skips.add(example)
@@ -147,10 +157,10 @@ def open_split(folder: Path, name: str) -> Split:
         boxes = Boxes(small["offsets"], small["xyxy"], small["box_labels"], small["difficult"])
     return make_split(
         name,
-        Packed(arrays["pixels"], small["digests"]),
+        Packed(np.asarray(arrays["pixels"]), small["digests"]),
         labels=small.get("labels"),
         boxes=boxes,
-        masks=arrays.get("masks"),
+        masks=np.asarray(arrays["masks"]) if "masks" in arrays else None,
         colourless=small["colourless"],
     )
 

@@ -65,3 +65,11 @@ def image_files(folder: Path) -> list[Path]:
         and path.is_file()
     )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def code_identity(package: Path) -> str:
+    """SHA-256 of the Python files of a folder: what they make is made anew when they change."""
+    digest = hashlib.sha256()
+    for path in sorted(package.glob("*.py")):
+        digest.update(f"{path.name}\0{file_identity(path)}\n".encode())
+    return digest.hexdigest()

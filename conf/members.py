@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +11,13 @@ from hydra import compose
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from downstream.records import digest
+from downstream.digest import digest
+from downstream.records import Subject
 from pretext import inputs
+from pretext.atomic import write_json
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
+from pretext.fit import Optimisation
 from pretext.task import Task
 
 VERSION = 1
@@ -64,7 +66,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str) 
     spec = {
         "version": VERSION,
         "pretext": pretext.name,
-        "task": plain(pretext.task),
+        "task": _of_data(plain(pretext.task), data),
         "optimizer": optimizer,
         "input": cfg.input,
         "backbone": plain(cfg.backbone),
@@ -79,12 +81,62 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str) 
     return Member(pretext.name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent)
 
 
+def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
+    """Fill in what a task takes from the labels, where its YAML leaves it open."""
+    known = {
+        "classes": len(data.label_names),
+        "multilabel": data.train.labels is not None and data.train.labels.ndim == 2,
+    }
+    return {key: known.get(key) if value is None and key in known else value for key, value in task.items()}
+
+
 def members(cfg: DictConfig, data: DataSet, precision: str) -> list[Member]:
     """Return the asked-for run and its twins, the twins of the same input, backbone, data and budget."""
     names = [name for name in TWINS if name != cfg.pretext.name]
     if data.train.labels is None and "supervised" in names:
         names.remove("supervised")
     return [member(cfg, p, data, precision) for p in (cfg.pretext, *map(pretext_config, names))]
+
+
+def subject(run: Member, images_seen: int) -> Subject:
+    """Whose score a run's is; `images_seen` as its result says."""
+    spec = run.spec
+    return Subject(
+        pretext=run.name,
+        backbone=spec["backbone"]["_target_"].rsplit(".", 1)[-1],
+        input=spec["input"],
+        calibration="none" if spec["budget"]["epochs"] else "batchnorm",
+        pretraining=spec["data"]["name"],
+        pretraining_digest=spec["data"]["train"],
+        images_seen=images_seen,
+        recipe=digest({key: value for key, value in spec.items() if key not in ("seed", "parent")}),
+        run=run.digest,
+        seed=spec["seed"],
+        precision=spec["precision"],
+    )
+
+
+def own_subject(encoder: Encoder, label: str | None) -> Subject:
+    """Whose score a saved encoder's is, by what was saved with it.
+
+    Args:
+        label: the row's name; without it that of the task the encoder says it was pretrained by.
+    """
+    about = encoder.provenance
+    weights = encoder.digest()
+    return Subject(
+        pretext=label or str(about.get("task") or "own"),
+        backbone=type(encoder.backbone).__name__,
+        input=encoder.input_name,
+        calibration=str(about.get("calibration", "none")),
+        pretraining=str(about.get("data_name", "")),
+        pretraining_digest=str(about.get("data", "")),
+        images_seen=int(about.get("images_seen", 0)),
+        recipe=str(about.get("recipe", weights)),
+        run=str(about.get("run", weights)) if label is None else weights,
+        seed=int(about.get("seed", 0)),
+        precision=str(about.get("precision", "unknown")),
+    )
 
 
 def build_task(run: Member) -> Task:
@@ -105,12 +157,21 @@ def build_head(run: Member, encoder: Encoder) -> Task:
     return task
 
 
-def build_optimizer(run: Member) -> Any:
-    """Return a function from parameter groups to an optimiser."""
+def build_optimisation(run: Member) -> Optimisation | None:
+    """Return the optimiser and schedule of a run; None for one of no steps."""
+    if not run.spec["budget"]["epochs"]:
+        return None
     arguments = {key: value for key, value in run.spec["optimizer"].items() if not key.startswith("_")}
-    return partial(get_class(run.spec["optimizer"]["_target_"]), **arguments)
+    budget = run.spec["budget"]
+    return Optimisation(
+        partial(get_class(run.spec["optimizer"]["_target_"]), **arguments),
+        warmup=budget["warmup"],
+        clip=budget["gradient_clip"],
+        accumulate=budget["accumulate"],
+    )
 
 
-def write_spec(run: Member, path: Path) -> None:
-    """Write the resolved configuration of a run as JSON."""
-    path.write_text(json.dumps(run.spec, indent=2, sort_keys=True) + "\n")
+def write_spec(run: Member, config: dict[str, Any]) -> None:
+    """Write what determines a run, and the whole resolved configuration it came from, into its folder."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_json(run.folder / "config.json", {"run": run.digest, "spec": run.spec, "config": config})

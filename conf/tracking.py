@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import wandb
 from wandb.errors import CommError, UsageError
+
+from conf.console import console
+from downstream.records import Record
+from pretext.atomic import write_json
 
 _LOGIN_SECONDS = 15
 
@@ -60,7 +66,7 @@ def tracked(
     try:
         run = wandb.init(mode=wanted, settings=settings, **arguments)  # type: ignore[arg-type]
     except (CommError, UsageError, TimeoutError) as error:
-        print(f"W&B cannot be reached ({type(error).__name__}); logging offline.")
+        console.print(f"W&B cannot be reached ({type(error).__name__}); logging offline.")
         run = wandb.init(mode="offline", settings=settings, **arguments)
     failed = 1
     try:
@@ -70,10 +76,42 @@ def tracked(
         run.finish(exit_code=failed)
 
 
-def sync_command(run: wandb.Run) -> str | None:
-    """Return the command that uploads an offline run; None for a run that is online or disabled."""
-    if run.settings.mode != "offline":
-        return None
-    folder = Path(run.settings.sync_dir)
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return f"wandb sync {shown}"
+@functools.cache
+def _tell(command: str) -> None:
+    console.print(f"W&B logged offline; to upload: {command}", highlight=False, soft_wrap=True)
+
+
+def tell_how_to_sync(run: wandb.Run) -> None:
+    """Print, once a process, the command that uploads what was logged offline."""
+    if run.settings.mode == "offline":
+        _tell(f"wandb sync --sync-all {shlex.quote(str(Path(run.settings.sync_dir).parent))}")
+
+
+def remember(run: wandb.Run, folder: Path) -> None:
+    """Store the W&B run's id beside the checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "wandb.json", {"id": run.id, "project": run.project, "mode": run.settings.mode})
+
+
+def log_results(run: wandb.Run, records: Sequence[Record], folder: Path, artifact: bool) -> None:
+    """Log the scores as summary and table, the pictures, and the encoder as an artifact.
+
+    Args:
+        records: of one encoder, every stage and metric.
+        folder: of the run: its encoder and its pictures.
+    """
+    columns = ["task", "protocol", "version", "stage", "selected", "metric", "value"]
+    rows = []
+    for record in records:
+        e, r = record.evaluation, record.result
+        rows.append([e.task, e.protocol, e.version, e.stage, r.selected, e.metric, r.value])
+        if r.selected:
+            run.summary[f"{e.data}/{e.protocol}/{e.metric}"] = r.value
+    run.log({"records": wandb.Table(columns=columns, data=rows)})
+    for picture in sorted((folder / "pictures").glob("*.png")):
+        run.log({f"pictures/{picture.stem}": wandb.Image(str(picture))})
+    if artifact:
+        encoder = wandb.Artifact(folder.name, type="encoder", metadata={"records": len(rows)})
+        for file in ("encoder.safetensors", "encoder.json"):
+            encoder.add_file(str(folder / file))
+        run.log_artifact(encoder)

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from conf import members
 from conf.console import console
 from conf.members import Member
-from conf.schema import Device, Precision
-from downstream.protocol import Protocol, Runtime
+from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
+from pretext.fit.runtime import BF16, choose_device, choose_precision
 
 NEEDS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
 """What a data set must name for a protocol of each task."""
@@ -35,8 +36,8 @@ class Workbench:
         self.output = Path(cfg.output)
         self.cache = self.output / "cache"
         self.records = self.output / "records"
-        self.device = _device(cfg.trainer.device)
-        self.precision = _precision(cfg.trainer.precision, self.device)
+        self.device = choose_device(cfg.trainer.device.value)
+        self.precision = choose_precision(cfg.trainer.precision.value, self.device)
 
     @functools.cached_property
     def data(self) -> DataSet:
@@ -58,7 +59,7 @@ class Workbench:
         """The run that is asked for, then its twins."""
         return members.members(self.cfg, self.data, self.precision)
 
-    @property
+    @functools.cached_property
     def protocols(self) -> dict[str, Protocol]:
         """The chosen protocols that the target has labels for; the others are named aloud.
 
@@ -76,35 +77,23 @@ class Workbench:
             console.print(f"{self.target.name} has no labels for {name}: left out", style="yellow")
         return chosen
 
-    def runtime(self, progress: Callable[[str, int, int], None], seed: int) -> Runtime:
-        """Where an evaluation runs."""
-        autocast = torch.bfloat16 if self.precision == "bf16-mixed" else None
-        return Runtime(self.device, autocast, seed, self.cache / "features", progress)
+    def runtime(self, progress: Callable[[str, int, int], None] = silent) -> Runtime:
+        """Where an evaluation runs. The head's own draw is 0: it is nested in the pretraining seed."""
+        autocast = torch.bfloat16 if self.precision == BF16 else None
+        return Runtime(self.device, autocast, 0, self.cache / "features", progress)
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether this is one member of a multirun, whose end makes the table."""
+        return HydraConfig.get().mode == RunMode.MULTIRUN
 
     @property
     def group(self) -> str:
         """Name shared by the members of one sweep, or of one command."""
         hydra = HydraConfig.get()
-        return Path(hydra.sweep.dir if "MULTIRUN" in str(hydra.mode) else hydra.run.dir).name
+        return Path(hydra.sweep.dir if self.in_sweep else hydra.run.dir).name
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain values."""
         plain: dict[str, Any] = members.plain(self.cfg)
         return plain
-
-
-def _device(asked: Device) -> torch.device:
-    if asked is Device.auto:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked is Device.cuda and not torch.cuda.is_available():
-        raise ValueError("trainer.device=cuda, but torch finds no GPU here; allowed: auto, cpu")
-    return torch.device(asked.value)
-
-
-def _precision(asked: Precision, device: torch.device) -> str:
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if asked is Precision.bf16 and not able:
-        raise ValueError(
-            f"trainer.precision=bf16 needs a GPU that has it, the device is {device}; allowed: fp32"
-        )
-    return "bf16-mixed" if able and asked is not Precision.fp32 else "32-true"

@@ -1,0 +1,230 @@
+"""The jobs of `run.py`, each a short path through the packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import WandbLogger
+
+from conf import members, tracking
+from conf.board import show_board
+from conf.console import console, progress
+from conf.locks import locked
+from conf.members import Member
+from conf.plan import show_plan
+from conf.workbench import Workbench
+from downstream.evaluate import evaluate as judge
+from downstream.evaluate import evaluate_blind, evaluation_digest, stored
+from downstream.records import Record, Subject, read_all
+from pretext.data.dataset import Split
+from pretext.colorizers.photograph import colorize_files
+from pretext.encoder import Encoder, open_encoder
+from pretext.fit import Pretrained, Validation, load_task
+from pretext.fit import pretrain as fit
+
+
+def run(cfg: DictConfig) -> list[str]:
+    """Do the job of a configuration; return the digests of the evaluations it stands for.
+
+    Raises:
+        ValueError: a configuration that the job cannot work with.
+    """
+    return JOBS[cfg.job.name](Workbench(cfg))
+
+
+def benchmark(bench: Workbench) -> list[str]:
+    """Pretrain, or reuse, the asked-for run and its twins; judge each; print the leaderboard."""
+    if bench.cfg.dry_run:
+        show_plan(bench, bench.members)
+        return []
+    records = [record for member in bench.members for record in pretrain_and_judge(bench, member)]
+    records += blind(bench)
+    return finish(bench, records)
+
+
+def pretrain(bench: Workbench) -> list[str]:
+    """Pretrain one encoder."""
+    member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
+    if bench.cfg.dry_run:
+        show_plan(bench, [member], judged=False)
+        return []
+    with logged(bench, member, done=Pretrained.read(member.folder) is not None) as logger:
+        train(bench, member, logger)
+    console.print(f"encoder: {member.folder}", highlight=False, soft_wrap=True)
+    return []
+
+
+def evaluate(bench: Workbench) -> list[str]:
+    """Judge a saved encoder of one's own; the table shows it beside what was recorded for its twins.
+
+    Raises:
+        ValueError: no encoder is named.
+    """
+    if bench.cfg.encoder is None:
+        raise ValueError("job=evaluate needs encoder=PATH: a run's folder, its encoder.json or .safetensors")
+    encoder = open_encoder(bench.cfg.encoder)
+    subject = members.own_subject(encoder, bench.cfg.label)
+    records = judged(bench, encoder, subject, seen=())
+    records += blind(bench)
+    shared = {
+        (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
+    }
+    records += [
+        r
+        for r in read_all(bench.records)
+        if r.subject.pretext in members.TWINS
+        and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
+    ]
+    return finish(bench, records)
+
+
+def leaderboard(bench: Workbench) -> list[str]:
+    """Print the table of everything that was recorded under `output`.
+
+    Raises:
+        ValueError: nothing was recorded yet.
+    """
+    records = read_all(bench.records)
+    if not records:
+        raise ValueError(f"{bench.records} has no records; run job=benchmark first")
+    show_board(bench.output, records)
+    return []
+
+
+def colorize(bench: Workbench) -> list[str]:
+    """Colour photographs with a pretrained run: gray | coloured | original, side by side.
+
+    Raises:
+        ValueError: no image is named, or the run is not there or cannot colour.
+    """
+    if bench.cfg.image is None:
+        raise ValueError("job=colorize needs image=FILE or image=FOLDER")
+    if bench.cfg.encoder is not None:
+        folder = Path(bench.cfg.encoder)
+    else:
+        member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
+        folder = member.folder
+        if Pretrained.read(folder) is None:
+            raise ValueError(
+                f"{member.name} is not pretrained under this configuration ({folder} is not finished); "
+                "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
+            )
+    task = load_task(folder).to(bench.device)
+    if not hasattr(task, "colorize"):
+        raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
+    target = bench.output / "colorized"
+    for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.colorize_size, bench.device):
+        console.print(str(path), highlight=False, soft_wrap=True)
+    return []
+
+
+JOBS: dict[str, Callable[[Workbench], list[str]]] = {
+    "benchmark": benchmark,
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "leaderboard": leaderboard,
+    "colorize": colorize,
+}
+
+
+def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
+    """Pretrain, or reuse, one run and judge it by every protocol."""
+    subject = members.subject(member, 0)
+    names = [evaluation_digest(subject, p, bench.target, bench.runtime()) for p in bench.protocols.values()]
+    done = Pretrained.read(member.folder) is not None and all(stored(bench.records, n) for n in names)
+    with logged(bench, member, done) as logger:
+        result = train(bench, member, logger)
+        subject = members.subject(member, result.images_seen)
+        encoder = open_encoder(str(member.folder))
+        records = judged(bench, encoder, subject, seen=(bench.data.train, bench.data.val))
+        if logger is not None:
+            tracking.log_results(logger.experiment, records, member.folder, bench.cfg.logger.artifact)
+    return records
+
+
+def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretrained:
+    """Pretrain one run, its parent first; returns at once where it is finished."""
+    if member.parent is not None and Pretrained.read(member.parent.folder) is None:
+        with logged(bench, member.parent, done=False) as parent_logger:
+            train(bench, member.parent, parent_logger)
+    settings, budget = bench.cfg.trainer, member.spec["budget"]
+    with locked(member.folder):
+        members.write_spec(member, bench.resolved())
+        return fit(
+            members.build_task(member),
+            bench.data.train,
+            bench.data.val,
+            folder=member.folder,
+            cache=bench.cache / "pretext",
+            name=member.name,
+            seed=bench.cfg.seed,
+            epochs=budget["epochs"],
+            batch_size=budget["batch_size"],
+            optimisation=members.build_optimisation(member),
+            device=bench.device.type,
+            precision=settings.precision.value,
+            validation=Validation(every=settings.validate_every),
+            loggers=[logger] if logger is not None else [],
+            provenance={"run": member.digest, "data_name": bench.data.name},
+            console=console,
+        )
+
+
+def judged(bench: Workbench, encoder: Encoder, subject: Subject, seen: tuple[Split, ...]) -> list[Record]:
+    """Judge an encoder by every protocol, one after the other."""
+    encoder.to(bench.device)
+    records: list[Record] = []
+    for name, protocol in bench.protocols.items():
+        with progress(f"{subject.pretext} {name}") as move:
+            records += judge(
+                encoder,
+                protocol,
+                bench.target,
+                bench.runtime(move),
+                subject=subject,
+                records=bench.records,
+                config=bench.resolved(),
+                seen=seen,
+            )
+    return records
+
+
+def blind(bench: Workbench) -> list[Record]:
+    """Rows of the encoder-blind predictors; made with the first encoder's, and stored."""
+    return [
+        record
+        for protocol in bench.protocols.values()
+        for record in evaluate_blind(protocol, bench.target, bench.runtime(), records=bench.records)
+    ]
+
+
+def finish(bench: Workbench, records: list[Record]) -> list[str]:
+    """Show the table, unless a sweep will; return the evaluations."""
+    if not bench.in_sweep:
+        show_board(bench.output, records)
+    return list(dict.fromkeys(record.evaluation.digest for record in records))
+
+
+@contextmanager
+def logged(bench: Workbench, member: Member, done: bool) -> Iterator[WandbLogger | None]:
+    """Open a W&B run for what is about to be computed; None where nothing is, or logging is off."""
+    settings = bench.cfg.logger
+    if done or not settings.enabled:
+        yield None
+        return
+    with tracking.tracked(
+        project=settings.project,
+        entity=settings.entity,
+        folder=bench.output / "wandb",
+        name=member.folder.name,
+        group=bench.group,
+        job=bench.cfg.job.name,
+        tags=[member.name, bench.data.name, bench.cfg.input],
+        config={"run": member.digest, **bench.resolved()},
+    ) as run:
+        tracking.remember(run, member.folder)
+        yield WandbLogger(experiment=run)
+    tracking.tell_how_to_sync(run)

@@ -1,0 +1,143 @@
+"""Every YAML of conf/ is held to its contract the moment it exists."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose
+from hydra.utils import instantiate
+
+from conf import members
+from downstream.evaluate import evaluate, evaluate_blind
+from downstream.protocol import Protocol, Runtime
+from pretext import inputs
+from pretext.backbones.base import Backbone
+from pretext.data.dataset import DataSet
+from pretext.data.loader import EpochLoader
+from pretext.encoder import Encoder
+from pretext.fit import load_task, save_task
+
+CONF = Path(__file__).parent.parent / "conf"
+TASKS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
+
+
+def names(group: str) -> list[str]:
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert found, f"conf/{group} is empty"
+    return found
+
+
+@pytest.fixture
+def composed(hydra: None) -> Any:
+    return lambda *overrides: compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize("name", names("pretext"))
+def test_pretext(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
+    cfg = composed(f"pretext={name}", "backbone.widths=[8,8,8,8,8]")
+    assert cfg.pretext.name == name
+    assert cfg.pretext.title
+    assert cfg.pretext.paper
+    run = members.member(cfg, cfg.pretext, few_scenes, "32-true")
+    task = members.build_task(run)
+    loader = EpochLoader(few_scenes.train, 16, seed=0)
+    task.prepare(EpochLoader(few_scenes.train, 16, seed=0, shuffle=False, drop_last=False), tmp_path)
+    if task.untrained:
+        assert run.spec["budget"]["epochs"] == 0
+    else:
+        task.train()
+        batch = task.views(next(iter(loader)), torch.Generator().manual_seed(0))
+        step = task.loss(batch)
+        step.loss.backward()
+        for parameter, value in task.named_parameters():
+            if value.requires_grad:
+                assert value.grad is not None, f"{name}: no gradient reaches {parameter}"
+                assert bool(torch.isfinite(value.grad).all()), f"{name}: {parameter} has a bad gradient"
+        for log, level in task.chance(batch).items():
+            assert float(step.logs[log]) == pytest.approx(level, rel=0.1), (
+                f"{name}: {log} does not start at chance"
+            )
+        optimisation = members.build_optimisation(run)
+        assert optimisation is not None
+        optimisation.optimizer(task.param_groups()).step()
+    save_task(task.eval(), tmp_path / "saved")
+    again = load_task(tmp_path / "saved")
+    for key, value in task.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), f"{name}: {key} is not what was saved"
+
+
+@pytest.mark.parametrize("name", names("pretext"))
+def test_yaml_and_signature_agree_on_a_papers_constants(
+    name: str, composed: Any, few_scenes: DataSet
+) -> None:
+    """A value that both hold must be the same value, so that a notebook and a run do the same."""
+    cfg = composed(f"pretext={name}")
+    run = members.member(cfg, cfg.pretext, few_scenes, "32-true")
+    stated = {key: value for key, value in run.spec["task"].items() if key != "_target_"}
+    task = members.build_task(run)
+    assert stated.keys() <= task.arguments.keys(), f"{name} states arguments that the task does not keep"
+    assert {key: task.arguments[key] for key in stated} == stated
+
+
+@pytest.mark.parametrize("name", names("backbone"))
+def test_backbone(name: str, composed: Any) -> None:
+    cfg = composed(f"backbone={name}")
+    for kind in inputs.INPUTS.values():
+        backbone = instantiate(cfg.backbone, in_channels=kind.channels, _convert_="all")
+        assert isinstance(backbone, Backbone)
+    encoder = Encoder(inputs.build("rgb"), instantiate(cfg.backbone, in_channels=3, _convert_="all")).eval()
+    size = 128
+    with torch.no_grad():
+        features = encoder(torch.rand(2, 3, size, size))
+    assert tuple(features.maps) == encoder.stage_names
+    for stage in encoder.stages:
+        _, channels, height, width = features.maps[stage.name].shape
+        assert channels == stage.channels
+        assert abs(height - size / stage.stride) <= 1
+        assert height == width
+
+
+@pytest.mark.parametrize("name", names("downstream"))
+def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
+    cfg = composed(f"downstream=[{name}]")
+    protocol: Protocol = instantiate(cfg.downstream[name], _convert_="all")
+    assert protocol.task in TASKS
+    assert protocol.version >= 1
+    torch.manual_seed(0)
+    backbone = instantiate(cfg.backbone, in_channels=1, widths=[8, 8, 8, 8, 8], _convert_="all")
+    encoder = Encoder(inputs.build("lightness"), backbone).eval()
+    before = copy.deepcopy(encoder.state_dict())
+    runtime = Runtime(cache=tmp_path / "features")
+    run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
+    records = evaluate(
+        encoder,
+        protocol,
+        few_scenes,
+        runtime,
+        subject=members.subject(run, 0),
+        records=tmp_path / "r",
+        draws=20,
+    )
+    assert all(torch.equal(value, encoder.state_dict()[key]) for key, value in before.items())
+    primary = [r for r in records if r.evaluation.primary and r.result.selected]
+    assert len(primary) == 1
+    assert primary[0].evaluation.task == protocol.task
+    assert all(0 <= r.result.value <= 1 and np.isfinite(r.result.value) for r in records)
+    blind = evaluate_blind(protocol, few_scenes, runtime, records=tmp_path / "r", draws=20)
+    assert blind, f"{name} has nothing to be read against"
+    assert all(r.subject.blind for r in blind)
+    again = evaluate(
+        encoder,
+        protocol,
+        few_scenes,
+        runtime,
+        subject=members.subject(run, 0),
+        records=tmp_path / "r",
+        draws=20,
+    )
+    assert again == records

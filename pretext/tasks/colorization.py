@@ -1,0 +1,190 @@
+"""Colorful Image Colorization (Zhang, Isola & Efros 2016, arXiv:1603.08511)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pretext.color import (
+    N_BINS,
+    SoftTargets,
+    annealed_mean,
+    cached_prior,
+    has_color,
+    soft_cross_entropy,
+    soft_encode,
+)
+from pretext.encoder import Encoder
+from pretext.task import Images, Loader, Step, Task
+from pretext.tasks import colouring
+from pretext.tasks.cropping import square
+
+METRIC_LAMBDA = 0.0
+"""Rebalancing of the balanced AuC: every bin counts alike."""
+
+
+class Coloured(NamedTuple):
+    """Images and their quantised colours.
+
+    pixels: (B, 3, S, S) in [0, 1]; targets: at (B, S/stride, S/stride) positions;
+    counts: (B,) bool, images that have colour at all.
+    """
+
+    pixels: Tensor
+    targets: SoftTargets
+    counts: Tensor
+
+
+class Colorization(Task):
+    """Predicts at every fourth pixel which of 313 colours it has, from an input without colour.
+
+    The loss is the cross-entropy against soft targets, each position weighted by the rarity of its colour in
+    the training images; gray images weigh nothing. Colours are read out by the annealed mean.
+
+    Args:
+        encoder: what is trained; its input must not show colour.
+        neighbours: bins a soft target is spread over: 5 in the paper, 10 in the authors' training code.
+        rebalance: λ, the share of the uniform distribution in the weights: 0.5 in the paper, 1 for no
+            rebalancing (the paper's "classification" variant).
+        temperature: of the annealed mean.
+        stage: where the head sits; the last by default. Stages after it are not trained.
+        target_stride: distance of the predicted positions in pixels.
+        hidden: channels of the head.
+        crop: side of the square that is seen; None for the image's shorter side. 176 in the paper.
+        padding: mirrored border in which the random square may lie.
+        allow_colour: accept an input that shows the answer.
+
+    Raises:
+        ValueError: an input that shows colour, a stage that does not fit, λ outside [0, 1].
+    """
+
+    needs_colour = True
+    bin_weights: Tensor
+    balance: Tensor
+    prior: Tensor
+    prior_loss: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        neighbours: int = 5,
+        rebalance: float = 0.5,
+        temperature: float = 0.38,
+        stage: str | None = None,
+        target_stride: int = 4,
+        hidden: int = 64,
+        crop: int | None = None,
+        padding: int = 4,
+        allow_colour: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= rebalance <= 1:
+            raise ValueError(f"Colorization.rebalance is λ in [0, 1], got {rebalance}")
+        colouring.refuse_colour("Colorization", encoder, allow_colour)
+        self.arguments = {
+            "neighbours": neighbours,
+            "rebalance": rebalance,
+            "temperature": temperature,
+            "stage": stage,
+            "target_stride": target_stride,
+            "hidden": hidden,
+            "crop": crop,
+            "padding": padding,
+            "allow_colour": allow_colour,
+        }
+        self.encoder = encoder
+        self.head = colouring.build_head(encoder, stage, hidden, N_BINS, target_stride)
+        self._stage = stage or encoder.stage_names[-1]
+        self._neighbours, self._rebalance, self._temperature = neighbours, rebalance, temperature
+        self._stride, self._crop, self._padding = target_stride, crop, padding
+        # NaN until `prepare`: training without the prior must fail, not run unbalanced.
+        for name, shape in (
+            ("bin_weights", N_BINS),
+            ("balance", N_BINS),
+            ("prior", N_BINS),
+            ("prior_loss", 2),
+        ):
+            self.register_buffer(name, torch.full((shape,), math.nan))
+
+    def prepare(self, loader: Loader, cache: Path) -> None:
+        """Count the colours of the training images; the counts are kept in `cache`."""
+        batches = (colouring.whole_cells(images.pixels, self._stride) for images in loader)
+        prior = cached_prior(cache, loader.digest, batches, stride=self._stride, neighbors=self._neighbours)
+        self.bin_weights.copy_(prior.weights(self._rebalance))
+        self.balance.copy_(prior.weights(METRIC_LAMBDA))
+        self.prior.copy_(prior.probabilities)
+        chance = prior.chance(self._rebalance)
+        self.prior_loss.copy_(torch.tensor([chance.balanced, chance.soft]))
+
+    @property
+    def prior_cross_entropy(self) -> dict[str, float]:
+        """The losses of the best constant predictions on the training images, by log; after `prepare`."""
+        balanced, unbalanced = self.prior_loss.tolist()
+        return {"loss": balanced, "unbalanced": unbalanced}
+
+    def views(self, images: Images, generator: torch.Generator) -> Coloured:
+        """Crop and flip each image, and encode the colours of every fourth pixel."""
+        pixels = square(
+            images.pixels,
+            generator,
+            size=self._crop,
+            padding=self._padding,
+            augment=self.training,
+            multiple=self._stride,
+        )
+        ab = colouring.target_ab(pixels, self._stride)  # (B, 2, S/stride, S/stride)
+        return Coloured(pixels, soft_encode(ab, self._neighbours), has_color(ab))
+
+    def loss(self, batch: Coloured) -> Step:
+        """Return the balanced cross-entropy in nats; logs it and the unbalanced one."""
+        height, width = batch.pixels.shape[-2:]
+        logits = self._logits(batch.pixels, colouring.target_size(height, width, self._stride))
+        balanced, unbalanced = soft_cross_entropy(logits, batch.targets, self.bin_weights, batch.counts)
+        return Step(balanced, {"loss": balanced.detach(), "unbalanced": unbalanced.detach()})
+
+    def chance(self, batch: Coloured) -> dict[str, float]:
+        """Return what the uniform distribution costs on this batch: ln 313, balanced times the mean weight.
+
+        `prior_cross_entropy` is the stricter level: that of the best constant prediction.
+        """
+        bins, _ = batch.targets  # (B, K, h, w), nearest first
+        nearest = bins[batch.counts, 0]  # (B', h, w)
+        mean_weight = float(self.bin_weights[nearest].mean()) if len(nearest) else 0.0
+        uniform = math.log(N_BINS)
+        return {"loss": uniform * mean_weight, "unbalanced": uniform if len(nearest) else 0.0}
+
+    def score(self, batch: Coloured) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return AuC and balanced AuC in percent, PSNR in dB, and the prior's losses as a level for ours."""
+        ab = self._paint(batch.pixels)
+        count = torch.tensor(len(ab))
+        level = {f"{k}_prior": (count * v, count) for k, v in self.prior_cross_entropy.items()}
+        return {**colouring.measures(batch.pixels, ab, self.balance), **level}
+
+    def show(self, images: Images) -> dict[str, Tensor]:
+        """Return gray, coloured and original."""
+        return colouring.pictures(images.pixels, self.colorize)
+
+    @torch.no_grad()
+    def colorize(self, lightness: Tensor) -> Tensor:
+        """Colour images of any size by their lightness.
+
+        Args:
+            lightness: L in [0, 100], (B, 1, H, W).
+
+        Returns: ab (B, 2, H, W).
+        """
+        return self._paint(colouring.gray(lightness))
+
+    def _paint(self, pixels: Tensor) -> Tensor:
+        size = (pixels.shape[-2], pixels.shape[-1])
+        logits = self._logits(pixels, colouring.target_size(*size, self._stride))
+        return colouring.to_image(annealed_mean(logits, self._temperature), size, self._stride)
+
+    def _logits(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        maps = self.encoder(pixels, stop=self._stage).maps[self._stage]  # (B, C, ~S/8, ~S/8)
+        logits: Tensor = self.head(maps, size)  # (B, 313, *size)
+        return logits

@@ -1,0 +1,142 @@
+"""What the tasks that predict colour share: their head, and how predicted colours are shown and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psnr, rgb_to_lab, upsample_ab
+from pretext.color.quality import MAX_ERROR
+from pretext.encoder import Encoder
+
+COLOURLESS = ("lightness", "gray", "sobel")
+"""Inputs from which colour has to be guessed."""
+
+BEST_PSNR = 100.0
+"""dB; stands for the infinite value of an image that came back exactly."""
+
+Painter = Callable[[Tensor], Tensor]
+"""Maps lightness (B, 1, H, W) to ab (B, 2, H, W)."""
+
+
+class ColourHead(nn.Module):
+    """From a stage's map to values at the target's resolution, in the manner of block 8 of arXiv:1603.08511.
+
+    A 1×1 convolution to `hidden` channels at the stage's resolution, then twofold upsampling and a 3×3
+    convolution until the target's is reached (at least one 3×3), then a 1×1 convolution. The paper's block
+    upsamples by a transposed convolution; resizing takes any size of image and stage and no checkerboard.
+    The last layer starts near zero.
+
+    Args:
+        channels: of the stage's map. hidden: of the maps in between. out: of the result.
+        doublings: how many times the resolution is doubled.
+    """
+
+    def __init__(self, channels: int, hidden: int, out: int, doublings: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, hidden, 1)
+        self.convs = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in range(max(doublings, 1)))
+        self.out = nn.Conv2d(hidden, out, 1)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                nn.init.zeros_(parameter)
+            elif name.startswith("out."):
+                nn.init.normal_(parameter, std=1e-3)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map (B, channels, h', w') to (B, out, *size)."""
+        x = F.relu(self.reduce(x))
+        for i, conv in enumerate(self.convs):
+            left = 2 ** (len(self.convs) - 1 - i)
+            target = [-(-side // left) for side in size]
+            if list(x.shape[-2:]) != target:
+                x = F.interpolate(x, target, mode="bilinear", align_corners=False)
+            x = F.relu(conv(x))
+        # Channels last is what the loss and the decoding over many classes read in order.
+        out: Tensor = self.out(x.contiguous(memory_format=torch.channels_last))
+        return out
+
+
+def build_head(encoder: Encoder, stage: str | None, hidden: int, out: int, target_stride: int) -> ColourHead:
+    """Build the head on a stage, the last by default, at the target's stride.
+
+    Raises:
+        ValueError: an unknown stage, or one that is coarser or finer by no power of two.
+    """
+    place = encoder.backbone.stage(stage or encoder.stage_names[-1])
+    doublings = math.log2(place.stride / target_stride)
+    if doublings < 0 or doublings != int(doublings):
+        raise ValueError(
+            f"stage {place.name!r} has stride {place.stride}; it must be target_stride={target_stride} "
+            "times a power of two"
+        )
+    return ColourHead(place.channels, hidden, out, int(doublings))
+
+
+def refuse_colour(task: str, encoder: Encoder, allow_colour: bool) -> None:
+    """Raise ValueError for an encoder that sees the colours it shall predict, unless that is wanted."""
+    if encoder.input_name not in COLOURLESS and not allow_colour:
+        raise ValueError(
+            f"{task} predicts colour, which input {encoder.input_name!r} shows; choose one of "
+            f"{', '.join(COLOURLESS)}, or say allow_colour=True"
+        )
+
+
+def whole_cells(pixels: Tensor, stride: int) -> Tensor:
+    """Cut images (B, 3, H, W) at the right and the bottom so that sides are multiples of `stride`."""
+    height, width = pixels.shape[-2:]
+    return pixels[:, :, : height // stride * stride, : width // stride * stride]
+
+
+def target_ab(pixels: Tensor, stride: int) -> Tensor:
+    """Colours to be predicted, point-sampled: (B, 3, H, W) in [0, 1] → ab (B, 2, H/stride, W/stride)."""
+    return ab_at_stride(pixels, stride)
+
+
+def target_size(height: int, width: int, stride: int) -> tuple[int, int]:
+    """Size of the prediction for an image of any size: one value at every `stride`-th pixel."""
+    return -(-height // stride), -(-width // stride)
+
+
+def to_image(ab: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """Upsample ab (B, 2, h, w), sampled at multiples of `stride`, to (B, 2, *size)."""
+    height, width = ab.shape[-2:]
+    return upsample_ab(ab.float(), (height * stride, width * stride))[:, :, : size[0], : size[1]]
+
+
+def gray(light: Tensor) -> Tensor:
+    """RGB (B, 3, H, W) in [0, 1] of lightness (B, 1, H, W) in [0, 100] without colour."""
+    return lab_to_rgb(torch.cat([light, torch.zeros_like(light), torch.zeros_like(light)], dim=1))
+
+
+def pictures(pixels: Tensor, paint: Painter) -> dict[str, Tensor]:
+    """Gray, coloured and original, each (B, 3, H, W) in [0, 1]; coloured keeps the original lightness."""
+    light = lightness(pixels)  # (B, 1, H, W)
+    coloured = lab_to_rgb(torch.cat([light, paint(light)], dim=1))
+    return {"gray": gray(light), "coloured": coloured, "original": pixels}
+
+
+def measures(pixels: Tensor, ab: Tensor, balance: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """AuC in percent, plain and balanced, and PSNR in dB, as (sum, weight).
+
+    Args:
+        pixels: the originals, (B, 3, H, W) in [0, 1].
+        ab: predicted, (B, 2, H, W).
+        balance: (313,), weights that make all bins count alike.
+    """
+    lab = rgb_to_lab(pixels)  # (B, 3, H, W)
+    errors = color_errors(ab, lab[:, 1:], balance)
+    coloured = lab_to_rgb(torch.cat([lab[:, :1], ab], dim=1))
+    decibel = psnr(coloured, pixels).clamp(max=BEST_PSNR)  # (B,)
+    weight, balanced = errors.weight.sum(), errors.balanced_weight.sum()
+    return {
+        "auc": (100 * (weight - errors.error.sum() / MAX_ERROR), weight),
+        "auc_balanced": (100 * (balanced - errors.balanced_error.sum() / MAX_ERROR), balanced),
+        "psnr": (decibel.sum(), torch.tensor(len(decibel))),
+    }

@@ -29,7 +29,9 @@ from pretext.encoder import Encoder
 VERSION = 1
 """Raised when what is stored changes, so that older caches are not read."""
 
-BATCH = 250
+BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**22}
+"""Image pixels in a batch by device: 256 and 1024 images of 64 × 64."""
+
 LEFTOVER_AGE = 24 * 3600.0
 """Seconds after which an unfinished folder belongs to a writer that was killed."""
 
@@ -58,7 +60,7 @@ def extract(
     reductions, the stages and the precision. A folder appears there whole or not at all.
 
     Args:
-        reductions: what to keep of each stage's map; vectors are kept as they are, under every reduction.
+        reductions: what to keep of each stage's map; vectors are kept as they are, under the first.
         stages: which stages; all, and the vectors, without it.
 
     Returns:
@@ -186,11 +188,7 @@ def _reduced(
                 for reduction in reductions
             }
             if stages is None:
-                on_device |= {
-                    Key(name, reduction): vector.to(reduction.dtype)
-                    for name, vector in vectors.items()
-                    for reduction in reductions
-                }
+                on_device |= {Key(name, reductions[0]): vector.float() for name, vector in vectors.items()}
             copied = {key: values.to("cpu", non_blocking=True) for key, values in on_device.items()}
             arrived = torch.Event(runtime.device) if runtime.device.type == "cuda" else None
             if arrived is not None:
@@ -259,8 +257,10 @@ def load_images(split: Split, index: Any, device: torch.device) -> Tensor:
     return pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
-def batches(split: Split, device: torch.device, size: int = BATCH) -> Iterator[tuple[slice, Tensor]]:
+def batches(split: Split, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
     """All images of a split in order, read one batch ahead: rows, and (B, 3, H, W) float32 in [0, 1]."""
+    height, width = split.pixels.shape[1:3]
+    size = max(1, BATCH_PIXELS.get(device.type, BATCH_PIXELS["cuda"]) // (height * width))
     rows = [slice(i, min(i + size, len(split))) for i in range(0, len(split), size)]
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(load_images, split, rows[0], device)

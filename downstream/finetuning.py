@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from downstream.features import batches
 from downstream.protocol import Runtime
+from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
 CHECK_EVERY = 20
@@ -59,12 +61,12 @@ class Recipe:
 
     epochs: int = 5
     batch_size: int = 32
-    lr: float = 0.02
+    lr: float = 1e-3
     backbone_lr: float = 1.0
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-2
     warmup: float = 0.1
     clip: float | None = 10.0
-    optimiser: Optimiser = Optimiser.SGD
+    optimiser: Optimiser = Optimiser.ADAMW
     norm: Norm = Norm.EVAL
     frozen_stages: tuple[str, ...] = ()
 
@@ -106,6 +108,29 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def private_copy(encoder: Encoder, device: torch.device) -> Encoder:
     """Copy an encoder for training, on `device`; the caller's own stays as it is."""
     return copy.deepcopy(encoder).to(device).requires_grad_(True)
+
+
+def random_flips(count: int, generator: torch.Generator) -> Tensor:
+    """Decide for each of `count` images, evenly, whether to mirror it: (count,) bool on the CPU."""
+    return torch.rand(count, generator=generator) < 0.5
+
+
+def mirror(images: Tensor, flips: Tensor) -> Tensor:
+    """Mirror those of the images or masks (B, …, W) left to right whose `flips` (B,) is set."""
+    flips = flips.to(images.device).view(-1, *[1] * (images.ndim - 1))
+    return torch.where(flips, images.flip(-1), images)
+
+
+def outputs(model: nn.Module, split: Split, runtime: Runtime) -> Iterator[tuple[slice, Tensor]]:
+    """Run a model over a split in order, in eval mode without gradients: rows, and its float32 output."""
+    model.eval()
+    for rows, pixels in batches(split, runtime.device):
+        with (
+            torch.no_grad(),
+            torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None),
+        ):
+            output = model(pixels)
+        yield rows, output.float()
 
 
 def finetune(

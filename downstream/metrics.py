@@ -117,7 +117,7 @@ def class_iou(matrices: NDArray[Any]) -> NDArray[np.float64]:
     total = matrices.sum(0, dtype=np.float64)  # (K, K)
     hits = np.diag(total)
     union = total.sum(0) + total.sum(1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+    return np.asarray(np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0))
 
 
 def miou(matrices: NDArray[Any]) -> float:
@@ -166,4 +166,4 @@ def _hits(scores: NDArray[Any], labels: NDArray[Any], k: int) -> NDArray[np.floa
     own = scores[np.arange(n), labels][:, None]
     better = (scores > own).sum(1)
     equal = (scores == own).sum(1)  # itself among them
-    return np.clip((k - better) / equal, 0.0, 1.0)
+    return np.asarray(np.clip((k - better) / equal, 0.0, 1.0))

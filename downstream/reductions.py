@@ -75,19 +75,17 @@ class PixelSample:
 
     A 1×1 convolution and bilinear upsampling commute, so a linear head fitted on these rows is the head
     whose upsampled logits are compared with the mask at these pixels. The pixels of image i depend on
-    (`seed`, i) alone: the image is cut, row by row, into `count` runs of equal length and one pixel is drawn
-    in each; all pixels are taken where `count` covers the image.
+    i alone: the image is cut, row by row, into `count` runs of equal length and one pixel is drawn in each;
+    all pixels are taken where `count` covers the image.
 
     Args:
         height, width: of the image and its mask.
         count: pixels an image.
-        seed: of the draw.
     """
 
     height: int
     width: int
     count: int
-    seed: int
 
     @property
     def dtype(self) -> torch.dtype:
@@ -99,9 +97,7 @@ class PixelSample:
         edges = np.linspace(0, self.height * self.width, self._count() + 1).astype(np.uint64)
         cell = np.arange(self._count(), dtype=np.uint64)
         image = index.numpy().astype(np.uint64)[:, None]
-        drawn = _mix(
-            image * np.uint64(0x9E3779B97F4A7C15) + _mix(cell + np.uint64(self.seed + 1))
-        )  # (B, count)
+        drawn = _mix(image * np.uint64(0x9E3779B97F4A7C15) + _mix(cell + np.uint64(1)))  # (B, count)
         return torch.from_numpy((edges[:-1] + drawn % np.diff(edges)).astype(np.int64))
 
     def _count(self) -> int:

@@ -1,0 +1,177 @@
+"""Fine-tuned classification: encoder and a linear classifier trained end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from downstream.classification.baselines import blind_classifiers
+from downstream.classification.labels import (
+    check_against,
+    classification_metrics,
+    fitted_classes,
+    labels_of,
+    primary,
+)
+from downstream.features import load_images
+from downstream.finetuning import Recipe, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.selection import at_edge, best
+from downstream.subset import limit
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+TRAIN_SCORED = 1000
+"""Training examples that the train score is taken on."""
+
+
+class Classifier(nn.Module):
+    """Global average pooling of one stage, BatchNorm without affine parameters, a linear layer.
+
+    The normalisation makes the learning rate mean the same for features of any magnitude, as in the linear
+    protocols of arXiv:1603.08511 and arXiv:1905.01235.
+    """
+
+    def __init__(self, encoder: Encoder, stage: str, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.stage = stage
+        self.classes = classes
+        channels = encoder.backbone.stage(stage).channels
+        self.head = nn.Sequential(nn.BatchNorm1d(channels, affine=False), nn.Linear(channels, classes))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [0, 1] to logits (B, C)."""
+        pooled = self.encoder(rgb, stop=self.stage).maps[self.stage].mean((2, 3))
+        logits: Tensor = self.head(pooled)
+        return logits
+
+
+@dataclass(frozen=True)
+class ClassificationFinetune(Protocol):
+    """Train a copy of the encoder and a linear classifier on one stage, end to end.
+
+    Args:
+        recipe: budget, learning rates, frozen stages, BatchNorm.
+        lrs: head learning rates to choose among on val, each a training of its own; `recipe.lr` if empty.
+        stage: the stage that is classified from; the last without it.
+        flip: mirror training images at random.
+        train_limit: train on that many examples, drawn by the split's digest; on all without it.
+    """
+
+    recipe: Recipe = field(default_factory=Recipe)
+    lrs: tuple[float, ...] = ()
+    stage: str | None = None
+    flip: bool = True
+    train_limit: int | None = None
+    name = "finetune"
+    version = 1
+    task = "classification"
+    trains_encoder = True
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
+        """Train one model a learning rate on train, keep the one that is best on val.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; an unknown stage.
+        """
+        train = limit(train, self.train_limit)
+        classes, labels = fitted_classes(train), labels_of(train)
+        multi_label = labels.ndim == 2
+        check_against(val, multi_label, classes)
+        stage = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
+        metric = primary(multi_label)
+        trials: list[Trial] = []
+        models: list[Classifier] = []
+        for lr in self.lrs or (self.recipe.lr,):
+            recipe = replace(self.recipe, lr=lr)
+            with seeded(runtime.seed, runtime.device):
+                model = Classifier(private_copy(encoder, runtime.device), stage, classes).to(runtime.device)
+            loss = _loss(model, train, labels, self.flip, runtime.device)
+            finetune(model, loss, len(train), recipe, runtime, model.encoder, f"fine-tune, lr {lr:g}")
+            trials.append(Trial(stage, {"lr": lr}, metric(_rows(model, val, multi_label, runtime))))
+            models.append(model)
+        winner = best(trials)
+        model = models[trials.index(winner)]
+        part = limit(train, TRAIN_SCORED)
+        return FittedClassifier(
+            stage=stage,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner),
+            train_score=metric(_rows(model, part, multi_label, runtime)),
+            setting=winner.setting,
+            model=model,
+            multi_label=multi_label,
+            runtime=runtime,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `classification_metrics`."""
+        return classification_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return blind_classifiers()
+
+
+@dataclass(frozen=True)
+class FittedClassifier(Fitted):
+    """The fine-tuned model with the learning rate that val chose; scores are logits."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    setting: dict[str, float | int | str]
+    model: Classifier
+    multi_label: bool
+    runtime: Runtime
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """The head's learning rate."""
+        return dict(self.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"scores": (N, C) logits, "labels"} of the one stage."""
+        return {self.stage: _rows(self.model, test, self.multi_label, self.runtime)}
+
+
+def _loss(
+    model: nn.Module,
+    train: Split,
+    labels: NDArray[np.int64] | NDArray[np.uint8],
+    flip: bool,
+    device: torch.device,
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    targets = torch.from_numpy(labels).to(device)
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        images = load_images(train, index.numpy(), device)
+        if flip:
+            images = mirror(images, random_flips(len(index), generator))
+        logits = model(images).float()
+        wanted = targets[index.to(device)]
+        if wanted.ndim == 1:
+            return F.cross_entropy(logits, wanted)
+        return F.binary_cross_entropy_with_logits(logits, wanted.float())
+
+    return loss
+
+
+def _rows(model: Classifier, split: Split, multi_label: bool, runtime: Runtime) -> Rows:
+    labels = check_against(split, multi_label, model.classes)
+    return {
+        "scores": np.concatenate([x.cpu().numpy() for _, x in outputs(model, split, runtime)]),
+        "labels": labels,
+    }

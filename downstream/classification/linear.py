@@ -1,0 +1,138 @@
+"""Linear probe: a linear classifier on frozen, pooled features of every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from downstream.classification.baselines import blind_classifiers
+from downstream.classification.labels import (
+    check_against,
+    classification_metrics,
+    fitted_classes,
+    labels_of,
+    primary,
+)
+from downstream.features import Key, extract
+from downstream.linear_grid import LinearGrid, LinearHead
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.reductions import GridPool, Reduction
+from downstream.selection import at_edge, best
+from downstream.subset import limit
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+class Choice(NamedTuple):
+    """What val chose for one stage."""
+
+    trial: Trial
+    key: Key
+    head: LinearHead
+
+
+@dataclass(frozen=True)
+class LinearProbe(Protocol):
+    """Logistic (several classes an image) or softmax regression on each stage's pooled features.
+
+    Features are standardised by train alone. Every stage is fitted with every setting; the setting of each
+    stage, and the stage itself, are chosen by the primary metric on val.
+
+    Args:
+        pools: pooling grids to choose among; 1 is global average pooling (see `GridPool`).
+        grid: learning rates, weight decays and the budget.
+        train_limit: fit on that many training examples, drawn by the split's digest; on all without it.
+    """
+
+    pools: tuple[int, ...] = (1,)
+    grid: LinearGrid = field(default_factory=LinearGrid)
+    train_limit: int | None = None
+
+    name = "linear"
+    version = 1
+    task = "classification"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
+        if not self.pools:
+            raise ValueError("LinearProbe: pools is empty; (1,) is global average pooling")
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedProbe:
+        """Fit all settings of all stages on train, select on val.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train.
+        """
+        train = limit(train, self.train_limit)
+        classes, labels = fitted_classes(train), labels_of(train)
+        wanted = check_against(val, labels.ndim == 2, classes)
+        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
+        on_train = extract(encoder, train, tuple(pools), runtime)
+        on_val = extract(encoder, val, tuple(pools), runtime)
+        metric = primary(labels.ndim == 2)
+        trials: list[Trial] = []
+        chosen: dict[str, Choice] = {}
+        for done, (key, features) in enumerate(on_train.items()):
+            heads = self.grid.fit(features, labels, classes, runtime.device, runtime.seed)
+            for p, setting in enumerate(self.grid.settings):
+                head = heads.select(p)
+                value = metric({"scores": head.logits(on_val[key]), "labels": wanted})
+                plain = {**setting._asdict(), "pool": pools[key.reduction]}
+                trials.append(Trial(key.stage, plain, value))
+                if key.stage not in chosen or value > chosen[key.stage].trial.val:
+                    chosen[key.stage] = Choice(trials[-1], key, head)
+            runtime.progress("linear heads", done + 1, len(on_train))
+        winner = chosen[best(trials).stage]
+        scores = winner.head.logits(on_train[winner.key])
+        return FittedProbe(
+            stage=winner.trial.stage,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner.trial),
+            train_score=metric({"scores": scores, "labels": labels}),
+            encoder=encoder,
+            runtime=runtime,
+            pools=tuple(pools),
+            multi_label=labels.ndim == 2,
+            chosen=chosen,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `classification_metrics`."""
+        return classification_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return blind_classifiers()
+
+
+@dataclass(frozen=True)
+class FittedProbe(Fitted):
+    """One head a stage, each with the setting that val chose; scores are logits."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    pools: tuple[Reduction, ...]
+    multi_label: bool
+    chosen: Mapping[str, Choice]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """Learning rate, weight decay and pooling grid of the selected stage."""
+        return dict(self.chosen[self.stage].trial.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"scores": (N, C) logits, "labels"} of every stage."""
+        classes = self.chosen[self.stage].head.bias.shape[0]
+        labels = check_against(test, self.multi_label, classes)
+        features = extract(self.encoder, test, self.pools, self.runtime)
+        return {
+            stage: {"scores": choice.head.logits(features[choice.key]), "labels": labels}
+            for stage, choice in self.chosen.items()
+        }

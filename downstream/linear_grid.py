@@ -1,0 +1,229 @@
+"""Many linear heads on the same features, one a hyper-parameter setting, trained at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+RESIDENT = 2 * 1024**3
+"""Bytes of features that are kept on a GPU; beyond, and on a CPU, batches come from the memory map."""
+
+CHUNK = 4096
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+CONSTANT = 1e-6
+"""Share of its root mean square below which a channel's standard deviation is rounding: it is left out."""
+
+
+class Setting(NamedTuple):
+    """Peak learning rate of Adam, and λ of the penalty λ/2 · ‖W‖²."""
+
+    lr: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class LinearGrid:
+    """Logistic or softmax regression on standardised features, over a grid of settings.
+
+    Minimises the mean loss + λ/2 · ‖W‖² by Adam (arXiv:1412.6980) from zero, with a cosine to zero; the bias
+    is not decayed. The loss is cross-entropy for (N,) integer targets, and for (N, C) targets the binary
+    cross-entropy summed over classes. All settings see the same batches, in one matrix product a step.
+
+    Args:
+        lrs, weight_decays: the grid.
+        epochs, batch_size: passes over the examples and examples a step.
+
+    Raises:
+        ValueError: an empty grid or a value outside its range.
+    """
+
+    lrs: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
+    weight_decays: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
+    epochs: int = 20
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        # Lists and integers come from configuration files.
+        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        object.__setattr__(self, "weight_decays", tuple(float(decay) for decay in self.weight_decays))
+        ranges = {
+            "lrs": len(self.lrs) > 0 and min(self.lrs) > 0,
+            "weight_decays": len(self.weight_decays) > 0 and min(self.weight_decays) >= 0,
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 1,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"LinearGrid: {name}={getattr(self, name)!r} is out of range")
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """All pairs, learning rate outermost."""
+        return tuple(Setting(*pair) for pair in product(self.lrs, self.weight_decays))
+
+    def fit(
+        self,
+        features: NDArray[Any],
+        targets: NDArray[Any],
+        classes: int,
+        device: torch.device,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> LinearHeads:
+        """Train one head a setting.
+
+        Args:
+            features: (N, D) real, may be a memory map.
+            targets: (N,) integers below `classes`, −1 for examples without a label; or (N, classes) of 0 and 1.
+            seed: of the order of the examples.
+
+        Raises:
+            FloatingPointError: a head diverged; names its setting.
+        """
+        scaling = Standardisation.of(features, device)
+        rows = _source(features, device)
+        heads = LinearHeads.zeros(scaling, len(self.settings), classes)
+        wanted = torch.from_numpy(np.asarray(targets)).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        steps = math.ceil(len(features) / self.batch_size)
+        total = steps * self.epochs
+        adam = _Adam(heads, self.settings)
+        for done in range(total):
+            if done % steps == 0:
+                order = torch.randperm(len(features), generator=generator).tensor_split(steps)
+            index = order[done % steps]
+            x = scaling(rows(index))  # (B, D)
+            residual = _residual(heads.of(x), wanted[index.to(device)])  # (B, P, C)
+            adam.step(x, residual, 0.5 * (1 + math.cos(math.pi * done / total)))
+            progress(done + 1, total)
+        heads.check_finite(self.settings)
+        return heads
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Centre and scale of each channel on the training features: (D,) each; constant channels become 0."""
+
+    mean: Tensor
+    inverse: Tensor
+
+    @staticmethod
+    def of(features: NDArray[Any], device: torch.device) -> Standardisation:
+        """Fit on (N, D) features, in float64 and in pieces."""
+        chunks = range(0, len(features), CHUNK)
+        mean = sum(features[i : i + CHUNK].sum(0, dtype=np.float64) for i in chunks) / len(features)
+        squares = sum(
+            np.square(features[i : i + CHUNK].astype(np.float64) - mean).sum(0) for i in chunks
+        ) / len(features)
+        std = np.sqrt(squares)
+        varies = std > CONSTANT * np.sqrt(squares + np.square(mean))
+        inverse = np.divide(1.0, std, out=np.zeros_like(std), where=varies)
+        return Standardisation(
+            torch.from_numpy(mean).float().to(device), torch.from_numpy(inverse).float().to(device)
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Standardise (B, D)."""
+        return (x.float() - self.mean) * self.inverse
+
+
+@dataclass(frozen=True)
+class LinearHeads:
+    """P linear heads: standardise, then weight (D, P, C) and bias (P, C)."""
+
+    scaling: Standardisation
+    weight: Tensor
+    bias: Tensor
+
+    @staticmethod
+    def zeros(scaling: Standardisation, heads: int, classes: int) -> LinearHeads:
+        """Heads that predict nothing yet."""
+        weight = scaling.mean.new_zeros(len(scaling.mean), heads, classes)
+        return LinearHeads(scaling, weight, weight.new_zeros(heads, classes))
+
+    def of(self, x: Tensor) -> Tensor:
+        """Logits (B, P, C) of standardised features (B, D)."""
+        return torch.addmm(self.bias.flatten(), x, self.weight.flatten(1)).view(len(x), *self.bias.shape)
+
+    def select(self, head: int) -> LinearHead:
+        """One of the heads, on its own."""
+        return LinearHead(self.scaling, self.weight[:, head].clone(), self.bias[head].clone())
+
+    def check_finite(self, settings: Sequence[Setting]) -> None:
+        """Raise FloatingPointError if a head diverged."""
+        good = (self.weight.isfinite().all(2).all(0) & self.bias.isfinite().all(1)).tolist()
+        if not all(good):
+            raise FloatingPointError(f"the linear head with {settings[good.index(False)]} diverged")
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """One linear head: standardise, then weight (D, C) and bias (C,)."""
+
+    scaling: Standardisation
+    weight: Tensor
+    bias: Tensor
+
+    def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Logits (N, C) of raw features (N, D), which may be a memory map."""
+        chunks = [
+            self._of(torch.from_numpy(np.array(features[i : i + CHUNK])).to(self.weight.device)).cpu()
+            for i in range(0, len(features), CHUNK)
+        ]
+        return np.asarray(torch.cat(chunks).numpy())
+
+    def _of(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, self.scaling(x), self.weight)
+
+
+class _Adam:
+    """Adam on all heads at once, each with its own learning rate and penalty."""
+
+    def __init__(self, heads: LinearHeads, settings: Sequence[Setting]) -> None:
+        self.heads = heads
+        self.steps = 0
+        new = heads.bias.new_tensor
+        self.lr = new([s.lr for s in settings]).unsqueeze(1)  # (P, 1)
+        self.decay = new([s.weight_decay for s in settings]).unsqueeze(1)
+        self.moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in (heads.weight, heads.bias)]
+
+    def step(self, x: Tensor, residual: Tensor, share: float) -> None:
+        """Move by the gradient of features (B, D) and ∂loss/∂logits (B, P, C); `share` of the peak rate."""
+        self.steps += 1
+        gradient = (x.T @ residual.flatten(1)).view_as(self.heads.weight)  # (D, P, C)
+        gradient.addcmul_(self.heads.weight, self.decay)
+        gradients = (gradient, residual.sum(0))
+        for value, slope, (first, second) in zip(
+            (self.heads.weight, self.heads.bias), gradients, self.moments, strict=True
+        ):
+            first.lerp_(slope, 1 - BETAS[0])
+            second.lerp_(slope.square(), 1 - BETAS[1])
+            scale = (second / (1 - BETAS[1] ** self.steps)).sqrt_().add_(EPSILON)
+            value.sub_(self.lr * (share / (1 - BETAS[0] ** self.steps)) * first / scale)
+
+
+def _residual(logits: Tensor, targets: Tensor) -> Tensor:
+    """Gradient (B, P, C) of the mean loss with respect to the logits."""
+    if targets.ndim == 2:
+        return (logits.sigmoid() - targets.to(logits.dtype).unsqueeze(1)).div_(len(logits))
+    labelled = targets >= 0
+    spot = targets.long().clamp(min=0)[:, None, None].expand(-1, logits.shape[1], 1)  # (B, P, 1)
+    residual = logits.softmax(2)
+    residual.scatter_add_(2, spot, residual.new_tensor(-1.0).expand(spot.shape))
+    return residual.mul_((labelled / labelled.sum().clamp(min=1))[:, None, None])
+
+
+def _source(features: NDArray[Any], device: torch.device) -> Callable[[Tensor], Tensor]:
+    if device.type != "cpu" and features.nbytes <= RESIDENT:
+        resident = torch.from_numpy(np.array(features)).to(device)
+        return lambda index: resident[index.to(device)]
+    return lambda index: torch.from_numpy(features[index.numpy()]).to(device)

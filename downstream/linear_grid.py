@@ -83,7 +83,7 @@ class LinearGrid:
 
         Args:
             features: (N, D) real, may be a memory map.
-            targets: (N,) integers below `classes`, −1 for examples without a label; or (N, classes) of 0 and 1.
+            targets: (N,) integers below `classes`, −1 where unlabelled; or (N, classes) of 0 and 1.
             seed: of the order of the examples.
 
         Raises:
@@ -176,12 +176,13 @@ class LinearHead:
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Logits (N, C) of raw features (N, D), which may be a memory map."""
         chunks = [
-            self._of(torch.from_numpy(np.array(features[i : i + CHUNK])).to(self.weight.device)).cpu()
+            self.of(torch.from_numpy(np.array(features[i : i + CHUNK])).to(self.weight.device)).cpu()
             for i in range(0, len(features), CHUNK)
         ]
         return np.asarray(torch.cat(chunks).numpy())
 
-    def _of(self, x: Tensor) -> Tensor:
+    def of(self, x: Tensor) -> Tensor:
+        """Logits (B, C) of raw features (B, D)."""
         return torch.addmm(self.bias, self.scaling(x), self.weight)
 
 

@@ -1,0 +1,197 @@
+"""Linear segmentation: a 1×1 convolution on frozen maps of every stage, upsampled to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from downstream.features import batches, extract, frozen
+from downstream.linear_grid import LinearGrid, LinearHead
+from downstream.metrics import confusion, miou
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.reductions import PixelSample
+from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.masks import (
+    check_against,
+    confusion_of,
+    fitted_classes,
+    image_size,
+    masks_of,
+    segmentation_metrics,
+    upsampled_classes,
+)
+from downstream.segmentation.pictures import side_by_side
+from downstream.selection import at_edge, best
+from downstream.subset import limit
+from pretext.data.dataset import IGNORE, Split
+from pretext.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class SegmentationLinear(Protocol):
+    """Softmax regression from a stage's map to the classes of the mask's pixels.
+
+    The head is a 1×1 convolution on features standardised by train, its logits upsampled bilinearly to the
+    mask. It is fitted on a fixed sample of pixels of each training image, where features are interpolated
+    instead of logits, which is the same (see `PixelSample`). The setting of each stage, and the stage, are
+    chosen by the mIoU of a sample of pixels of val. Test is scored on all pixels.
+
+    Args:
+        grid: learning rates, weight decays and the budget; an example is a pixel.
+        pixels, val_pixels: sampled pixels of a training and of a validation image.
+        deepest: use the last so many stages, where the sample of all would take too much room.
+        train_limit: fit on that many training images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: a number below one.
+    """
+
+    grid: LinearGrid = field(
+        default_factory=lambda: LinearGrid(
+            lrs=(3e-3, 1e-2, 3e-2), weight_decays=(0.0, 1e-4, 1e-3), epochs=4, batch_size=1024
+        )
+    )
+    pixels: int = 32
+    val_pixels: int = 128
+    deepest: int | None = None
+    train_limit: int | None = 2000
+    name = "segmentation_linear"
+    version = 1
+    task = "segmentation"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "val_pixels", "deepest"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"SegmentationLinear: {name} must be at least 1, got {value}")
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
+        """Fit all settings of all stages on train, select on val.
+
+        Raises:
+            ValueError: masks that are missing, of another size than the images, or with unknown classes.
+        """
+        train = limit(train, self.train_limit)
+        classes = fitted_classes(train)
+        check_against(val, classes)
+        stages = encoder.stage_names if self.deepest is None else encoder.stage_names[-self.deepest :]
+        on_train, wanted = _sampled(encoder, train, self.pixels, stages, runtime)
+        on_val, wanted_val = _sampled(encoder, val, self.val_pixels, stages, runtime)
+        trials: list[Trial] = []
+        chosen: dict[str, Choice] = {}
+        for done, stage in enumerate(stages):
+            heads = self.grid.fit(on_train[stage], wanted, classes, runtime.device, runtime.seed)
+            for p, setting in enumerate(self.grid.settings):
+                head = heads.select(p)
+                trials.append(Trial(stage, dict(setting._asdict()), _score(head, on_val[stage], wanted_val)))
+                if stage not in chosen or trials[-1].val > chosen[stage].trial.val:
+                    chosen[stage] = Choice(trials[-1], head)
+            runtime.progress("linear heads", done + 1, len(stages))
+        winner = chosen[best(trials).stage]
+        return FittedSegmenter(
+            stage=winner.trial.stage,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner.trial),
+            train_score=_score(winner.head, on_train[winner.trial.stage], wanted),
+            encoder=encoder,
+            runtime=runtime,
+            chosen=chosen,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `segmentation_metrics`."""
+        return segmentation_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_segmenters`."""
+        return blind_segmenters()
+
+
+class Choice(NamedTuple):
+    """What val chose for one stage."""
+
+    trial: Trial
+    head: LinearHead
+
+
+@dataclass(frozen=True)
+class FittedSegmenter(Fitted):
+    """One head a stage, each with the setting that val chose."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    chosen: Mapping[str, Choice]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """Learning rate and weight decay of the selected stage."""
+        return dict(self.chosen[self.stage].trial.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"confusion": (N, K, K) uint32} of every stage, from one pass over the images."""
+        classes = len(self.chosen[self.stage].head.bias)
+        masks = check_against(test, classes)
+        rows: dict[str, list[NDArray[np.uint32]]] = {stage: [] for stage in self.chosen}
+        for where, predicted in self._predictions(test, tuple(self.chosen)):
+            for stage, prediction in predicted.items():
+                rows[stage].append(confusion_of(prediction, masks[where], classes))
+        return {stage: {"confusion": np.concatenate(parts)} for stage, parts in rows.items()}
+
+    def show(self, images: Split) -> NDArray[np.uint8]:
+        """Image, true mask and the selected stage's prediction, a row each."""
+        parts = [p[self.stage].cpu().numpy() for _, p in self._predictions(images, (self.stage,))]
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+
+    def _predictions(
+        self, split: Split, stages: tuple[str, ...]
+    ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Classes (B, H, W) by stage, batch by batch."""
+        with frozen(self.encoder, self.runtime) as forward:
+            for where, pixels in batches(split, self.runtime.device):
+                maps = forward(pixels, stages[-1]).maps
+                size = (pixels.shape[2], pixels.shape[3])
+                yield (
+                    where,
+                    {
+                        stage: upsampled_classes(_convolve(self.chosen[stage].head, maps[stage]), size)
+                        for stage in stages
+                    },
+                )
+                self.runtime.progress(f"segment {split.name}", where.stop, len(split))
+
+
+def _convolve(head: LinearHead, features: Tensor) -> Tensor:
+    """Logits (B, K, h, w) of maps (B, C, h, w)."""
+    logits = head.of(features.permute(0, 2, 3, 1).flatten(0, 2))  # (B·h·w, K)
+    return logits.view(len(features), *features.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+def _sampled(
+    encoder: Encoder, split: Split, count: int, stages: Sequence[str], runtime: Runtime
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Features (N·count, C) of each stage at sampled pixels; their classes (N·count,), −1 if unlabelled."""
+    sample = PixelSample(*image_size(split), count)
+    features = extract(encoder, split, (sample,), runtime, stages)
+    flat = np.asarray(masks_of(split)).reshape(len(split), -1)
+    classes = np.take_along_axis(flat, sample.positions(torch.arange(len(split))).numpy(), 1).astype(np.int64)
+    classes[classes == IGNORE] = -1
+    rows = {key.stage: values.reshape(-1, values.shape[2]) for key, values in features.items()}
+    return rows, classes.ravel()
+
+
+def _score(head: LinearHead, features: NDArray[Any], classes: NDArray[np.int64]) -> float:
+    """Return mIoU over the labelled ones of these pixels."""
+    predicted = head.logits(features).argmax(1)[None, None]  # as one image of one row
+    target = np.where(classes < 0, IGNORE, classes)[None, None]
+    return miou(confusion(predicted, target, len(head.bias)))

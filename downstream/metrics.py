@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,45 @@ def average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.
     Raises:
         ValueError: other shapes, or a score that is not finite (names the example).
     """
-    scores, labels = _scores(scores), np.asarray(labels)
-    if labels.shape != scores.shape:
-        raise ValueError(f"scores are {scores.shape}, labels {labels.shape}; both must be (N, C)")
-    order = np.argsort(-scores, axis=0, kind="stable")
-    scores = np.take_along_axis(scores, order, 0)
-    hits = np.take_along_axis(labels, order, 0).astype(np.float64)  # (N, C)
-    found = hits.cumsum(0)
-    n = len(scores)
-    last = np.ones(scores.shape, dtype=bool)
-    last[:-1] = scores[1:] != scores[:-1]
-    rows = np.where(last, np.arange(n)[:, None], n)
-    end = np.minimum.accumulate(rows[::-1], axis=0)[::-1]  # (N, C) where the run of equal scores ends
-    precision = np.take_along_axis(found, end, 0) / (end + 1)
-    positives = found[-1]
-    with np.errstate(invalid="ignore"):
-        return np.asarray((hits * precision).sum(0) / positives, dtype=np.float64)
+    return Ranking.of(scores, labels).average_precision()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Labels in order of falling score, sorted once for any multiset of the examples. All arrays (N, C).
+
+    order: example at each rank. hits: its label. end: the last rank whose score equals this one's.
+    """
+
+    order: NDArray[np.int64]
+    hits: NDArray[np.float64]
+    end: NDArray[np.int64]
+
+    @staticmethod
+    def of(scores: NDArray[Any], labels: NDArray[Any]) -> Ranking:
+        """Rank scores (N, C) with their labels (N, C); errors as `average_precision`."""
+        scores, labels = _scores(scores), np.asarray(labels)
+        if labels.shape != scores.shape:
+            raise ValueError(f"scores are {scores.shape}, labels {labels.shape}; both must be (N, C)")
+        order = np.argsort(-scores, axis=0, kind="stable")
+        falling = np.take_along_axis(scores, order, 0)
+        last = np.ones(scores.shape, dtype=bool)
+        last[:-1] = falling[1:] != falling[:-1]
+        rank = np.where(last, np.arange(len(scores))[:, None], len(scores))
+        end = np.minimum.accumulate(rank[::-1], axis=0)[::-1]
+        return Ranking(order, np.take_along_axis(labels, order, 0).astype(np.float64), end)
+
+    def average_precision(self, counts: NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """Average precision (C,) with example i taken counts[i] times, once without it."""
+        times = np.ones(len(self.order)) if counts is None else np.asarray(counts, dtype=np.float64)
+        times = times[self.order]  # (N, C)
+        hits = self.hits * times
+        found, seen = hits.cumsum(0), times.cumsum(0)
+        with np.errstate(
+            invalid="ignore"
+        ):  # 0 / 0 before the first that is taken
+            precision = np.take_along_axis(found, self.end, 0) / np.take_along_axis(seen, self.end, 0)
+            return np.asarray(np.where(hits > 0, hits * precision, 0.0).sum(0) / found[-1])
 
 
 def mean_average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -49,14 +73,22 @@ def mean_average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     Raises:
         ValueError: as `average_precision`, or no class has a positive.
     """
-    values = average_precision(scores, labels)
+    return mean_over_classes(average_precision(scores, labels))
+
+
+def mean_over_classes(values: NDArray[np.float64]) -> float:
+    """Mean of the values (C,) that are not NaN.
+
+    Raises:
+        ValueError: all are.
+    """
     if np.isnan(values).all():
-        raise ValueError("no class has a positive example: mean average precision is undefined")
+        raise ValueError("no class occurs: a mean over classes is undefined")
     return float(np.nanmean(values))
 
 
-def top_k(scores: NDArray[Any], labels: NDArray[Any], k: int = 1) -> float:
-    """Share of examples whose class is among the k highest scores; equal scores count by their chance.
+def top_k_hits(scores: NDArray[Any], labels: NDArray[Any], k: int) -> NDArray[np.float64]:
+    """Chance (N,) that the true class is among the k highest scores, equal scores being drawn by lot.
 
     Args:
         scores: (N, C) real.
@@ -65,12 +97,28 @@ def top_k(scores: NDArray[Any], labels: NDArray[Any], k: int = 1) -> float:
     Raises:
         ValueError: other shapes, a label outside the classes, a score that is not finite.
     """
-    return float(_hits(scores, labels, k).mean())
+    scores, labels = _scores(scores), np.asarray(labels)
+    n, classes = scores.shape
+    if labels.shape != (n,):
+        raise ValueError(f"scores are {scores.shape}, labels {labels.shape}; must be (N, C) and (N,)")
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        example = int(np.argmax(wrong))
+        raise ValueError(f"example {example} has label {labels[example]}; the scores have {classes} classes")
+    own = scores[np.arange(n), labels][:, None]
+    better = (scores > own).sum(1)
+    equal = (scores == own).sum(1)  # itself among them
+    return np.asarray(np.clip((k - better) / equal, 0.0, 1.0))
+
+
+def top_k(scores: NDArray[Any], labels: NDArray[Any], k: int = 1) -> float:
+    """Mean of `top_k_hits`."""
+    return float(top_k_hits(scores, labels, k).mean())
 
 
 def mean_per_class(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     """Top-1 within each class, averaged over the classes that occur."""
-    hits, labels = _hits(scores, labels, 1), np.asarray(labels)
+    hits, labels = top_k_hits(scores, labels, 1), np.asarray(labels)
     counts = np.bincount(labels)
     sums = np.bincount(labels, weights=hits)
     return float((sums[counts > 0] / counts[counts > 0]).mean())
@@ -126,10 +174,7 @@ def miou(matrices: NDArray[Any]) -> float:
     Raises:
         ValueError: not one labelled pixel.
     """
-    values = class_iou(matrices)
-    if np.isnan(values).all():
-        raise ValueError("not one pixel is labelled: mIoU is undefined")
-    return float(np.nanmean(values))
+    return mean_over_classes(class_iou(matrices))
 
 
 def pixel_accuracy(matrices: NDArray[Any]) -> float:
@@ -152,18 +197,3 @@ def _scores(scores: NDArray[Any]) -> NDArray[Any]:
     if not finite.all():
         raise ValueError(f"the scores of example {int(np.argmin(finite))} are not finite")
     return scores
-
-
-def _hits(scores: NDArray[Any], labels: NDArray[Any], k: int) -> NDArray[np.float64]:
-    scores, labels = _scores(scores), np.asarray(labels)
-    n, classes = scores.shape
-    if labels.shape != (n,):
-        raise ValueError(f"scores are {scores.shape}, labels {labels.shape}; must be (N, C) and (N,)")
-    wrong = (labels < 0) | (labels >= classes)
-    if wrong.any():
-        example = int(np.argmax(wrong))
-        raise ValueError(f"example {example} has label {labels[example]}; the scores have {classes} classes")
-    own = scores[np.arange(n), labels][:, None]
-    better = (scores > own).sum(1)
-    equal = (scores == own).sum(1)  # itself among them
-    return np.asarray(np.clip((k - better) / equal, 0.0, 1.0))

@@ -21,9 +21,9 @@ from downstream.classification.labels import (
 )
 from downstream.features import load_images
 from downstream.finetuning import Recipe, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import at_edge, best
-from downstream.subset import limit
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

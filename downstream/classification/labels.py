@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.metrics import mean_average_precision, mean_per_class, top_k
+from downstream.bootstrap import example_mean
+from downstream.metrics import (
+    Ranking,
+    mean_average_precision,
+    mean_over_classes,
+    mean_per_class,
+    top_k_hits,
+)
 from downstream.protocol import Metric, Rows
 from pretext.data.dataset import Split
 
@@ -73,36 +81,40 @@ def check_against(split: Split, multi_label: bool, classes: int) -> NDArray[Any]
     return labels
 
 
-def classification_metrics(split: Split) -> dict[str, Metric]:
-    """Metrics of rows {"scores": (N, C), "labels": (N,) or (N, C)}, the primary one first.
+class MeanAveragePrecision:
+    """mAP of rows {"scores": (N, C), "labels": (N, C)}: area under the precision-recall steps."""
 
-    Several classes an image: mAP, the mean over classes of the area under precision and recall. One class
-    an image: top-1, top-5 where there are more than five classes, and top-1 averaged over classes.
+    def __call__(self, rows: Rows) -> float:
+        """The metric of these rows."""
+        return mean_average_precision(rows["scores"], rows["labels"])
+
+    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+        """The metric of any multiset of these rows, sorted once (see `downstream.bootstrap`)."""
+        ranking = Ranking.of(rows["scores"], rows["labels"])
+        return lambda counts: mean_over_classes(ranking.average_precision(counts))
+
+
+def top_k(k: int) -> Metric:
+    """Top-k accuracy of rows {"scores": (N, C), "labels": (N,)}."""
+    return example_mean(lambda rows: top_k_hits(rows["scores"], rows["labels"], k))
+
+
+def classification_metrics(split: Split) -> dict[str, Metric]:
+    """Metrics for the labels of a split, the primary one first.
+
+    Several classes an image: mAP. One class an image: top-1, top-5 where there are more than five classes,
+    and top-1 averaged over classes.
     """
     labels = labels_of(split)
     if labels.ndim == 2:
-        return {"mAP": _mean_average_precision}
-    metrics: dict[str, Metric] = {"top1": _top1}
-    if labels.max(initial=0) >= 5:
-        metrics["top5"] = _top5
-    return metrics | {"mean_per_class": _mean_per_class}
+        return {"mAP": MeanAveragePrecision()}
+    more = {"top5": top_k(5)} if labels.max(initial=0) >= 5 else {}
+    return {"top1": top_k(1), **more, "mean_per_class": _mean_per_class}
 
 
 def primary(multi_label: bool) -> Metric:
     """The metric that heads are selected by."""
-    return _mean_average_precision if multi_label else _top1
-
-
-def _mean_average_precision(rows: Rows) -> float:
-    return mean_average_precision(rows["scores"], rows["labels"])
-
-
-def _top1(rows: Rows) -> float:
-    return top_k(rows["scores"], rows["labels"], 1)
-
-
-def _top5(rows: Rows) -> float:
-    return top_k(rows["scores"], rows["labels"], 5)
+    return MeanAveragePrecision() if multi_label else top_k(1)
 
 
 def _mean_per_class(rows: Rows) -> float:

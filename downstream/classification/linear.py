@@ -15,11 +15,11 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.features import Key, extract
+from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
 from downstream.selection import at_edge, best
-from downstream.subset import limit
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

@@ -14,6 +14,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from downstream.features import load_images
 from downstream.finetuning import Recipe, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import (
@@ -26,7 +27,6 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.selection import at_edge, best
-from downstream.subset import limit
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 

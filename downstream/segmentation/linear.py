@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.features import batches, extract, frozen
+from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.metrics import confusion, miou
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
@@ -28,7 +29,6 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.selection import at_edge, best
-from downstream.subset import limit
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 

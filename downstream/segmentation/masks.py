@@ -9,11 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from downstream.bootstrap import Additive
 from downstream.metrics import class_iou, confusion, miou, pixel_accuracy
 from downstream.protocol import Metric, Rows
 from pretext.data.dataset import IGNORE, Split
 
 CHUNK = 500
+
+mean_iou = Additive(lambda rows: rows["confusion"], lambda total, examples: miou(total[None]))
+"""Mean intersection over union of rows {"confusion": (N, K, K)}, over classes in target or prediction."""
+
+accuracy = Additive(lambda rows: rows["confusion"], lambda total, examples: pixel_accuracy(total[None]))
+"""Share of labelled pixels that are right, of rows {"confusion": (N, K, K)}."""
 
 
 def masks_of(split: Split) -> NDArray[np.uint8]:
@@ -74,12 +81,7 @@ def segmentation_metrics(split: Split) -> dict[str, Metric]:
     counts = _pixel_counts(masks_of(split))
     present = [k for k in np.flatnonzero(counts).tolist() if k != IGNORE]
     by_class: dict[str, Metric] = {f"IoU_{k}": partial(_class_iou, k) for k in present}
-    return {"mIoU": mean_iou, "pixel_accuracy": _pixel_accuracy, **by_class}
-
-
-def mean_iou(rows: Rows) -> float:
-    """Mean intersection over union over the classes that occur in target or prediction."""
-    return miou(rows["confusion"])
+    return {"mIoU": mean_iou, "pixel_accuracy": accuracy, **by_class}
 
 
 def upsampled_classes(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -103,10 +105,6 @@ def _pixel_counts(masks: NDArray[np.uint8]) -> NDArray[np.int64]:
     for start in range(0, len(masks), CHUNK):
         counts += np.bincount(np.asarray(masks[start : start + CHUNK]).ravel(), minlength=256)
     return counts
-
-
-def _pixel_accuracy(rows: Rows) -> float:
-    return pixel_accuracy(rows["confusion"])
 
 
 def _class_iou(k: int, rows: Rows) -> float:

@@ -77,7 +77,8 @@ def has_color(ab: Tensor, threshold: float = 5.0) -> Tensor:
     Returns:
         (B,), bool.
     """
-    return ab.abs().flatten(1).amax(1) > threshold
+    # Not `> threshold`: an image with a NaN must not pass for a gray one.
+    return ~(ab.abs().flatten(1).amax(1) <= threshold)
 
 
 def _nearest(ab: Tensor, neighbors: int) -> Tensor:

@@ -173,19 +173,19 @@ def _weighted(channels: Tensor, weights: tuple[float, ...]) -> Tensor:
 def _linear(srgb: Tensor) -> Tensor:
     """Light of sRGB values: ((x + 0.055) / 1.055) ** 2.4 above the knee, x / 12.92 below it."""
     curve = srgb.clamp(min=_SRGB_KNEE).add_(0.055).mul_(1 / 1.055).log2_().mul_(2.4).exp2_()
-    return curve.add_(srgb.clamp(max=_SRGB_KNEE).sub_(_SRGB_KNEE), alpha=1 / 12.92)
+    return curve.add(srgb.clamp(max=_SRGB_KNEE).sub_(_SRGB_KNEE), alpha=1 / 12.92)
 
 
 def _encoded(linear: Tensor) -> Tensor:
     """Inverse of :func:`_linear`; clamped before the root, whose slope at 0 is infinite."""
-    curve = linear.clamp(min=_LINEAR_KNEE).log2_().mul_(1 / 2.4).exp2_().mul_(1.055).sub_(0.055)
+    curve = linear.clamp(min=_LINEAR_KNEE).log2_().mul_(1 / 2.4).exp2_().mul(1.055).sub_(0.055)
     return curve.add_(linear.clamp(max=_LINEAR_KNEE).sub_(_LINEAR_KNEE), alpha=12.92)
 
 
 def _compressed(light: Tensor) -> Tensor:
     """CIE's cube root with a linear toe, relative to white."""
     curve = light.clamp(min=_DELTA**3).log2_().mul_(1 / 3).exp2_()
-    return curve.add_(light.clamp(max=_DELTA**3).sub_(_DELTA**3), alpha=1 / (3 * _DELTA**2))
+    return curve.add(light.clamp(max=_DELTA**3).sub_(_DELTA**3), alpha=1 / (3 * _DELTA**2))
 
 
 def _expanded(compressed: Tensor) -> Tensor:

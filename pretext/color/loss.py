@@ -1,7 +1,7 @@
 """Class-rebalanced cross-entropy over soft colour targets (Zhang et al. 2016, arXiv:1603.08511).
 
-The 313-wide target is never built: only its few bins are read, and the gradient, softmax - target, is built in
-the forward pass from log-probabilities that are still in cache: one (B, 313, h, w) buffer is all that is made.
+The 313-wide target is never built: only its few bins are read. The gradient, softmax - target, is built in
+the forward pass from log-probabilities that are still in cache; one (B, 313, h, w) buffer is all it takes.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def load_prior(path: Path) -> Prior:
         ValueError: the file is no prior; names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return Prior(torch.from_numpy(file["joint"]), float(file["sigma"]))
     except (BadZipFile, EOFError, KeyError, ValueError) as error:
         raise ValueError(

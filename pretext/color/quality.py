@@ -48,7 +48,7 @@ def color_errors(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> ColorErrors:
     weight = bin_weights.to(error)[nearest_bin(truth)]
     return ColorErrors(
         error=error.sum((1, 2)),
-        weight=torch.full_like(error[:, 0, 0], error[0].numel()),
+        weight=torch.ones_like(error).sum((1, 2)),
         balanced_error=(error * weight).sum((1, 2)),
         balanced_weight=weight.sum((1, 2)),
     )

@@ -16,8 +16,8 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from pretext.data.loader import EpochLoader
 from pretext.atomic import replacing, write_bytes
+from pretext.data.loader import EpochLoader
 from pretext.fit.module import Pretraining
 from pretext.fit.monitor import knn_score
 from pretext.task import Images
@@ -43,20 +43,29 @@ class EpochEnd(Callback):
 
     def __init__(self, folder: Path, identity: dict[str, object]) -> None:
         self.rows: list[dict[str, float]] = []
-        self.seconds = 0.0
+        self.seconds = self.training = 0.0  # of all epochs, with and without validation
         self.folder = folder
         self._identity = identity
-        self._since = 0.0
+        self._since = self._paused = self._validating = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._since = time.perf_counter()
+        self._since, self._validating = time.perf_counter(), 0.0
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the second clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the second clock."""
+        self._validating += time.perf_counter() - self._paused
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write history and checkpoint."""
         assert isinstance(pl_module, Pretraining)
         elapsed = time.perf_counter() - self._since
         self.seconds += elapsed
+        self.training += elapsed - self._validating
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         place = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "lr": rate}
         self.rows.append({**place, "seconds": round(elapsed, 3), **pl_module.measures})
@@ -64,12 +73,14 @@ class EpochEnd(Callback):
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """Rows, clock and identity."""
-        return {"rows": self.rows, "seconds": self.seconds, "identity": self._identity}
+        """Rows, clocks and identity."""
+        clocks = {"seconds": self.seconds, "training": self.training}
+        return {"rows": self.rows, **clocks, "identity": self._identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take rows and clock back."""
-        self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
+        """Take rows and clocks back."""
+        self.rows = list(state_dict["rows"])
+        self.seconds, self.training = float(state_dict["seconds"]), float(state_dict["training"])
 
 
 class KnnMonitor(Callback):

@@ -17,17 +17,17 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
+from pretext.atomic import write_json
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import recalibrate_batchnorm
-from pretext.atomic import write_json
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
 from pretext.fit.runtime import BF16, choose_device, choose_precision, peak_memory, quiet
-from pretext.fit.saved import save_task
+from pretext.fit.saved import check_savable, save_task
 from pretext.fit.seeding import Stream, derive
 from pretext.task import Images, Task
 
@@ -63,7 +63,8 @@ class Validation:
 class Pretrained:
     """What a finished run left, as `result.json` in its folder holds it.
 
-    seconds: of training, validation included. peak_memory: bytes, of the GPU or else of the process.
+    seconds: of all epochs, validation included. images_per_second: of training alone.
+    peak_memory: bytes, of the GPU or else of the process.
     measures: of the last epoch, by name. identity: what determined the run.
     """
 
@@ -187,7 +188,7 @@ def pretrain(
         steps=trainer.global_step,
         images_seen=module.images_seen,
         seconds=round(keeper.seconds, 3),
-        images_per_second=round(module.images_seen / keeper.seconds, 2) if keeper.seconds else 0.0,
+        images_per_second=round(module.images_seen / keeper.training, 2) if keeper.training else 0.0,
         peak_memory=peak_memory(where),
         device=torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
         precision=exact,
@@ -204,6 +205,7 @@ def spaced(length: int, count: int) -> NDArray[np.int64]:
 
 
 def _check(task: Task, train: Split, epochs: int, optimisation: Optimisation | None) -> None:
+    check_savable(task)  # now, not after hours of training
     kind = type(task).__name__
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")

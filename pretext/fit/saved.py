@@ -20,13 +20,19 @@ FORMAT = 1
 _WEIGHTS, _DESCRIPTION, _ENCODER = "task.safetensors", "task.json", "encoder."
 
 
+def check_savable(task: Task) -> None:
+    """Raise ValueError for a task that `load_task` could not build again."""
+    _resolve(_path(type(task)))
+    json.dumps(task.arguments, allow_nan=False)
+
+
 def save_task(task: Task, folder: Path) -> None:
     """Write the encoder (`Encoder.save`) and everything beside it: `task.safetensors`, then `task.json`.
 
     Raises:
         ValueError: a task that `load_task` could not build again.
     """
-    _resolve(_path(type(task)))
+    check_savable(task)
     task.encoder.save(folder)
     beside = {k: v for k, v in task.state_dict().items() if not k.startswith(_ENCODER)}
     content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in beside.items()})

@@ -65,5 +65,5 @@ class Rotation(Task):
         return Step(loss, {"loss": loss.detach(), "accuracy": accuracy})
 
     def chance(self, batch: Turned) -> dict[str, float]:
-        """Return what a guess scores."""
-        return {"loss": math.log(TURNS), "accuracy": 1 / TURNS}
+        """Return what a guess costs."""
+        return {"loss": math.log(TURNS)}

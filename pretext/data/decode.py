@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 89_478_485
 """Pixels above which a file is refused unread, as many as Pillow takes without a warning.
@@ -113,15 +113,19 @@ def _named(source: bytes | str | Path, name: str | None) -> str:
 
 
 def _opened(source: bytes | str | Path, name: str, max_pixels: int) -> Image.Image:
-    if isinstance(source, bytes) and not source:
+    try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise BadImage(name, error.strerror or "cannot be read") from error
+    if not content:
         raise BadImage(name, "empty")
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        image = Image.open(io.BytesIO(content))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(name, f"too many pixels ({error})") from error
-    except FileNotFoundError as error:
-        raise BadImage(name, "no such file") from error
-    except Exception as error:  # not only UnidentifiedImageError: broken headers raise anything
+    except UnidentifiedImageError as error:  # its message is the address of the buffer
+        raise BadImage(name, "no image that can be read") from error
+    except Exception as error:  # broken headers raise anything
         raise BadImage(name, f"no image that can be read ({error})") from error
     if image.width * image.height > max_pixels:
         size = f"{image.width}×{image.height}"

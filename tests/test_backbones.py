@@ -228,6 +228,15 @@ def test_only_own_backbone_classes_are_resolved(path: str) -> None:
         backbones.resolve(path)
 
 
+def test_a_backbone_that_a_module_only_imports_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(Backbone):
+        pass
+
+    monkeypatch.setattr("pretext.backbones.small.Elsewhere", Elsewhere, raising=False)
+    with pytest.raises(ValueError, match="is no backbone class"):
+        backbones.resolve("pretext.backbones.small.Elsewhere")
+
+
 @pytest.mark.parametrize("arguments", [{"depth": 3}, {"in_channels": 5}, {"widths": 3}])
 def test_arguments_that_a_backbone_does_not_take_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="SmallNet cannot be built from"):

@@ -93,10 +93,21 @@ class TestForward:
             encoder(images(), stop="fc6")
 
     def test_colours_are_converted_in_full_precision_under_autocast(self) -> None:
-        encoder = small()
+        class Weighted(inputs.Input):
+            """A matrix product, which autocast would run in bfloat16."""
+
+            name = "weighted"
+            channels = 1
+
+            def __init__(self) -> None:
+                super().__init__({})
+
+            def forward(self, rgb: Tensor) -> Tensor:
+                return nn.functional.conv2d(rgb, torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1))
+
+        encoder = Encoder(Weighted(), SmallNet(1)).eval()
         seen: list[Tensor] = []
-        encoder.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        encoder.input.register_forward_hook(lambda *_: seen.append(_[2]))
+        encoder.backbone.blocks["conv1"].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
         with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
             maps = encoder(images()).maps
         assert seen[0].dtype == torch.float32

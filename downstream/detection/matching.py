@@ -92,7 +92,7 @@ def count_targets(truth: Boxes, classes: int) -> NDArray[np.int64]:
     """Objects that are not difficult, by image and class: (N, C) int64."""
     counts = np.zeros((len(truth.offsets) - 1, classes), np.int64)
     regular = ~truth.difficult
-    np.add.at(counts, (_owner(truth.offsets)[regular], truth.labels[regular]), 1)
+    np.add.at(counts, (owner(truth.offsets)[regular], truth.labels[regular]), 1)
     return counts
 
 
@@ -107,11 +107,11 @@ def _check(detections: Detections, truth: Boxes, classes: int) -> None:
             )
     bad = ~(np.isfinite(detections.scores) & np.isfinite(detections.xyxy).all(1))
     if bad.any():
-        image = int(_owner(detections.offsets)[bad.argmax()])
+        image = int(owner(detections.offsets)[bad.argmax()])
         raise ValueError(f"detections of image {image} have a score or a box that is not finite")
 
 
-def _owner(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+def owner(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Image of every row of a ragged array."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
@@ -129,7 +129,7 @@ def _arrange(
     detections: Detections, max_detections: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Image, position by falling score, and source row of every detection that is kept."""
-    image = _owner(detections.offsets)
+    image = owner(detections.offsets)
     by_class = np.lexsort((-detections.scores, detections.labels, image))  # stable on equal scores
     rank = _rank_in_group(image[by_class], detections.labels[by_class])
     kept = np.sort(by_class[rank < max_detections])
@@ -142,7 +142,7 @@ def _overlaps(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """IoU (B, K, G) of detections and padded objects, −1 across classes; difficult (B, G)."""
     offsets = truth.offsets[part.start : part.stop + 1]
-    image = _owner(offsets)
+    image = owner(offsets)
     rows = np.arange(offsets[0], offsets[-1])
     slot = rows - offsets[image]
     width = int(np.diff(offsets).max(initial=0))
@@ -152,12 +152,12 @@ def _overlaps(
     objects[image, slot] = truth.xyxy[rows]
     object_labels[image, slot] = truth.labels[rows]
     difficult[image, slot] = truth.difficult[rows]
-    overlap = _iou(boxes, objects)  # (B, K, G)
+    overlap = iou(boxes, objects)  # (B, K, G)
     overlap[labels[:, :, None] != object_labels[:, None, :]] = -1.0
     return overlap, difficult
 
 
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """IoU of (B, K, 4) and (B, G, 4) boxes: (B, K, G), 0 where the union has no area."""
     corner = np.maximum(a[:, :, None, :2], b[:, None, :, :2])
     side = np.clip(np.minimum(a[:, :, None, 2:], b[:, None, :, 2:]) - corner, 0, None)

@@ -1,0 +1,128 @@
+"""Training whole detectors, encoder included, and choosing among learning rates on val."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from downstream.detection.boxes import (
+    Target,
+    Targets,
+    boxes_of,
+    check_against,
+    collect,
+    fitted_classes,
+    mirror_targets,
+)
+from downstream.detection.matching import Detections
+from downstream.detection.scoring import Detect, FittedDetectors, train_score, val_score
+from downstream.features import batches, load_images
+from downstream.finetuning import Recipe, finetune, mirror, private_copy, random_flips, seeded
+from downstream.protocol import Runtime, Trial
+from downstream.selection import at_edge, best
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+class Detector(nn.Module, ABC):
+    """An encoder with a detection head, trained and asked by images alone.
+
+    Attributes:
+        encoder: the part whose learning rate, BatchNorm and frozen stages the recipe is about.
+        stage: the stage that records name.
+    """
+
+    stage: str
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @abstractmethod
+    def loss(self, rgb: Tensor, targets: list[Target]) -> Tensor:
+        """Return a scalar for images (B, 3, H, W) in [0, 1] and their B targets."""
+
+    @abstractmethod
+    def detect(self, rgb: Tensor) -> list[Target]:
+        """Detections of each image, labels from 0, boxes in its pixels."""
+
+
+def fit_detectors(
+    build: Callable[[Encoder, int], Detector],
+    encoder: Encoder,
+    train: Split,
+    val: Split,
+    recipe: Recipe,
+    lrs: Sequence[float],
+    flip: bool,
+    runtime: Runtime,
+) -> FittedDetectors:
+    """Train one detector a learning rate on train, keep the one that is best on val by COCO AP.
+
+    Args:
+        build: (a private copy of the encoder, number of classes) → an untrained detector.
+        lrs: `recipe.lr` if empty.
+        flip: mirror training images at random.
+
+    Raises:
+        ValueError: boxes that are missing or bad (names split and image), or no box in train.
+    """
+    classes = fitted_classes(train)
+    check_against(val, classes)
+    trials: list[Trial] = []
+    kept: Detector | None = None
+    for lr in lrs or (recipe.lr,):
+        with seeded(runtime.seed, runtime.device):
+            model = build(private_copy(encoder, runtime.device), classes).to(runtime.device)
+        what = f"fine-tune the detector, lr {lr:g}"
+        loss = _loss(model, train, flip, runtime.device)
+        finetune(model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what)
+        val_ap = val_score(_detector(model, runtime), val, classes)
+        trials.append(Trial(model.stage, {"lr": lr}, val_ap))
+        if best(trials) is trials[-1]:
+            kept = model
+    assert kept is not None
+    winner, detect = best(trials), _detector(kept, runtime)
+    return FittedDetectors(
+        stage=winner.stage,
+        trials=tuple(trials),
+        at_edge=at_edge(trials, winner),
+        train_score=train_score(detect, train, classes),
+        setting=winner.setting,
+        detectors={winner.stage: detect},
+        classes=classes,
+    )
+
+
+def _loss(
+    model: Detector, train: Split, flip: bool, device: torch.device
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    targets = Targets(boxes_of(train), device)
+    width = train.pixels.shape[2]
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        images = load_images(train, index.numpy(), device)
+        wanted = targets.of(index.tolist())
+        if flip:
+            flips = random_flips(len(index), generator)
+            images, wanted = mirror(images, flips), mirror_targets(wanted, flips, width)
+        return model.loss(images, wanted)
+
+    return loss
+
+
+def _detector(model: Detector, runtime: Runtime) -> Detect:
+    @torch.no_grad()
+    def detect(split: Split) -> Detections:
+        model.eval()
+        found: list[Target] = []
+        for _, images in batches(split, runtime.device):
+            with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
+                found += model.detect(images)
+        return collect(found)
+
+    return detect

@@ -1,0 +1,150 @@
+"""Detection on a frozen encoder: FCOS fitted on the cached maps of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from downstream.detection.baselines import blind_detectors
+from downstream.detection.boxes import Target, Targets, boxes_of, check_against, collect, fitted_classes
+from downstream.detection.fcos import FcosHead
+from downstream.detection.maps import SingleMap, at_stride
+from downstream.detection.matching import Detections
+from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
+from downstream.features import Key, extract
+from downstream.finetuning import Norm, Optimiser, Recipe, finetune, seeded
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from downstream.selection import at_edge, best
+from pretext.backbones import Stage
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+Maps = Callable[[Any], dict[str, Tensor]]
+"""Positions or a slice of a split → the stage's maps on the device, by stage."""
+
+_BATCH = 250  # images detected on at once
+
+
+@dataclass(frozen=True)
+class DetectionFrozen(Protocol):
+    """FCOS on the maps of one stage of a frozen encoder; maps are extracted once, for all epochs.
+
+    Every stage is brought to the same stride by averaging, fitted with every learning rate, and scored on
+    val by COCO AP, which chooses the learning rate of each stage and the stage.
+
+    Args:
+        recipe: budget and optimiser of neck and head; what it says about the encoder has no effect.
+        lrs: learning rates to choose among; `recipe.lr` if empty.
+        last_stages: how many stages, counted from the end, are fitted; all without it.
+        stride: image pixels a cell; finer maps are averaged down to it, coarser ones stay.
+        width: channels of the neck and the head, a multiple of 32.
+        convs: 3×3 convolutions in each of the head's two towers.
+        train_limit: fit on that many training images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    recipe: Recipe = field(
+        default_factory=lambda: Recipe(epochs=6, lr=3e-3, optimiser=Optimiser.ADAMW, norm=Norm.EVAL)
+    )
+    lrs: tuple[float, ...] = ()
+    last_stages: int | None = None
+    stride: int = 8
+    width: int = 64
+    convs: int = 1
+    train_limit: int | None = None
+    name = "detection_frozen"
+    version = 1
+    task = "detection"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        if self.last_stages is not None and self.last_stages < 1:
+            raise ValueError(f"DetectionFrozen: last_stages must be at least 1, got {self.last_stages}")
+        if self.stride < 1:
+            raise ValueError(f"DetectionFrozen: stride must be at least 1, got {self.stride}")
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
+        """Fit every learning rate on every stage, select on val.
+
+        Raises:
+            ValueError: boxes that are missing or bad (names split and image), or no box in train.
+        """
+        train = limit(train, self.train_limit)
+        classes = fitted_classes(train)
+        check_against(val, classes)
+        trials: list[Trial] = []
+        detectors: dict[str, Detect] = {}
+        for stage in encoder.stages[-(self.last_stages or len(encoder.stages)) :]:
+            tried = []
+            for lr in self.lrs or (self.recipe.lr,):
+                head = self._fit(encoder, stage, train, classes, replace(self.recipe, lr=lr), runtime)
+                detect = self._detector(encoder, stage, head, runtime)
+                tried.append(Trial(stage.name, {"lr": lr}, val_score(detect, val, classes)))
+                if best(tried) is tried[-1]:
+                    detectors[stage.name] = detect
+            trials += tried
+        winner = best(trials)
+        return FittedDetectors(
+            stage=winner.stage,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner),
+            train_score=train_score(detectors[winner.stage], train, classes),
+            setting=winner.setting,
+            detectors=detectors,
+            classes=classes,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `detection_metrics`."""
+        return detection_metrics()
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_detectors`."""
+        return blind_detectors()
+
+    def _maps(self, encoder: Encoder, stage: Stage, split: Split, runtime: Runtime) -> Maps:
+        height, width = split.pixels.shape[1:3]
+        reduction = at_stride(height, width, self.stride)
+        features = extract(encoder, split, (reduction,), runtime, (stage.name,))[Key(stage.name, reduction)]
+
+        def maps(index: Any) -> dict[str, Tensor]:
+            return {stage.name: torch.from_numpy(np.array(features[index])).to(runtime.device)}
+
+        return maps
+
+    def _fit(
+        self, encoder: Encoder, stage: Stage, train: Split, classes: int, recipe: Recipe, runtime: Runtime
+    ) -> FcosHead:
+        maps = self._maps(encoder, stage, train, runtime)
+        targets = Targets(boxes_of(train), runtime.device)
+        with seeded(runtime.seed, runtime.device):
+            strides = (max(stage.stride, self.stride),)
+            head = FcosHead(SingleMap(stage, self.width), strides, classes, self.convs).to(runtime.device)
+
+        def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+            return head.loss(maps(index.numpy()), targets.of(index.tolist()))
+
+        finetune(head, loss, len(train), recipe, runtime, what=f"detector on {stage.name}, lr {recipe.lr:g}")
+        return head
+
+    def _detector(self, encoder: Encoder, stage: Stage, head: FcosHead, runtime: Runtime) -> Detect:
+        @torch.no_grad()
+        def detect(split: Split) -> Detections:
+            height, width = split.pixels.shape[1:3]
+            maps = self._maps(encoder, stage, split, runtime)
+            found: list[Target] = []
+            for i in range(0, len(split), _BATCH):
+                found += head.detect(maps(slice(i, i + _BATCH)), (height, width))
+            return collect(found)
+
+        return detect

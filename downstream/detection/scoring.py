@@ -1,0 +1,85 @@
+"""Any detector over a split: detections, rows, the train score, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downstream.detection.average_precision import METRICS, coco_ap
+from downstream.detection.boxes import check_against
+from downstream.detection.draw import draw_detections
+from downstream.detection.matching import Detections, detection_rows
+from downstream.limit import limit
+from downstream.protocol import Fitted, Metric, Rows, Trial
+from pretext.data.dataset import Split
+
+TRAIN_SCORED = 500
+"""Training images that the train score is taken on."""
+
+Detect = Callable[[Split], Detections]
+
+
+def detection_metrics() -> dict[str, Metric]:
+    """COCO AP, the primary one, and its relatives by name."""
+    return dict(METRICS)
+
+
+def rows_of(detect: Detect, split: Split, classes: int) -> Rows:
+    """Rows of a split; see `detection_rows`."""
+    truth = check_against(split, classes)
+    return detection_rows(detect(split), truth, classes)
+
+
+def val_score(detect: Detect, split: Split, classes: int) -> float:
+    """COCO AP, by which settings are selected.
+
+    Raises:
+        ValueError: no image has an object that is not difficult.
+    """
+    value = coco_ap(rows_of(detect, split, classes))
+    if np.isnan(value):
+        raise ValueError(f"split {split.name!r} has no object to find: average precision is undefined")
+    return value
+
+
+def train_score(detect: Detect, train: Split, classes: int) -> float:
+    """COCO AP on a part of train."""
+    return val_score(detect, limit(train, TRAIN_SCORED), classes)
+
+
+@dataclass(frozen=True)
+class FittedDetectors(Fitted):
+    """One detector a stage, each with the setting that val chose.
+
+    Attributes:
+        detectors: split → detections, by stage.
+        classes: number of classes of all of them.
+    """
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    setting: dict[str, float | int | str]
+    detectors: Mapping[str, Detect]
+    classes: int
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """The setting of the selected stage."""
+        return dict(self.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows of every stage; see `detection_rows`."""
+        return {stage: rows_of(detect, test, self.classes) for stage, detect in self.detectors.items()}
+
+    def detect(self, split: Split) -> Detections:
+        """Detections of the selected stage."""
+        return self.detectors[self.stage](split)
+
+    def show(self, images: Split) -> NDArray[np.uint8]:
+        """Draw the objects above, the detections below: (H, W, 3)."""
+        return draw_detections(images, self.detect(images))

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from conf import sweep
 from conf.board import show_board
 from conf.console import console
+from downstream.records import read_all
 
 
 class SweepTable(Callback):
@@ -22,7 +23,8 @@ class SweepTable(Callback):
         sweep.failures[:] = [outcome for outcome in outcomes if outcome.error]
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
         if evaluations:
-            show_board(Path(config.output), evaluations)
+            records = read_all(Path(config.output) / "records")
+            show_board(Path(config.output), [r for r in records if r.evaluation.digest in evaluations])
         for outcome in sweep.failures:
             last = (outcome.error or "").strip().splitlines()[-1]
             console.print(f"failed: {' '.join(outcome.overrides)}\n  {last}", style="red", highlight=False)

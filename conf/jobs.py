@@ -19,8 +19,8 @@ from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
 from downstream.evaluate import evaluate_blind, evaluation_digest, stored
 from downstream.records import Record, Subject, read_all
-from pretext.data.dataset import Split
 from pretext.colorizers.photograph import colorize_files
+from pretext.data.dataset import Split
 from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
@@ -116,7 +116,7 @@ def colorize(bench: Workbench) -> list[str]:
     if not hasattr(task, "colorize"):
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
     target = bench.output / "colorized"
-    for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.colorize_size, bench.device):
+    for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.size, bench.device):
         console.print(str(path), highlight=False, soft_wrap=True)
     return []
 
@@ -141,7 +141,10 @@ def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
         encoder = open_encoder(str(member.folder))
         records = judged(bench, encoder, subject, seen=(bench.data.train, bench.data.val))
         if logger is not None:
-            tracking.log_results(logger.experiment, records, member.folder, bench.cfg.logger.artifact)
+            pictures = bench.output / "pictures"
+            tracking.log_results(
+                logger.experiment, records, pictures, member.folder if bench.cfg.logger.artifact else None
+            )
     return records
 
 
@@ -153,8 +156,11 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
     settings, budget = bench.cfg.trainer, member.spec["budget"]
     with locked(member.folder):
         members.write_spec(member, bench.resolved())
+        task = members.build_task(member)
+        if member.parent is not None:
+            members.start_from(task, load_task(member.parent.folder))
         return fit(
-            members.build_task(member),
+            task,
             bench.data.train,
             bench.data.val,
             folder=member.folder,
@@ -168,7 +174,7 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),
             loggers=[logger] if logger is not None else [],
-            provenance={"run": member.digest, "data_name": bench.data.name},
+            provenance={"run": member.digest, "recipe": member.recipe, "data_name": bench.data.name},
             console=console,
         )
 
@@ -188,6 +194,7 @@ def judged(bench: Workbench, encoder: Encoder, subject: Subject, seen: tuple[Spl
                 records=bench.records,
                 config=bench.resolved(),
                 seen=seen,
+                pictures=bench.output / "pictures",
             )
     return records
 

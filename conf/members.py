@@ -43,6 +43,12 @@ class Member(NamedTuple):
         """Address of the run."""
         return digest(self.spec)
 
+    @property
+    def recipe(self) -> str:
+        """What runs of several seeds share."""
+        own = {key: value for key, value in self.spec.items() if key not in ("seed", "parent")}
+        return digest(own | {"parent": self.parent.recipe if self.parent else None})
+
 
 def plain(node: Any) -> Any:
     """Resolve a configuration node into dicts, lists and scalars."""
@@ -109,7 +115,7 @@ def subject(run: Member, images_seen: int) -> Subject:
         pretraining=spec["data"]["name"],
         pretraining_digest=spec["data"]["train"],
         images_seen=images_seen,
-        recipe=digest({key: value for key, value in spec.items() if key not in ("seed", "parent")}),
+        recipe=run.recipe,
         run=run.digest,
         seed=spec["seed"],
         precision=spec["precision"],
@@ -148,13 +154,19 @@ def build_task(run: Member) -> Task:
     torch.manual_seed(run.spec["seed"])
     seen = inputs.build(run.spec["input"])
     backbone = instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all")
-    return build_head(run, Encoder(seen, backbone))
-
-
-def build_head(run: Member, encoder: Encoder) -> Task:
-    """Build the task round an encoder."""
-    task: Task = instantiate(run.spec["task"], encoder=encoder, _convert_="all")
+    task: Task = instantiate(run.spec["task"], encoder=Encoder(seen, backbone), _convert_="all")
     return task
+
+
+def start_from(task: Task, parent: Task) -> None:
+    """Initialise a task from its trained parent.
+
+    Raises:
+        ValueError: a task that does not start from another.
+    """
+    if not hasattr(task, "initialise_from"):
+        raise ValueError(f"{type(task).__name__} does not start from another task; its YAML names a parent")
+    task.initialise_from(parent)
 
 
 def build_optimisation(run: Member) -> Optimisation | None:

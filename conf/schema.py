@@ -48,7 +48,6 @@ class Pretext:
     optimizer: dict[str, Any] = field(default_factory=dict)
     epochs: int | None = None
     parent: str | None = None
-    ema: float | None = None
 
 
 @dataclass
@@ -79,8 +78,8 @@ class Logger:
 class Config:
     """The root.
 
-    image: for job=colorize, a file or folder. encoder: for job=evaluate, a saved encoder;
-    for job=colorize optionally the run folder whose task checkpoint colours.
+    image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
+    encoder: for job=evaluate, a saved encoder; for job=colorize optionally a run's folder.
     label: the row name of a judged encoder of one's own.
     """
 
@@ -98,6 +97,7 @@ class Config:
     output: str = "outputs"
     dry_run: bool = False
     image: str | None = None
+    size: int = 64
     encoder: str | None = None
     label: str | None = None
 

@@ -14,6 +14,7 @@ import wandb
 from wandb.errors import CommError, UsageError
 
 from conf.console import console
+from downstream.evaluate import picture_path
 from downstream.records import Record
 from pretext.atomic import write_json
 
@@ -93,12 +94,13 @@ def remember(run: wandb.Run, folder: Path) -> None:
     write_json(folder / "wandb.json", {"id": run.id, "project": run.project, "mode": run.settings.mode})
 
 
-def log_results(run: wandb.Run, records: Sequence[Record], folder: Path, artifact: bool) -> None:
+def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encoder: Path | None) -> None:
     """Log the scores as summary and table, the pictures, and the encoder as an artifact.
 
     Args:
         records: of one encoder, every stage and metric.
-        folder: of the run: its encoder and its pictures.
+        pictures: folder of the evaluations' pictures.
+        encoder: folder of the encoder; None keeps it local.
     """
     columns = ["task", "protocol", "version", "stage", "selected", "metric", "value"]
     rows = []
@@ -108,10 +110,11 @@ def log_results(run: wandb.Run, records: Sequence[Record], folder: Path, artifac
         if r.selected:
             run.summary[f"{e.data}/{e.protocol}/{e.metric}"] = r.value
     run.log({"records": wandb.Table(columns=columns, data=rows)})
-    for picture in sorted((folder / "pictures").glob("*.png")):
-        run.log({f"pictures/{picture.stem}": wandb.Image(str(picture))})
-    if artifact:
-        encoder = wandb.Artifact(folder.name, type="encoder", metadata={"records": len(rows)})
+    for name, digest in {record.evaluation.protocol: record.evaluation.digest for record in records}.items():
+        if (drawn := picture_path(pictures, digest)).is_file():
+            run.log({f"pictures/{name}": wandb.Image(str(drawn))})
+    if encoder is not None:
+        artifact = wandb.Artifact(encoder.name, type="encoder")
         for file in ("encoder.safetensors", "encoder.json"):
-            encoder.add_file(str(folder / file))
-        run.log_artifact(encoder)
+            artifact.add_file(str(encoder / file))
+        run.log_artifact(artifact)

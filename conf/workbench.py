@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from conf import members
-from conf.console import console
+from conf.console import console, progress
 from conf.members import Member
 from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
@@ -50,8 +50,10 @@ class Workbench:
         return self._read(self.cfg.target) if self.cfg.target else self.data
 
     def _read(self, config: DictConfig) -> DataSet:
-        with console.status(f"reading {config._target_.rsplit('.', 1)[-1]}"):
-            data: DataSet = instantiate(config, cache=str(self.cache / "data"), _convert_="all")
+        with progress("data") as move:
+            data: DataSet = instantiate(
+                config, cache=str(self.cache / "data"), progress=move, _convert_="all"
+            )
         return data
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from downstream import gates
+from downstream.atomic import write_atomic
 from downstream.bootstrap import bootstrap, resamples
 from downstream.cost import Meter
 from downstream.digest import digest, settings
@@ -33,10 +36,14 @@ from downstream.records import (
     write,
 )
 from pretext.data.dataset import DataSet, Split
+from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
 
 RESAMPLES = 500
 """Bootstrap resamples of the primary metric of the selected stage."""
+
+PICTURED = 8
+"""Test images that a picture shows predictions on."""
 
 
 def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runtime: Runtime) -> str:
@@ -76,6 +83,7 @@ def evaluate(
     records: Path,
     config: Mapping[str, Any] | None = None,
     seen: Iterable[Split] = (),
+    pictures: Path | None = None,
     draws: int = RESAMPLES,
 ) -> list[Record]:
     """Judge `encoder` and write the records, one a stage and metric; return stored ones if already made.
@@ -89,6 +97,7 @@ def evaluate(
         records: folder of records; the rows of the encoder-blind predictors are put there too.
         config: resolved configuration, plain JSON, for the record.
         seen: splits whose images pretraining or calibration took, where they are at hand.
+        pictures: folder that gets `<digest of the evaluation>.png`, predictions on the first test images.
         draws: bootstrap resamples of the primary metric of the selected stage.
 
     Raises:
@@ -110,6 +119,8 @@ def evaluate(
         meter.lap("fit")
         predicted = fitted.predict(data.test)
         meter.lap("predict")
+        if pictures is not None:
+            _picture(fitted, data.test, picture_path(pictures, name))
     finally:
         for module, training in modes:
             module.training = training
@@ -123,6 +134,20 @@ def evaluate(
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
     return made
+
+
+def picture_path(folder: Path, evaluation: str) -> Path:
+    """Where the picture of an evaluation lies, if its head is visual."""
+    return folder / f"{evaluation}.png"
+
+
+def _picture(fitted: Fitted, test: Split, path: Path) -> None:
+    """Draw what a head predicts on the first test images, after all selection is done."""
+    drawn = fitted.show(subset(test, np.arange(min(PICTURED, len(test)))))
+    if drawn is not None:
+        file = io.BytesIO()
+        Image.fromarray(drawn).save(file, format="PNG")
+        write_atomic(path, file.getvalue())
 
 
 def evaluate_blind(

@@ -1,0 +1,58 @@
+"""The leaderboard of some records: printed, written, with the pictures that belong to it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from conf.console import console
+from downstream import leaderboard
+from downstream.digest import digest, short
+from downstream.evaluate import picture_path
+from downstream.records import Record
+
+
+def show_board(output: Path, records: Sequence[Record]) -> Path:
+    """Print the table, write it and its pictures to `boards/<digest of its evaluations>`, name the folder.
+
+    Args:
+        output: the folder of runs, records and boards.
+        records: of all rows; several of one evaluation count once.
+    """
+    unique = list(dict.fromkeys(records_key(record) for record in records))
+    chosen = {records_key(record): record for record in records}
+    ordered = [chosen[key] for key in unique]
+    evaluations = sorted({record.evaluation.digest for record in ordered})
+    folder = output / "boards" / short(digest(evaluations))
+    leaderboard.leaderboard(ordered, folder)
+    count = _gather_pictures(output, ordered, folder / "pictures")
+    leaderboard.show(ordered, console)
+    console.print(f"Tables and {count} pictures are in {folder}", highlight=False, soft_wrap=True)
+    return folder
+
+
+def records_key(record: Record) -> tuple[str, str, str, str]:
+    """What tells two records of one folder apart."""
+    return record.evaluation.digest, record.subject.pretext, record.evaluation.stage, record.evaluation.metric
+
+
+def _gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
+    """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
+    wanted: dict[str, Path] = {}
+    for record in records:
+        if record.subject.blind:
+            continue
+        who = f"{record.subject.pretext}_s{record.subject.seed}"
+        drawn = picture_path(output / "pictures", record.evaluation.digest)
+        wanted[f"{who}_{record.evaluation.data}_{record.evaluation.protocol}.png"] = drawn
+        for run in (output / "runs").glob(f"*_{short(record.subject.run)}"):
+            samples = sorted((run / "samples").glob("*.png"))
+            if samples:
+                wanted[f"{who}_samples.png"] = samples[-1]
+    there = {name: path for name, path in wanted.items() if path.is_file()}
+    if there:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, path in there.items():
+        shutil.copyfile(path, folder / name)
+    return len(there)

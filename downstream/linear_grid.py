@@ -18,7 +18,9 @@ RESIDENT = 2 * 1024**3
 
 CHUNK = 4096
 BETAS = (0.9, 0.999)
-EPSILON = 1e-8
+EPSILON = 1e-6
+"""Adam's; large enough that a gradient of rounding errors alone moves nothing."""
+
 CONSTANT = 1e-6
 """Share of its root mean square below which a channel's standard deviation is rounding: it is left out."""
 

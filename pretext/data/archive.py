@@ -48,9 +48,9 @@ def read_archive(path: Path) -> Archive:
     Raises: BadArchive, naming the file, where they do not or the file cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise BadArchive(f"{path} cannot be read ({error})") from error
     missing = {"data", "offsets", "labels", "class_names"} - arrays.keys()
     if missing:
@@ -71,7 +71,7 @@ def read_archive(path: Path) -> Archive:
 def class_names(path: Path) -> tuple[str, ...]:
     """Names of the classes of an archive, without reading its images."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return tuple(str(name) for name in file["class_names"])
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, BadZipFile) as error:
         raise BadArchive(f"{path} cannot be read ({error})") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,12 @@ from pretext.task import Images
 
 WIDTHS = (8, 8, 8, 8, 8)
 CLASSES = 3
+
+
+class Maps(NamedTuple):
+    """What an encoder returns, as far as the monitor looks at it."""
+
+    maps: dict[str, Any]
 
 
 def encoder(input: str = "lightness", widths: tuple[int, ...] = WIDTHS, seed: int = 0) -> Encoder:

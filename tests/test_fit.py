@@ -1,0 +1,457 @@
+"""Pretraining: exact resume, the zero-step run, failures, schedule, monitor, files."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toy
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+from sklearn.neighbors import KNeighborsClassifier
+
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+from pretext.encoder import load as load_encoder
+from pretext.fit import NonFiniteLoss, Optimisation, Pretrained, Validation, load_task, pretrain
+from pretext.fit.callbacks import sheet
+from pretext.fit.checkpoint import AtomicCheckpointIO
+from pretext.fit.monitor import knn_score, vote
+from pretext.fit.runtime import choose_device, choose_precision
+from pretext.fit.seeding import Stream, derive
+from pretext.task import Images, Progress, Step, Task
+from pretext.tasks.autoencoder import Autoencoder
+from pretext.tasks.colorization import Colorization
+from pretext.tasks.colorization_l2 import ColorizationL2
+from pretext.tasks.random import Random
+from pretext.tasks.rotation import Rotation
+from pretext.tasks.supervised import Supervised
+
+ADAMW = Optimisation(functools.partial(torch.optim.AdamW, lr=3e-3), clip=1.0)
+
+
+def fit(folder: Path, task: Task, epochs: int = 2, **changes: Any) -> Pretrained:
+    """A run on 40 toy images (5 batches an epoch) with little validation."""
+    settings = {
+        "cache": folder.parent / "cache",
+        "name": "toy",
+        "seed": 0,
+        "batch_size": 8,
+        "optimisation": ADAMW,
+        "device": "cpu",
+        "validation": Validation(bank=0, pictures=2),
+        "console": Console(file=io.StringIO()),
+    }
+    train, val = toy.split(40, 0), toy.split(8, 1, "val")
+    return pretrain(task, train, val, folder=folder, epochs=epochs, **{**settings, **changes})
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+class At(Callback):
+    """Does something at the start of one batch."""
+
+    def __init__(self, epoch: int, batch: int, act: Callable[[], None]) -> None:
+        self._place, self._act = (epoch, batch), act
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx) == self._place:
+            self._act()
+
+
+class Wall(Logger):
+    """Keeps what it is given, pictures included."""
+
+    name, version = "wall", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, float] = {}
+        self.pictures: list[str] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.values |= metrics
+
+    def log_hyperparams(self, params: Any) -> None:
+        raise AssertionError("nothing to log")
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        self.pictures.append(f"{key} {images[0].shape}")
+
+
+def die() -> None:
+    raise KeyError("pulled the plug")
+
+
+def denoising() -> Task:
+    """Draws in its views, and has statistics, buffers and BatchNorm to carry over a stop."""
+    return Autoencoder(toy.encoder(), drop=0.3, hidden=16)
+
+
+ACCUMULATING = Optimisation(functools.partial(torch.optim.AdamW, lr=3e-3), warmup=0.3, clip=1.0, accumulate=2)
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    settings = {"epochs": 3, "optimisation": ACCUMULATING}
+    result = fit(whole, denoising(), **settings)
+    with pytest.raises(KeyError):
+        fit(broken, denoising(), callbacks=[At(1, 3, die)], **settings)
+    assert not (broken / "result.json").exists()
+    terminate = At(2, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as stop:
+        fit(broken, denoising(), callbacks=[At(0, 0, die), terminate], **settings)
+    assert stop.value.code == 143
+    resumed = fit(broken, denoising(), callbacks=[At(0, 0, die), At(1, 0, die)], **settings)
+    for file in ("encoder.safetensors", "task.safetensors"):
+        assert (whole / file).read_bytes() == (broken / file).read_bytes(), file
+    assert history(whole) == history(broken)
+    assert [row["epoch"] for row in history(broken)] == ["1", "2", "3"]
+    assert (resumed.images_seen, resumed.steps) == (result.images_seen, result.steps) == (120, 9)
+    assert resumed.measures == result.measures
+    assert not (broken / "last.ckpt").exists()
+
+
+def test_a_run_stopped_in_its_last_epochs_end_is_only_finished(tmp_path: Path) -> None:
+    class StopAfter(Callback):
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            die()
+
+    with pytest.raises(KeyError):
+        fit(tmp_path / "run", denoising(), callbacks=[StopAfter()])
+    calls: list[int] = []
+    result = fit(
+        tmp_path / "run", denoising(), callbacks=[At(e, 0, lambda: calls.append(1)) for e in (0, 1, 2)]
+    )
+    assert calls == []
+    assert (result.images_seen, result.steps) == (80, 10)
+    whole = fit(tmp_path / "whole", denoising())
+    assert (tmp_path / "run/encoder.safetensors").read_bytes() == (
+        tmp_path / "whole/encoder.safetensors"
+    ).read_bytes()
+    assert whole.measures == result.measures
+
+
+def test_a_finished_run_returns_at_once_and_another_is_refused(tmp_path: Path) -> None:
+    result = fit(tmp_path / "run", Rotation(toy.encoder()), epochs=1)
+    again = fit(tmp_path / "run", Rotation(toy.encoder()), epochs=1, callbacks=[At(0, 0, die)])
+    assert again == result == Pretrained.read(tmp_path / "run")
+    for change in ({"seed": 1}, {"epochs": 2}, {"batch_size": 4}, {"optimisation": ACCUMULATING}):
+        with pytest.raises(ValueError, match=f"another run .*{next(iter(change))}"):
+            fit(tmp_path / "run", Rotation(toy.encoder()), **{"epochs": 1, **change})
+
+
+def test_a_partial_run_of_another_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        fit(tmp_path / "run", Rotation(toy.encoder()), callbacks=[At(1, 0, die)])
+    with pytest.raises(ValueError, match=r"last.ckpt belongs to another run \(seed: 0 there, 1 now"):
+        fit(tmp_path / "run", Rotation(toy.encoder()), seed=1)
+
+
+def test_what_a_run_leaves(tmp_path: Path) -> None:
+    task = Colorization(toy.encoder(), hidden=16)
+    wall = Wall()
+    validation = Validation(every=2, bank=24, neighbours=5, pictures=3)
+    provenance = {"run": "abc"}
+    result = fit(
+        tmp_path / "run", task, epochs=3, validation=validation, loggers=[wall], provenance=provenance
+    )
+    found = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert found == {
+        "encoder.json", "encoder.safetensors", "task.json", "task.safetensors", "history.csv", "result.json",
+        "samples/epoch_002.png", "samples/epoch_003.png",
+    }  # fmt: skip
+    assert np.asarray(Image.open(tmp_path / "run/samples/epoch_003.png")).shape == (3 * 36, 3 * 36, 3)
+    assert wall.pictures == ["val/gray_coloured_original (108, 108, 3)"] * 2
+    rows = history(tmp_path / "run")
+    assert [bool(row["val/loss"]) for row in rows] == [False, True, True]  # every 2, and the last
+    assert all(row["train/unbalanced"] for row in rows)
+    assert wall.values["val/knn"] == result.measures["val/knn"]
+    assert {"val/auc", "val/auc_balanced", "val/psnr", "val/unbalanced_prior"} <= result.measures.keys()
+    assert (result.images_seen, result.steps, result.epochs) == (120, 15, 3)
+    assert result.images_per_second > 0
+    assert result.peak_memory > 2**20
+    assert result.precision == "fp32"
+    provenance = load_encoder(tmp_path / "run").provenance
+    assert provenance["task"] == "toy"
+    assert provenance["images_seen"] == 120
+    assert provenance["run"] == "abc"
+    colours = load_task(tmp_path / "run").colorize(torch.full((1, 1, 20, 20), 50.0))
+    assert torch.equal(colours, task.colorize(torch.full((1, 1, 20, 20), 50.0)))
+
+
+def test_colorization_learns_more_than_the_colour_prior(tmp_path: Path) -> None:
+    task = Colorization(toy.encoder(widths=(8, 16, 16, 16, 16)), hidden=16)
+    fast = Optimisation(functools.partial(torch.optim.AdamW, lr=1e-2), clip=1.0)
+    train, val = toy.split(192, 0), toy.split(48, 1, "val")
+    result = pretrain(
+        task, train, val, folder=tmp_path / "run", cache=tmp_path, name="c", seed=0, epochs=8, batch_size=16,
+        optimisation=fast, device="cpu", validation=Validation(every=8, bank=0),
+        console=Console(file=io.StringIO()),
+    )  # fmt: skip
+    assert result.measures["val/unbalanced_prior"] < math.log(313)
+    assert result.measures["val/unbalanced"] < result.measures["val/unbalanced_prior"]
+    assert result.measures["val/loss"] < result.measures["val/loss_prior"]
+
+
+UNTRAINED = {
+    "autoencoder": lambda e: Autoencoder(e, hidden=16),
+    "colorization": lambda e: Colorization(e, hidden=16),
+    "colorization_l2": lambda e: ColorizationL2(e, hidden=16),
+    "rotation": Rotation,
+    "supervised": lambda e: Supervised(e, toy.CLASSES, multilabel=False),
+}
+
+
+def test_zero_steps_of_any_task_are_the_random_row_bit_for_bit(tmp_path: Path) -> None:
+    fit(tmp_path / "random", Random(toy.encoder()), epochs=0, optimisation=None)
+    untrained = (tmp_path / "random/encoder.safetensors").read_bytes()
+    for name, build in UNTRAINED.items():
+        result = fit(tmp_path / name, build(toy.encoder()), epochs=0)
+        assert (tmp_path / name / "encoder.safetensors").read_bytes() == untrained, name
+        assert (result.steps, result.images_seen) == (0, 0)
+        assert "val/loss" in result.measures
+    fresh, kept = toy.encoder(), load_encoder(tmp_path / "random")
+    for (name, value), (_, saved) in zip(fresh.named_parameters(), kept.named_parameters(), strict=True):
+        assert torch.equal(value, saved), name
+    assert any(not torch.equal(b, s) for b, s in zip(fresh.buffers(), kept.buffers(), strict=True))
+    assert kept.provenance["calibration"] == "batchnorm"
+
+
+def test_nan_stops_names_the_step_and_keeps_the_last_good_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    right = Rotation.loss
+
+    def wrong(self: Rotation, batch: Any) -> Step:
+        nonlocal calls
+        calls += self.training
+        step = right(self, batch)
+        return step if calls < 8 else Step(step.loss * float("nan"), step.logs)
+
+    monkeypatch.setattr(Rotation, "loss", wrong)
+    message = r"Rotation: the loss is NaN or infinite at step 7 of 15 \(epoch 1, batch 2\)"
+    with pytest.raises(NonFiniteLoss, match=message) as caught:
+        fit(tmp_path / "run", Rotation(toy.encoder()), epochs=3)
+    assert "last.ckpt" in caught.value.__notes__[0]
+    kept = AtomicCheckpointIO().load_checkpoint(tmp_path / "run/last.ckpt")
+    assert all(bool(torch.isfinite(value).all()) for value in kept["state_dict"].values())
+    assert not (tmp_path / "run/result.json").exists()
+    monkeypatch.undo()
+    fit(tmp_path / "run", Rotation(toy.encoder()), epochs=3)
+    fit(tmp_path / "whole", Rotation(toy.encoder()), epochs=3)
+    assert history(tmp_path / "run") == history(tmp_path / "whole")
+
+
+def test_weights_that_end_an_epoch_infinite_are_not_kept(tmp_path: Path) -> None:
+    wild = Optimisation(functools.partial(torch.optim.SGD, lr=float("inf")), warmup=0.0)
+    with pytest.raises(NonFiniteLoss, match="weights are NaN or infinite after step 1") as caught:
+        fit(tmp_path / "run", Rotation(toy.encoder()), epochs=1, batch_size=40, optimisation=wild)
+    assert caught.value.__notes__ == ["no epoch was finished"]
+    assert not (tmp_path / "run/last.ckpt").exists()
+
+
+def test_the_task_follows_every_optimiser_step_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[tuple[Progress, float]] = []
+
+    def follow(self: Rotation, progress: Progress) -> None:
+        followed.append((progress, float(self.head.weight.detach().sum())))
+
+    monkeypatch.setattr(Rotation, "after_step", follow)
+    fit(tmp_path / "run", Rotation(toy.encoder()), optimisation=ACCUMULATING)
+    assert [progress for progress, _ in followed] == [Progress(step, 6) for step in range(1, 7)]
+    assert len({weight for _, weight in followed[:-1]}) == 5
+
+
+def test_what_does_not_fit_a_task_is_refused_before_training(tmp_path: Path) -> None:
+    bare = Split("bare", toy.split(16, 0).pixels, "bare")
+    dark = np.repeat(toy.split(16, 0).pixels[:][..., :1], 3, axis=-1)
+    cases: list[tuple[str, Task, dict[str, Any]]] = [
+        ("takes no training step: epochs must be 0, got 1", Random(toy.encoder()), {}),
+        ("epochs must be at least 0, got -1", Rotation(toy.encoder()), {"epochs": -1}),
+        ("needs an optimisation", Rotation(toy.encoder()), {"optimisation": None}),
+        ("needs labels, and split 'bare'", Supervised(toy.encoder(), 3, multilabel=False), {"train": bare}),
+        ("no image with colour", Colorization(toy.encoder()), {"train": Split("dark", dark, "dark")}),
+        ("bf16, but cpu", Rotation(toy.encoder()), {"precision": "bf16"}),
+    ]
+    for message, task, changes in cases:
+        changed = {
+            "epochs": 1,
+            "train": toy.split(16, 0),
+            "precision": "auto",
+            "optimisation": ADAMW,
+            **changes,
+        }
+        with pytest.raises(ValueError, match=message):
+            pretrain(
+                task, val=toy.split(8, 1, "val"), folder=tmp_path / "run", cache=tmp_path, name="x", seed=0,
+                batch_size=8, device="cpu", **changed,
+            )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_from_elsewhere_is_refused_before_training(tmp_path: Path) -> None:
+    class Foreign(Task):
+        def __init__(self, encoder: Encoder) -> None:
+            super().__init__()
+            self.encoder, self.arguments = encoder, {}
+
+        def views(self, images: Images, generator: torch.Generator) -> Images:
+            return images
+
+        def loss(self, batch: Images) -> Step:
+            raise AssertionError("must not train")
+
+    with pytest.raises(ValueError, match=r"no task class pretext\.tasks\."):
+        fit(tmp_path / "run", Foreign(toy.encoder()))
+
+
+@pytest.mark.parametrize(
+    "path", ["os.system", "pretext.tasks.rotation.math", "pretext.task.Task", "pretext.tasks.x.Y"]
+)
+def test_a_task_file_cannot_name_other_code(path: str, tmp_path: Path) -> None:
+    fit(tmp_path / "run", Random(toy.encoder()), epochs=0)
+    file = tmp_path / "run/task.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "task": path}))
+    with pytest.raises(ValueError, match="no task class"):
+        load_task(tmp_path / "run")
+
+
+def test_a_task_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        fit(tmp_path / str(seed), Rotation(toy.encoder(seed=seed)), epochs=0)
+    for file in ("encoder.json", "encoder.safetensors"):
+        (tmp_path / "0" / file).write_bytes((tmp_path / "1" / file).read_bytes())
+    with pytest.raises(ValueError, match="not the one that"):
+        load_task(tmp_path / "0")
+    (tmp_path / "1/task.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged"):
+        load_task(tmp_path / "1")
+
+
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    store.save_checkpoint({"weight": torch.ones(3)}, path)
+
+    def full(content: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        store.save_checkpoint({"weight": torch.zeros(3)}, path)
+    assert torch.equal(store.load_checkpoint(path)["weight"], torch.ones(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    path.write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"last\.ckpt is no readable checkpoint"):
+        store.load_checkpoint(path)
+
+
+def test_without_a_terminal_every_epoch_is_a_line(tmp_path: Path) -> None:
+    text = io.StringIO()
+    fit(tmp_path / "run", Rotation(toy.encoder()), console=Console(file=text))
+    lines = text.getvalue().splitlines()
+    assert [line.split(" · ")[0] for line in lines] == [f"pretrain toy: epoch {e}/2" for e in (1, 2)]
+    assert "train/loss=1." in lines[1]
+
+
+def test_on_a_terminal_the_bar_ends_full(tmp_path: Path) -> None:
+    text = io.StringIO()
+    fit(tmp_path / "run", Rotation(toy.encoder()), console=Console(file=text, force_terminal=True, width=200))
+    assert "10/10" in text.getvalue()
+
+
+def test_the_schedule_rises_linearly_and_falls_as_a_cosine() -> None:
+    plan = Optimisation(torch.optim.SGD, warmup=0.2, floor=0.1)
+    shares = [plan.share(step, 10) for step in range(11)]
+    assert shares[:3] == [0.5, 1.0, 1.0]
+    assert shares[6] == pytest.approx(0.55)  # half of the cosine: midway between peak and floor
+    assert shares[10] == pytest.approx(0.1)
+    assert shares[1:] == sorted(shares[1:], reverse=True)
+    assert [Optimisation(torch.optim.SGD, warmup=0.0).share(0, 4)] == [1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"warmup": 1.0}, {"warmup": -0.1}, {"floor": 2.0}, {"clip": 0.0}, {"accumulate": 0}]
+)
+def test_an_optimisation_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"Optimisation.{next(iter(wrong))}"):
+        Optimisation(torch.optim.SGD, **wrong)
+
+
+def test_seeds_differ_by_stream_epoch_and_batch() -> None:
+    seeds = {derive(s, stream, e, b) for s in (0, 1) for stream in Stream for e in (0, 1) for b in (0, 1)}
+    assert len(seeds) == 2 * len(Stream) * 4
+    assert derive(3, Stream.VIEWS, 1, 2) == derive(3, Stream.VIEWS, 1, 2)
+
+
+def test_devices_and_precisions_are_named_when_refused() -> None:
+    with pytest.raises(ValueError, match="auto, cpu, cuda; got 'tpu'"):
+        choose_device("tpu")
+    with pytest.raises(ValueError, match="auto, fp32, bf16; got 'fp8'"):
+        choose_precision("fp8", torch.device("cpu"))
+    assert choose_precision("auto", torch.device("cpu")) == "fp32"
+
+
+def test_the_vote_agrees_with_scikit_learn() -> None:
+    draw = np.random.default_rng(0)
+    bank, queries = draw.normal(size=(60, 8)), draw.normal(size=(20, 8))
+    bank, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank, queries))
+    labels = draw.integers(0, 4, 60)
+    weigh = lambda distance: np.exp((1 - distance) / 0.07)  # noqa: E731 - scikit-learn takes cosine distances
+    reference = KNeighborsClassifier(20, weights=weigh, metric="cosine").fit(bank, labels)
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels), 4).float()
+    found = vote(torch.from_numpy(queries).float(), torch.from_numpy(bank).float(), one_hot, 20)
+    np.testing.assert_allclose(found.numpy(), reference.predict_proba(queries), atol=1e-5)
+
+
+class Planted(torch.nn.Module):
+    """Returns what the first pixel says as the last stage's map."""
+
+    stage_names = ("only",)
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return toy.Maps({"only": pixels[:, :, :1, :1]})
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_planted_features_score_one_and_constant_ones_chance(multilabel: bool) -> None:
+    labels = torch.arange(90) % 3
+    one_hot = torch.nn.functional.one_hot(labels, 3).float()
+    given = one_hot if multilabel else labels
+    pixels = one_hot[:, :, None, None].expand(-1, -1, 2, 2)
+    telling = [Images(pixels, torch.arange(90), given)]
+    constant = [Images(torch.ones_like(pixels), torch.arange(90), given)]
+    assert knn_score(Planted(), telling, telling, 20) == pytest.approx(1.0)
+    assert knn_score(Planted(), constant, constant, 90) == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_a_sheet_is_one_row_an_image() -> None:
+    black, white = torch.zeros(2, 3, 4, 5), torch.ones(2, 3, 4, 5)
+    picture = sheet({"black": black, "white": white}, gap=1)
+    assert picture.shape == (2 * 6, 2 * 7, 3)
+    assert int(picture[:, :7].min()) == 0
+    assert int(picture[:, 7:].min()) == 255
+    with pytest.raises(ValueError, match="one shape"):
+        sheet({"black": black, "white": white[:1]})

@@ -1,0 +1,135 @@
+"""Folders of photographs become squares with their classes; what does not fit is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, photo
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from pretext.data.dataset import DataSet
+from pretext.data.decode import BadImage
+from pretext.data.image_folder import EmptyFolder, Square, image_folder
+from pretext.data.source import BadArchive, MissingData
+from pretext.data.split import check_disjoint
+
+
+def fill(folder: Path, seeds: range, suffix: str = "png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        (folder / f"{seed:03d}.{suffix}").write_bytes(encoded(photo(seed, 16, 16), "PNG"))
+
+
+def read(root: Path, size: int = 16, **options: object) -> DataSet:
+    return image_folder(str(root), str(root.parent / "cache"), size, **options)
+
+
+def seed_of(image: np.ndarray) -> int:
+    return next(seed for seed in range(200) if (photo(seed, 16, 16) == image).all())
+
+
+def test_class_folders_give_labels_at_any_depth(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    fill(root / "bird", range(10))
+    fill(root / "ant" / "deeper", range(10, 20), "PNG")
+    (root / "ant" / "notes.txt").write_text("no image")
+    fill(root / ".hidden", range(20, 21))
+    data = read(root, val=0.2, test=0.1)
+    assert data.label_names == ("ant", "bird")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 14, "val": 4, "test": 2}
+    assert np.bincount(data.test.labels).tolist() == [1, 1]
+    for split in data.splits.values():
+        for image, label in zip(split.pixels[:], split.labels, strict=True):
+            assert (seed_of(image) < 10) == (label == 1)
+
+
+def test_images_side_by_side_have_no_labels(tmp_path: Path) -> None:
+    fill(tmp_path / "set", range(10))
+    data = read(tmp_path / "set")
+    assert data.label_names == ()
+    assert data.train.labels is None
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 8, "val": 1, "test": 1}
+    for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+        check_disjoint(data.splits[a], data.splits[b])
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_given_splits_are_kept_and_copies_of_test_leave_train(tmp_path: Path, part: str) -> None:
+    root = tmp_path / "set"
+    fill(root / "train" / "a", range(10))
+    fill(root / "train" / "b", range(10, 21))
+    fill(root / part / "a", range(50, 53))
+    fill(root / part / "b", range(20, 22))
+    data = read(root, val=0.2)
+    assert sorted(seed_of(image) for image in data.test.pixels[:]) == [20, 21, 50, 51, 52]
+    assert data.test.labels.tolist() == [0, 0, 0, 1, 1]
+    assert {seed_of(image) for s in (data.train, data.val) for image in s.pixels[:]} == set(range(20))
+    assert "1 training images left out: their pixels occur in test" in data.notes
+    fill(root / part / "c", range(60, 61))
+    with pytest.raises(BadArchive, match=f"train and {part} differ in their classes: c"):
+        read(root)
+
+
+def test_a_lone_train_folder_is_everything(tmp_path: Path) -> None:
+    fill(tmp_path / "set" / "train" / "a", range(5))
+    fill(tmp_path / "set" / "train" / "b", range(5, 10))
+    assert read(tmp_path / "set").label_names == ("a", "b")
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (96, 48), (32, 32), (16, 16), (16, 40)])
+def test_the_square_is_torchvisions_resize_and_centre_crop(shape: tuple[int, int]) -> None:
+    # Sizes at which torchvision rounds nothing. At the cut it looks across the edge, hence the border.
+    image = photo(3, *shape)
+    resized = tv.resize(Image.fromarray(image), [16], InterpolationMode.BILINEAR)
+    theirs = np.array(tv.center_crop(resized, [16, 16])).astype(int)
+    ours = Square(16, upscale=False).cut(image, "a").astype(int)
+    assert abs(ours - theirs)[1:-1, 1:-1].max() <= 1
+    assert abs(ours - theirs).max() <= 20
+
+
+def test_an_odd_margin_is_cut_symmetrically() -> None:
+    image = photo(3, 32, 47)
+    square = Square(16, upscale=False)
+    mirrored = square.cut(np.ascontiguousarray(image[:, ::-1]), "a")
+    assert abs(square.cut(image, "a")[:, ::-1].astype(int) - mirrored).max() <= 1
+
+
+def test_small_images_are_refused_or_enlarged(tmp_path: Path) -> None:
+    fill(tmp_path / "set", range(10))
+    (tmp_path / "set" / "small.png").write_bytes(encoded(photo(99, 30, 15), "PNG"))
+    with pytest.raises(BadImage, match=r"small\.png: is 15×30, smaller than 16; upscale=true enlarges it"):
+        read(tmp_path / "set")
+    data = read(tmp_path / "set", upscale=True)
+    assert sum(map(len, data.splits.values())) == 11
+
+
+def test_empty_folders_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    (root / "b").mkdir(parents=True)
+    with pytest.raises(EmptyFolder, match="set holds no images"):
+        read(root)
+    fill(root / "a", range(3))
+    with pytest.raises(EmptyFolder, match=r"class folder .*b holds no images"):
+        read(root)
+    fill(root, range(3))
+    with pytest.raises(BadArchive, match=r"both images \(000\.png\) and folders"):
+        read(root)
+    with pytest.raises(MissingData, match=r"nowhere is no folder; set data\.root=PATH"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(MissingData, match="PRETEXTBENCH_DATA"):
+        image_folder(None, str(tmp_path), 16)
+
+
+def test_shares_must_be_shares(tmp_path: Path) -> None:
+    fill(tmp_path / "set", range(10))
+    with pytest.raises(ValueError, match=r"test must be a share of the images in \(0, 1\), not 1"):
+        read(tmp_path / "set", test=1)
+
+
+def test_a_new_file_makes_a_new_pack(tmp_path: Path) -> None:
+    fill(tmp_path / "set", range(10))
+    read(tmp_path / "set")
+    fill(tmp_path / "set", range(10, 11))
+    assert sum(map(len, read(tmp_path / "set").splits.values())) == 11

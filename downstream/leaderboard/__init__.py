@@ -1,1 +1,79 @@
 """Tables of what was measured, with intervals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from downstream.atomic import write_atomic
+from downstream.leaderboard.frames import cells_frame, scores_frame
+from downstream.leaderboard.latex import latex
+from downstream.leaderboard.markdown import markdown
+from downstream.leaderboard.sheets import sheets
+from downstream.leaderboard.tables import Board, build
+from downstream.leaderboard.terminal import print_sheet
+from downstream.records import Record
+
+__all__ = ["Board", "Paths", "build", "cells_frame", "leaderboard", "scores_frame", "show"]
+
+SHOWN = ("scores", "gains", "across_inputs")
+"""Tables that a terminal shows; the stage curves are in the files."""
+
+
+class Paths(NamedTuple):
+    """What was written."""
+
+    markdown: Path
+    latex: Path
+    text: Path
+    cells: Path
+    scores: Path
+
+
+def leaderboard(records: Sequence[Record], folder: Path) -> Paths:
+    """Write the tables of these records, each file whole or not at all.
+
+    Returns:
+        Markdown, LaTeX and plain text (80 columns); `cells.csv`, one line a cell; `scores.csv`, one a record.
+
+    Raises:
+        ValueError: no record of a primary metric.
+    """
+    board = build(records)
+    made = sheets(board)
+    text = io.StringIO()
+    console = Console(file=text, width=80, color_system=None, legacy_windows=False)
+    for sheet in made:
+        print_sheet(sheet, console)
+    paths = Paths(
+        markdown=folder / "leaderboard.md",
+        latex=folder / "leaderboard.tex",
+        text=folder / "leaderboard.txt",
+        cells=folder / "cells.csv",
+        scores=folder / "scores.csv",
+    )
+    contents = (
+        markdown(made),
+        latex(made),
+        "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()),
+        cells_frame(board).to_csv(index=False, lineterminator="\n"),
+        scores_frame(records).to_csv(index=False, lineterminator="\n"),
+    )
+    for path, content in zip(paths, contents, strict=True):
+        write_atomic(path, content.encode())
+    return paths
+
+
+def show(records: Sequence[Record], console: Console) -> None:
+    """Print the tables of these records, but the stage curves.
+
+    Raises:
+        ValueError: no record of a primary metric.
+    """
+    for sheet in sheets(build(records)):
+        if sheet.name in SHOWN:
+            print_sheet(sheet, console)

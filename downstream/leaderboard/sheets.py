@@ -1,0 +1,326 @@
+"""What each table says, before any renderer decides how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from downstream.digest import digest, short
+from downstream.gates import meaning
+from downstream.leaderboard.statistics import ENOUGH_SEEDS, MANY_SEEDS, Interval, Kind, Verdict
+from downstream.leaderboard.tables import MACHINERY, Board, Cell, Column, Group, Row
+
+IMAGES_ONLY = "i"
+"""The footnote that every interval over test images alone carries."""
+LETTERS = "abcdefghjklmnoprstuvwxyz"
+"""Footnote letters; i is taken and q has no superscript."""
+TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What stands in a cell: a body, a second line, and footnote letters; `mark` is ≈."""
+
+    body: str = ""
+    under: str = ""
+    notes: str = ""
+    mark: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row: its label, a remark on it, its cells."""
+
+    label: str
+    cells: tuple[Text, ...]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows under one heading."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: column heads of several lines each, sections of rows, notes below.
+
+    The first `summary` columns stay beside the labels when a narrow page splits the others.
+    """
+
+    name: str
+    title: str
+    heads: tuple[tuple[str, ...], ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+    summary: int = 0
+
+
+@dataclass
+class Footnotes:
+    """Letters for flags, in the order in which they are first met."""
+
+    letters: dict[str, str] = field(default_factory=dict)
+
+    def of(self, flags: Iterable[str]) -> str:
+        """The letters of these flags."""
+        for flag in flags:
+            if flag not in self.letters:
+                used = len(self.letters)
+                self.letters[flag] = LETTERS[used] if used < len(LETTERS) else "*"
+        return "".join(dict.fromkeys(self.letters[flag] for flag in flags))
+
+    def notes(self) -> list[str]:
+        """One line a flag."""
+        return [f"[{letter}] {meaning(flag)}." for flag, letter in self.letters.items()]
+
+
+def sheets(board: Board) -> list[Sheet]:
+    """All tables of a board: the main one, gains over the twins, the view across inputs, stage curves."""
+    made = [main_sheet(board)]
+    if any(cell.gain for group in board.groups for row in group.rows for cell in row.cells.values()):
+        made.append(gain_sheet(board))
+    if len({group.match.input for group in board.groups}) > 1:
+        made.append(across_sheet(board))
+    return made + stage_sheets(board)
+
+
+def main_sheet(board: Board) -> Sheet:
+    """Scores by group; twins and encoder-blind predictors in sections of their own."""
+    footnotes = Footnotes()
+    sections = []
+    for group in board.groups:
+        lines = [_score_line(board, row, footnotes) for row in group.pretext]
+        twins = [_score_line(board, row, footnotes) for row in group.twins]
+        sections += [Section(group_title(group), tuple(lines))] if lines else []
+        sections += [Section(f"twins · {group_title(group)}", tuple(twins))] if twins else []
+    if board.blind:
+        blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
+        sections.append(Section("encoder-blind predictors", blind))
+    summary = (("n",), ("rank",), ("gain",)) if board.ranked else (("n",),)
+    heads = summary + heads_of(board.columns)
+    notes = [*_how_to_read(board), *_legend(board), *footnotes.notes(), *board.notes]
+    return Sheet(
+        "scores", "Scores in % (higher is better)", heads, tuple(sections), tuple(notes), len(summary)
+    )
+
+
+def gain_sheet(board: Board) -> Sheet:
+    """Every row read against its twins."""
+    sections = []
+    for group in board.groups:
+        lines = [
+            Line(row.label, tuple(_gain_text(row.cells.get(column)) for column in board.columns))
+            for row in group.pretext
+        ]
+        if lines:
+            sections.append(Section(group_title(group), tuple(lines)))
+    notes = (
+        "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
+        "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
+        "supervised), '–' where no supervised twin is above random. "
+        f"[{IMAGES_ONLY}] one run: over test images only.",
+    )
+    return Sheet(
+        "gains", "Gain over the random twin, in points", heads_of(board.columns), tuple(sections), notes
+    )
+
+
+def across_sheet(board: Board) -> Sheet:
+    """The same scores by pretext task, over inputs, networks and pretraining images: nothing is matched."""
+    names = dict.fromkeys(row.key.pretext for group in board.groups for row in group.rows)
+    sections = []
+    for name in names:
+        lines = [
+            Line(
+                _apart(group, board.groups), tuple(_score_text(row.cells.get(c), None) for c in board.columns)
+            )
+            for group in board.groups
+            for row in group.rows
+            if row.key.pretext == name
+        ]
+        sections.append(Section(name, tuple(lines)))
+    notes = (
+        "These rows see different channels of an image, or differ in network or pretraining images. A "
+        "difference between them is not the pretext task's alone: nothing here is ranked, marked or bold.",
+    )
+    return Sheet(
+        "across_inputs", "NOT MATCHED: across input spaces", heads_of(board.columns), tuple(sections), notes
+    )
+
+
+def stage_sheets(board: Board) -> list[Sheet]:
+    """One table a column whose protocol scores several stages."""
+    made = []
+    for column in board.columns:
+        if column not in board.stages:
+            continue
+        curves = board.stages[column]
+        stages = tuple(dict.fromkeys(stage for own in curves.values() for stage in own))
+        sections = []
+        for group in board.groups:
+            lines = [
+                _stage_line(row, row.cells[column], curves[row.key], stages)
+                for row in group.rows
+                if column in row.cells
+            ]
+            if lines:
+                sections.append(Section(group_title(group), tuple(lines)))
+        title = f"Stages: {column.data} · {column.task} · {column.mode} · {column.protocol} · {column.metric}"
+        notes = (
+            "Bold: the stage chosen on val, by each seed for itself. The last column is the fixed last "
+            "stage. Means over seeds, in %.",
+        )
+        name = f"stages_{column.data}_{column.protocol}_{short(digest(list(column)))}"
+        made.append(Sheet(name, title, tuple((stage,) for stage in stages), tuple(sections), notes))
+    return made
+
+
+def group_title(group: Group) -> str:
+    """What the rows of a group share."""
+    match = group.match
+    parts = [f"input {match.input}", match.backbone]
+    parts += [f"pretrained on {match.pretraining}"] if match.pretraining else []
+    parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []
+    return " · ".join(parts)
+
+
+def _apart(group: Group, groups: Sequence[Group]) -> str:
+    """The input, and what else tells a group from the others."""
+    match = group.match
+    parts = [
+        getattr(match, name) or f"no {name}"
+        for name in ("backbone", "pretraining", "calibration")
+        if len({getattr(other.match, name) for other in groups}) > 1
+    ]
+    return " · ".join([match.input, *parts])
+
+
+def heads_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:
+    """Heads of a few short lines each; no more is said than tells the columns apart."""
+    several = len({column.data for column in columns}) > 1
+    heads = []
+    for column in columns:
+        data = (column.data,) if several else ()
+        heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], column.metric))
+    if len(set(heads)) == len(heads):
+        return tuple(heads)
+    named = [(*head[:-1], column.protocol, head[-1]) for head, column in zip(heads, columns, strict=True)]
+    return tuple((f"({i + 1})", *head) for i, head in enumerate(named))
+
+
+def percent(value: float) -> str:
+    """A fraction in %, one decimal, no negative zero."""
+    return f"{100 * value + 0.0:.1f}".replace("-0.0", "0.0")
+
+
+def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
+    counts = sorted({cell.scores.n for cell in row.cells.values()})
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+    summary = [Text(n)]
+    if board.ranked:
+        summary.append(Text("" if row.rank is None else f"{row.rank:.1f}"))
+        summary.append(Text("" if row.gain is None else f"{100 * row.gain:.0f}%"))
+    cells = [_score_text(row.cells.get(column), footnotes) for column in board.columns]
+    remark = (
+        "" if row.complete else f"{row.covered[0]}/{row.covered[1]}" + ("" if row.twin else ", not ranked")
+    )
+    return Line(row.label, (*summary, *cells), remark)
+
+
+def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
+    """Without footnotes neither flags, marks nor bold are shown."""
+    if cell is None:
+        return Text("–")
+    notes = IMAGES_ONLY if cell.interval is not None and cell.interval.kind is Kind.IMAGES else ""
+    body = percent(cell.value) + _half(cell.interval)
+    if footnotes is None:
+        return Text(body, notes=notes)
+    mark = "≈" if cell.verdict is Verdict.NOT_SEPARATED else ""
+    zero = ("zero_width_interval",) if cell.interval is not None and cell.interval.zero_width else ()
+    flags = tuple(dict.fromkeys((*cell.flags, *zero)))
+    return Text(body, notes=notes + footnotes.of(flags), mark=mark, bold=cell.best)
+
+
+def _gain_text(cell: Cell | None) -> Text:
+    if cell is None or cell.gain is None:
+        return Text("–")
+    gain = cell.gain
+    if gain.over_random is None:
+        return Text("–")
+    sign = "" if gain.over_random < 0 else "+"
+    share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
+    notes = IMAGES_ONLY if gain.interval is not None and gain.interval.kind is Kind.IMAGES else ""
+    return Text(sign + percent(gain.over_random) + _half(gain.interval), under=share, notes=notes)
+
+
+def _half(interval: Interval | None) -> str:
+    return "" if interval is None else f"±{percent(interval.half)}"
+
+
+def _stage_line(row: Row, cell: Cell, curve: Mapping[str, float], stages: Sequence[str]) -> Line:
+    cells = tuple(
+        Text(percent(curve[stage]), bold=stage in cell.stages) if stage in curve else Text("–")
+        for stage in stages
+    )
+    return Line(row.label, cells)
+
+
+def _how_to_read(board: Board) -> list[str]:
+    """The caption: only what this board needs."""
+    cells = [c for g in board.groups for row in g.rows for c in row.cells.values()]
+    cells += [c for row in board.blind for c in row.cells.values()]
+    kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
+    verdicts = {cell.verdict for cell in cells}
+    notes = ["Value ± half a 95 % interval; n: pretraining seeds."]
+    if Kind.IMAGES in kinds:
+        notes.append(
+            f"[{IMAGES_ONLY}] one run: the interval is over test images only; it says nothing of other seeds "
+            "and is never compared with an interval over seeds."
+        )
+    if Kind.SEEDS in kinds:
+        notes.append(
+            "Intervals of n ≥ 2 are over seeds and images; the variance between seeds is pooled over the "
+            f"rows of a column (n < {MANY_SEEDS}), with the degrees of freedom (df) named below."
+        )
+    if any(cell.best for cell in cells):
+        notes.append("Bold: best pretext task of its section.")
+    if Verdict.NOT_SEPARATED in verdicts:
+        notes.append("≈ not separated from best (paired by image, 95 %, n ≥ 3, uncorrected).")
+    if Verdict.TOO_FEW in verdicts:
+        notes.append(f"Rows of fewer than {ENOUGH_SEEDS} seeds beside the best: too few runs to say.")
+    return notes + _on_ranking(board)
+
+
+def _on_ranking(board: Board) -> list[str]:
+    notes = []
+    if board.ranked:
+        notes.append(
+            "Ranked within a section by gain, the share of the gap from random to supervised (0 % random, "
+            "100 % supervised), or else by average rank; both averaged over the columns of a data set, then "
+            "over data sets. Rows that lack a column are not ranked."
+        )
+    if any(not column.ranks for column in board.columns):
+        notes.append(
+            f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "
+            "generator of the images decides who wins; they enter no average, no bold and no mark."
+        )
+    return notes
+
+
+def _legend(board: Board) -> list[str]:
+    notes = []
+    for number, column in enumerate(board.columns, start=1):
+        pooled = board.pooled[column]
+        df = f", df {pooled.df}" if pooled is not None else ""
+        notes.append(
+            f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
+            f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
+            + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
+        )
+    return notes

@@ -1,0 +1,198 @@
+"""What a reader sees: no line too long, nothing hidden, the same in every format."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from made_board import COLUMNS, benchmark, blind, one
+from rich.cells import cell_len
+from rich.console import Console
+from test_leaderboard_tables import without
+
+from downstream.leaderboard import Paths, leaderboard, show
+from downstream.leaderboard.latex import escape
+from downstream.leaderboard.sheets import percent, sheets
+from downstream.leaderboard.tables import build
+from downstream.records import Record
+
+NEAR = [
+    one("jigsaw", *column, seed, "photos", value=0.5 + 0.01 * i, recipe="j")
+    for i, column in enumerate(COLUMNS)
+    for seed in range(3)
+]
+LONG = "a_pretext_task_with_a_very_long_name_indeed"
+BOARDS: dict[str, list[Record]] = {
+    "one seed": benchmark(1) + blind(),
+    "three seeds": benchmark(3) + blind(),
+    "missing cells": without(benchmark(3), "colorization", "detection"),
+    "scenes": benchmark(1, "scenes") + blind("scenes"),
+    "two inputs": benchmark(3) + benchmark(3, input="lightness"),
+    "two data sets": benchmark(2) + benchmark(1, "a_data_set_with_a_rather_long_name"),
+    "two protocols": benchmark(1) + benchmark(1, settings="t", protocol="k_nearest_neighbours_of_the_mean"),
+    "long names": [*benchmark(1), one(LONG, *COLUMNS[0], 0, "photos")],
+    "flags": benchmark(1, flags=("at_edge:lr", "head_untrained")) + benchmark(1, "voc", flags=("x",)),
+    "stages": [
+        one("rotation", *COLUMNS[0], 0, "photos", stage=f"layer{i}", selected=i == 3) for i in range(14)
+    ],
+    "near": benchmark(3) + NEAR,
+}
+
+
+def shown(records: list[Record], width: int = 80, color: bool = False) -> str:
+    out = io.StringIO()
+    system = "standard" if color else None
+    console = Console(file=out, width=width, force_terminal=color, color_system=system, legacy_windows=False)
+    show(records, console)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Paths]:
+    return {name: leaderboard(made, tmp_path_factory.mktemp("board")) for name, made in BOARDS.items()}
+
+
+@pytest.mark.parametrize(
+    ("board", "width"), [*((board, 80) for board in BOARDS), ("near", 60), ("two protocols", 200)]
+)
+def test_no_line_is_longer_than_the_terminal(board: str, width: int) -> None:
+    lines = shown(BOARDS[board], width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert not any("…" in line for line in lines)  # nothing was cut
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_format_shows_every_cell(board: str, written: dict[str, Paths]) -> None:
+    paths = written[board]
+    assert max(map(cell_len, paths.text.read_text().splitlines())) <= 80
+    texts = {
+        "text": paths.text.read_text(),
+        "markdown": paths.markdown.read_text(),
+        "latex": paths.latex.read_text().replace("$\\pm$", "±"),
+    }
+    bodies = [
+        text.body
+        for sheet in sheets(build(BOARDS[board]))
+        for section in sheet.sections
+        for line in section.lines
+        for text in line.cells
+        if "±" in text.body
+    ]
+    assert bodies
+    for name, text in texts.items():
+        for body in set(bodies):
+            assert text.count(body) >= bodies.count(body), f"{body} in {name}"
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_markdown_rows_have_as_many_cells_as_their_head(board: str, written: dict[str, Paths]) -> None:
+    page = written[board].markdown.read_text()
+    for table in re.split(r"\n(?!\|)", page):
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines() if line.startswith("|")}
+        assert len(counts) <= 1
+
+
+def test_one_seed_says_what_its_interval_is_over() -> None:
+    page = shown(BOARDS["one seed"])
+    assert re.search(r"colorization +1 .*±\d\.\dⁱ", page)
+    assert "[i] one run: the interval is over test images only" in page
+    assert "too few runs to say" in page
+    assert "≈" not in page
+
+
+def test_three_seeds_name_their_degrees_of_freedom_and_mark_what_is_not_separated() -> None:
+    page = shown(BOARDS["near"])
+    assert re.search(r"colorization +3 .*±\d\.\d(?!ⁱ)", page)
+    assert "df 12" in page  # 6 rows of 3 seeds
+    assert "≈ not separated from best" in page
+    assert re.search(r"(jigsaw|colorization).*\d≈", page)
+
+
+def test_missing_cells_and_rows_that_are_not_ranked() -> None:
+    page = shown(BOARDS["missing cells"])
+    assert "4/6, not ranked" in page
+    assert "–" in page
+    assert "4/6, not ranked" in "".join(
+        line for line in page.splitlines() if "not ranked" in line and "Rows" not in line
+    )
+
+
+def test_the_best_is_bold_in_every_format(written: dict[str, Paths]) -> None:
+    paths = written["three seeds"]
+    cell = build(BOARDS["three seeds"]).groups[0].rows[0]
+    first = next(iter(cell.cells.values()))
+    assert cell.label == "colorization"
+    value = percent(first.value)
+    assert f"**{value}±" in paths.markdown.read_text()
+    assert f"\\textbf{{{value}$\\pm$" in paths.latex.read_text()
+    assert re.search(rf"\x1b\[1;32m *{value}±", shown(BOARDS["three seeds"], color=True))
+
+
+def test_scenes_say_that_they_never_rank(written: dict[str, Paths]) -> None:
+    page = shown(BOARDS["scenes"])
+    assert "They never rank pretext tasks" in page
+    assert "rank  gain" not in page
+    markdown = written["scenes"].markdown.read_text()
+    assert "**" not in markdown
+    assert "never rank" not in shown(BOARDS["three seeds"])
+
+
+def test_inputs_are_apart_and_the_view_across_them_is_marked() -> None:
+    page = shown(BOARDS["two inputs"])
+    assert "input lightness · small" in page
+    assert "NOT MATCHED: across input spaces" in page
+    across = page[page.index("NOT MATCHED") :]
+    assert re.search(r"^lightness +\d", across, re.MULTILINE)
+    assert "NOT MATCHED" not in shown(BOARDS["three seeds"])
+
+
+def test_flags_become_footnotes() -> None:
+    page = shown(BOARDS["flags"])
+    assert "ⁱᵃᵇ" in page
+    assert "[a] the selected hyper-parameter lies at the end of its grid (lr)." in page
+    assert "[b] the head's train score is not above chance." in page
+    assert "[c] x." in page
+
+
+def test_an_interval_without_width_has_a_footnote() -> None:
+    flat = one("rotation", *COLUMNS[0], 0, "photos", value=1.0, resampled=(1.0,) * 20)
+    page = shown([flat])
+    assert "100.0±0.0ⁱᵃ" in page
+    assert "no bootstrap resample differs" in page
+
+
+def test_stage_curves_are_in_the_files(written: dict[str, Paths]) -> None:
+    paths = written["stages"]
+    assert "Stages: photos" in paths.text.read_text()
+    assert "**" in paths.markdown.read_text().split("## Stages")[1]
+    assert "Stages:" not in shown(BOARDS["stages"])
+
+
+def test_files_depend_on_the_records_alone(tmp_path: Path) -> None:
+    records = BOARDS["near"]
+    first = leaderboard(records, tmp_path / "a")
+    second = leaderboard(records[::-1], tmp_path / "b")
+    for one_path, other in zip(first[:4], second[:4], strict=True):
+        assert one_path.read_bytes() == other.read_bytes()
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "cells.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.txt", "scores.csv",
+    ]  # fmt: skip
+    with first.cells.open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6 * 6
+
+
+def test_latex_is_escaped_and_ruled(written: dict[str, Paths]) -> None:
+    assert escape("a_b & 5 % ± {x} ≈") == r"a\_b \& 5 \% $\pm$ \{x\} $\approx$"
+    page = written["three seeds"].latex.read_text()
+    for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
+        assert page.count(rule) == page.count("\\begin{tabular}") == 2
+    assert not re.search(r"(?<!\\)_|[±≈·≥]", page)
+    assert page.count("{") == page.count("}")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "50.0"), (-0.0001, "0.0"), (-0.0123, "-1.2"), (1.0, "100.0")]
+)
+def test_percent(value: float, text: str) -> None:
+    assert percent(value) == text

@@ -1,0 +1,212 @@
+"""The board: who is compared with whom, who is ranked, what is marked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_board import COLUMNS, benchmark, blind, one
+
+from downstream.leaderboard.frames import cells_frame, scores_frame
+from downstream.leaderboard.statistics import Kind, Verdict
+from downstream.leaderboard.tables import Board, Cell, Row, build
+from downstream.records import Record
+
+
+def rows(board: Board) -> dict[str, Row]:
+    assert len(board.groups) == 1
+    return {row.label: row for row in board.groups[0].rows}
+
+
+def cells(row: Row) -> list[Cell]:
+    return list(row.cells.values())
+
+
+def without(records: list[Record], pretext: str, task: str) -> list[Record]:
+    return [r for r in records if (r.subject.pretext, r.evaluation.task) != (pretext, task)]
+
+
+def test_a_cell_is_the_mean_over_seeds_of_the_mean_over_draws() -> None:
+    made = [
+        one("rotation", *COLUMNS[0], seed, "photos", value=value, draw=draw)
+        for seed, draw, value in ((0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.6))
+    ]
+    (cell,) = cells(rows(build(made))["rotation"])
+    np.testing.assert_allclose(cell.scores.values, [0.2, 0.6])
+    assert (cell.seeds, cell.value) == ((0, 1), pytest.approx(0.4))
+    drawn = [np.array(r.result.resampled) for r in made]
+    np.testing.assert_allclose(cell.scores.resampled, [(drawn[0] + drawn[1]) / 2, drawn[2]])
+
+
+def test_sections_and_order() -> None:
+    board = build(benchmark() + blind())
+    assert [row.label for row in board.groups[0].rows] == [
+        "colorization", "rotation", "autoencoder", "random", "supervised",
+    ]  # fmt: skip
+    assert [row.label for row in board.blind] == ["label_prior"]
+    assert all(set(row.cells) == set(board.columns) for row in (*board.groups[0].rows, *board.blind))
+    assert [(c.task, c.mode) for c in board.columns] == [
+        (task, {"tuned": "fine-tuned"}.get(mode, mode)) for task, mode, _ in COLUMNS
+    ]
+
+
+def test_ranks_and_gains_by_hand() -> None:
+    values = {"random": 0.2, "supervised": 0.6, "rotation": 0.5, "colorization": 0.4}
+    swapped = values | {"rotation": 0.3, "colorization": 0.5}
+    made = [one(p, *COLUMNS[c], 0, "photos", value=v) for c in (0, 1) for p, v in values.items()]
+    made += [one(p, *COLUMNS[2], 0, "voc", value=v) for p, v in swapped.items()]
+    found = rows(build(made))
+    # Two columns of photos count once: ranks (1 + 1)/2 and 2, averaged; shares .75 and .25, .5 and .75.
+    assert found["rotation"].rank == pytest.approx(1.5)
+    assert found["colorization"].rank == pytest.approx(1.5)
+    assert found["rotation"].gain == pytest.approx((0.75 + 0.25) / 2)
+    assert found["colorization"].gain == pytest.approx((0.5 + 0.75) / 2)
+    assert list(found)[:2] == ["colorization", "rotation"]
+    assert found["random"].rank is None
+
+
+def test_an_incomplete_row_is_not_ranked_and_does_not_move_the_ranks_of_others() -> None:
+    found = rows(build(without(benchmark(), "colorization", "detection")))
+    assert found["colorization"].covered == (4, 6)
+    assert found["colorization"].rank is None
+    assert [found[name].rank for name in ("rotation", "autoencoder")] == [1.0, 2.0]
+    assert list(found)[:3] == ["rotation", "autoencoder", "colorization"]
+
+
+def test_best_and_what_is_not_separated_from_it() -> None:
+    near = [replace(r, subject=replace(r.subject, pretext="twinlike", recipe="t")) for r in benchmark()]
+    near = [r for r in near if r.subject.run.startswith("colorization")]
+    found = rows(build(benchmark() + near))
+    assert all(cell.best for cell in cells(found["colorization"]))
+    assert all(cell.best for cell in cells(found["twinlike"]))  # equal values: both
+    moved = [replace(r, result=replace(r.result, value=r.result.value - 1e-4)) for r in near]
+    found = rows(build(benchmark() + moved))
+    assert {cell.verdict for cell in cells(found["twinlike"])} == {Verdict.NOT_SEPARATED}
+    assert {cell.verdict for cell in cells(found["autoencoder"])} == {Verdict.BELOW}
+    assert {cell.verdict for cell in cells(found["supervised"])} == {None}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_runs_to_say(seeds: int) -> None:
+    found = rows(build(benchmark(seeds)))
+    assert {cell.verdict for cell in cells(found["autoencoder"])} == {Verdict.TOO_FEW}
+    kinds = {cell.interval.kind for cell in cells(found["autoencoder"]) if cell.interval}
+    assert kinds == {Kind.IMAGES if seeds == 1 else Kind.SEEDS}
+
+
+def test_scenes_never_rank() -> None:
+    board = build(benchmark(3, "scenes"))
+    assert not board.ranked
+    for row in board.groups[0].rows:
+        assert (row.rank, row.gain) == (None, None)
+        assert not any(cell.best or cell.verdict for cell in cells(row))
+    assert [row.label for row in board.groups[0].pretext] == ["autoencoder", "colorization", "rotation"]
+    mixed = rows(build(benchmark(3, "scenes-128") + benchmark(3)))
+    assert mixed["rotation"].rank == rows(build(benchmark()))["rotation"].rank
+    assert mixed["rotation"].gain == rows(build(benchmark()))["rotation"].gain
+
+
+def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> None:
+    other = benchmark(pretexts=("colorization",), input="lightness")
+    board = build(benchmark() + other)
+    by_input = {group.match.input: group for group in board.groups}
+    assert all(cell.gain is None for row in by_input["lightness"].rows for cell in cells(row))
+    assert all(cell.gain is not None for row in by_input["rgb"].pretext for cell in cells(row))
+    for field in ("backbone", "pretraining", "calibration"):
+        apart = build(benchmark(pretexts=("random",)) + benchmark(pretexts=("rotation",), **{field: "other"}))
+        assert len(apart.groups) == 2, field
+    assert all(row.rank == 1.0 for row in by_input["lightness"].pretext)
+
+
+def test_gains_pair_the_seeds_that_both_have() -> None:
+    made = [r for r in benchmark() if not (r.subject.pretext == "random" and r.subject.seed == 2)]
+    found = rows(build(made))
+    for column, cell in found["rotation"].cells.items():
+        low = found["random"].cells[column]
+        assert cell.gain is not None
+        assert cell.gain.over_random == pytest.approx(cell.scores.values[:2].mean() - low.value)
+        assert cell.gain.interval is not None
+        assert cell.gain.over_random in cell.gain.interval
+
+
+def test_among_several_twins_the_one_of_the_same_budget_is_taken() -> None:
+    short = [
+        one("supervised", *COLUMNS[0], 0, "photos", value=0.9, images_seen=5, recipe="short"),
+        one("supervised", *COLUMNS[0], 0, "photos", value=0.7, images_seen=1000, recipe="full"),
+    ]
+    rest = [one(p, *COLUMNS[0], 0, "photos") for p in ("random", "rotation")]
+    found = rows(build([*short, *rest]))
+    assert set(found) == {"rotation", "random", "supervised shor", "supervised full"}
+    (cell,) = cells(found["rotation"])
+    assert cell.gain is not None
+    assert cell.gain.over_supervised == pytest.approx(cell.value - 0.7)
+
+
+def test_a_changed_recipe_is_a_row_of_its_own_and_changed_settings_a_column() -> None:
+    made = [one("rotation", *COLUMNS[0], s, "photos", recipe=r) for s in (0, 1) for r in ("aaaaa", "bbbbb")]
+    assert set(rows(build(made))) == {"rotation aaaa", "rotation bbbb"}
+    made = [one("rotation", *COLUMNS[0], 0, "photos", settings=s) for s in ("x", "y")]
+    assert len(build(made).columns) == 2
+
+
+def test_the_newest_of_two_records_of_one_run_counts_and_the_other_is_told_of() -> None:
+    old = one("rotation", *COLUMNS[0], 0, "photos", value=0.1, utc="2026-01-01T00:00:00Z")
+    new = one("rotation", *COLUMNS[0], 0, "photos", value=0.2, utc="2026-01-02T00:00:00Z")
+    board = build([new, old])
+    assert [cell.value for cell in cells(rows(board)["rotation"])] == [0.2]
+    assert "1 records were left out" in board.notes[0]
+
+
+def test_stages_that_were_not_selected_are_in_the_curve_alone() -> None:
+    stages = (("stem", 0.1, False), ("layer1", 0.4, True), ("layer2", 0.3, False))
+    made = [
+        one("rotation", *COLUMNS[0], seed, "photos", digest=f"{seed}", stage=s, value=v, selected=chosen)
+        for seed in (0, 1)
+        for s, v, chosen in stages
+    ]
+    board = build(made)
+    row = rows(board)["rotation"]
+    assert [cell.value for cell in cells(row)] == [pytest.approx(0.4)]
+    (curve,) = [own for curves in board.stages.values() for own in curves.values()]
+    assert curve == {"stem": pytest.approx(0.1), "layer1": pytest.approx(0.4), "layer2": pytest.approx(0.3)}
+    assert list(curve) == ["stem", "layer1", "layer2"]
+    assert build(benchmark()).stages == {}
+
+
+def test_blind_rows_belong_to_every_precision() -> None:
+    board = build(benchmark(1) + benchmark(1, precision="bfloat16") + blind())
+    assert len(board.columns) == 12
+    assert set(board.blind[0].cells) == set(board.columns)
+
+
+def test_columns_that_mix_scoring_code_are_counted() -> None:
+    board = build([one("rotation", *COLUMNS[0], seed, "photos", scoring=f"code{seed}") for seed in (0, 1)])
+    assert list(board.codes.values()) == [2]
+
+
+def test_no_primary_metric_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there are none"):
+        build([one("rotation", *COLUMNS[0], 0, "photos", primary=False)])
+
+
+def test_frames_hold_every_cell_and_every_record() -> None:
+    made = benchmark() + blind()
+    board = build(made)
+    frame = cells_frame(board)
+    assert len(frame) == 6 * 6
+    row = frame[(frame.label == "rotation") & (frame.task == "detection") & (frame["mode"] == "frozen")].iloc[
+        0
+    ]
+    mine = [
+        r.result.value
+        for r in made
+        if (r.subject.pretext, r.evaluation.task) == ("rotation", "detection")
+        and not r.evaluation.trains_encoder
+    ]
+    assert row.value == pytest.approx(np.mean(mine))
+    assert row.low < row.value < row.high
+    assert row["of"] == 6
+    assert (row.over, row.df, row.n, row.seeds) == ("seeds+images", 10, 3, "0 1 2")
+    scores = scores_frame(made)
+    assert len(scores) == len(made)
+    assert set(scores["result.value"]) == {r.result.value for r in made}
+    assert not any("resampled" in name for name in scores.columns)

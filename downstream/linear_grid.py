@@ -36,9 +36,10 @@ class Setting(NamedTuple):
 class LinearGrid:
     """Logistic or softmax regression on standardised features, over a grid of settings.
 
-    Minimises the mean loss + λ/2 · ‖W‖² by Adam (arXiv:1412.6980) from zero, with a cosine to zero; the bias
-    is not decayed. The loss is cross-entropy for (N,) integer targets, and for (N, C) targets the binary
-    cross-entropy summed over classes. All settings see the same batches, in one matrix product a step.
+    Minimises the mean loss + λ/2 · ‖W‖² by Adam (arXiv:1412.6980) with a cosine to zero, from W = 0 and the
+    bias that predicts the share of each class; the bias is not decayed. The loss is cross-entropy for (N,)
+    integer targets, and for (N, C) targets the binary cross-entropy summed over classes. All settings see
+    the same batches, in one matrix product a step.
 
     Args:
         lrs, weight_decays: the grid.
@@ -93,8 +94,8 @@ class LinearGrid:
         """
         scaling = Standardisation.of(features, device)
         rows = _source(features, device)
-        heads = LinearHeads.zeros(scaling, len(self.settings), classes)
         wanted = torch.from_numpy(np.asarray(targets)).to(device)
+        heads = LinearHeads.prior(scaling, len(self.settings), _log_prior(wanted, classes))
         generator = torch.Generator().manual_seed(seed)
         steps = math.ceil(len(features) / self.batch_size)
         total = steps * self.epochs
@@ -147,10 +148,10 @@ class LinearHeads:
     bias: Tensor
 
     @staticmethod
-    def zeros(scaling: Standardisation, heads: int, classes: int) -> LinearHeads:
-        """Heads that predict nothing yet."""
-        weight = scaling.mean.new_zeros(len(scaling.mean), heads, classes)
-        return LinearHeads(scaling, weight, weight.new_zeros(heads, classes))
+    def prior(scaling: Standardisation, heads: int, logits: Tensor) -> LinearHeads:
+        """Heads that predict these logits (C,) for every example."""
+        weight = scaling.mean.new_zeros(len(scaling.mean), heads, len(logits))
+        return LinearHeads(scaling, weight, logits.to(weight).repeat(heads, 1))
 
     def of(self, x: Tensor) -> Tensor:
         """Logits (B, P, C) of standardised features (B, D)."""
@@ -223,6 +224,14 @@ def _residual(logits: Tensor, targets: Tensor) -> Tensor:
     residual = logits.softmax(2)
     residual.scatter_add_(2, spot, residual.new_tensor(-1.0).expand(spot.shape))
     return residual.mul_((labelled / labelled.sum().clamp(min=1))[:, None, None])
+
+
+def _log_prior(targets: Tensor, classes: int) -> Tensor:
+    """Logits (C,) of the share of each class, one example added to either side."""
+    if targets.ndim == 2:
+        positive = targets.sum(0, dtype=torch.float32) + 1
+        return (positive / (len(targets) + 2 - positive)).log()
+    return (torch.bincount(targets[targets >= 0].long(), minlength=classes).float() + 1).log()
 
 
 def _source(features: NDArray[Any], device: torch.device) -> Callable[[Tensor], Tensor]:

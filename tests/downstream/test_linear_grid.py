@@ -115,6 +115,17 @@ def test_examples_without_label_do_not_move_the_head() -> None:
     assert nothing.weight.abs().max() == 0
 
 
+def test_heads_start_from_the_share_of_each_class() -> None:
+    _, labels = blobs()
+    blank = np.zeros((len(labels), 2), dtype=np.float32)
+    grid = LinearGrid(lrs=(1e-9,), weight_decays=(0.0,), epochs=1)
+    softmax = grid.fit(blank, labels, 4, CPU, seed=0).select(0).logits(blank)[0]
+    share = np.bincount(labels) / len(labels)
+    np.testing.assert_allclose(np.exp(softmax) / np.exp(softmax).sum(), share, atol=0.01)
+    sigmoid = grid.fit(blank, multi_hot(labels), 3, CPU, seed=0).select(0).logits(blank)[0]
+    np.testing.assert_allclose(1 / (1 + np.exp(-sigmoid)), multi_hot(labels).mean(0), atol=0.01)
+
+
 def test_values_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match=r"LinearGrid: lrs=\(\) is out of range"):
         LinearGrid(lrs=())

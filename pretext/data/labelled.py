@@ -44,9 +44,9 @@ class Example(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """`count` examples by position; `read` is called from several threads and may raise BadImage."""
+    """`total` examples by position; `read` is called from several threads and may raise BadImage."""
 
-    count: int
+    total: int
     read: Callable[[int], Example]
 
 
@@ -134,15 +134,15 @@ def pack_split(
     """
 
     def build(part: Path) -> None:
-        count, read = source()
-        skips = Skips(count, allow=skip_bad)
-        with SplitWriter(part, count) as writer:
-            for done, example in enumerate(_in_order(read, count), 1):
+        total, read = source()
+        skips = Skips(total, allow=skip_bad)
+        with SplitWriter(part, total) as writer:
+            for done, example in enumerate(_in_order(read, total), 1):
                 if isinstance(example, BadImage):
                     skips.add(example)
                 else:
                     writer.add(example)
-                progress(f"packing {name}", done, count)
+                progress(f"packing {name}", done, total)
         (part / "skipped.json").write_text(json.dumps([str(error) for error in skips.bad]))
 
     return packed(cache, name, {**identity, "version": VERSION, "skip_bad": skip_bad}, build)

@@ -126,8 +126,11 @@ def evaluate(
             module.training = training
     unmoved.check()
     blind = evaluate_blind(protocol, data, runtime, records=records, draws=draws)
-    chance = max((r.result.value for r in blind if r.evaluation.primary), default=0.0)
-    flags += gates.head_trained(fitted, chance) + tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
+    chance = _best_by_metric(blind)
+    flags += gates.head_trained(
+        fitted, max((chance[r.evaluation.metric] for r in blind if r.evaluation.primary), default=0.0)
+    )
+    flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     cost = meter.cost(len(data.test), parameter_count(encoder), 2 * macs(encoder, (height, width)))
     job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws)
@@ -201,7 +204,7 @@ def _evaluate_blind(
         provenance({}, ""),
         draws,
     )
-    records, packed = job.records({"": rows}, None, (), None)
+    records, packed = job.records({"": rows}, None, (), {})
     write(folder, records, packed)
     return records
 
@@ -233,7 +236,7 @@ class _Job:
         predicted: Mapping[str, Rows],
         fitted: Fitted | None,
         flags: tuple[str, ...],
-        chance: float | None,
+        chance: Mapping[str, float],
     ) -> tuple[list[Record], dict[str, bytes]]:
         """Gate and score the rows of every stage; records, and packed rows by their digest."""
         chosen = "" if fitted is None else fitted.stage
@@ -253,9 +256,9 @@ class _Job:
                 value = gates.score_in_range(measure(rows), metric, stage)
                 main = position == 0 and stage == chosen
                 sample = self._resample(measure, rows) if main else ()
-                result = self._result(value, stage, fitted, flags, chance, key, sample)
+                result = self._result(value, stage, fitted, flags, chance.get(metric), key, sample)
                 if main:
-                    result = replace(result, flags=result.flags + _score_flags(value, chance, sample))
+                    result = replace(result, flags=result.flags + _score_flags(result))
                 records.append(
                     Record(
                         SCHEMA,
@@ -340,9 +343,19 @@ def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | 
     return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
 
 
-def _score_flags(value: float, chance: float | None, sample: tuple[float, ...]) -> tuple[str, ...]:
-    below = (gates.BELOW_CHANCE,) if chance is not None and value <= chance else ()
-    return (*below, gates.ZERO_WIDTH) if sample and min(sample) == max(sample) else below
+def _score_flags(result: Result) -> tuple[str, ...]:
+    below = result.chance is not None and result.value <= result.chance
+    flat = bool(result.resampled) and min(result.resampled) == max(result.resampled)
+    return (gates.BELOW_CHANCE,) * below + (gates.ZERO_WIDTH,) * flat
+
+
+def _best_by_metric(records: Iterable[Record]) -> dict[str, float]:
+    """The best value of each metric."""
+    best: dict[str, float] = {}
+    for record in records:
+        metric = record.evaluation.metric
+        best[metric] = max(best.get(metric, 0.0), record.result.value)
+    return best
 
 
 def _precision(runtime: Runtime) -> str:

@@ -46,7 +46,7 @@ def test_every_stage_and_metric_has_a_record_and_one_stage_is_selected(tmp_path:
         assert r.result.value == measure(rows)
         assert r.result.value == measure(read_rows(tmp_path, r))
         assert r.result.val == next(t.val for t in fitted.trials if t.stage == r.evaluation.stage)
-        assert r.result.chance == 0.5
+        assert r.result.chance == {"accuracy": 0.5, "worst_recall": 0.0}[r.evaluation.metric]
         assert r.data.counts == {"train": 60, "val": 60, "test": 60}
         assert r.data.digests["test"] == data.test.digest
         assert r.cost.parameters == parameter_count(make_encoder())

@@ -155,14 +155,13 @@ def compared(ways: Ways, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def memory(field: str) -> float:
-    """VmRSS (now) or VmHWM (peak) of this process in MiB, from Linux; ru_maxrss would include the parent's."""
+    """VmRSS (now) or VmHWM (peak) of this process in MiB; Linux only."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
 def loss_memory(name: str, batch: int) -> float:
-    """MiB that a step of one way takes on top of its logits, in a fresh process."""
-    torch.set_num_threads(1)
+    """MiB that a step of one way takes on top of its logits, in a process of its own."""
     for way in loss_ways(1).values():
         way()  # what code and caches take is not what is asked
     step = loss_ways(batch)[name]
@@ -175,7 +174,7 @@ def loss_memory(name: str, batch: int) -> float:
 def loss_memories(batch: int) -> dict[str, float]:
     found = {}
     for name in loss_ways(1):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
+        with multiprocessing.get_context("fork").Pool(1) as pool:
             found[name] = round(pool.apply(loss_memory, (name, batch)))
     return found
 
@@ -196,6 +195,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rounds = arguments.rounds
+    memories = loss_memories(16)
     report = {
         "machine": {"processor": platform.machine(), "system": platform.system(), "threads": 1},
         "versions": {
@@ -212,7 +212,7 @@ def main() -> None:
         "soft encoding to 64x64, 5 neighbours": compared(encode_ways(5), rounds),
         "soft encoding to 64x64, 10 neighbours": compared(encode_ways(10), rounds),
         "loss, forward and backward, 8 images at 64x64": compared(loss_ways(8), max(3, rounds // 2)),
-        "loss, MiB beside the logits, 16 images at 64x64": loss_memories(16),
+        "loss, MiB beside the logits, 16 images at 64x64": memories,
         "decoding, one image at 64x64": compared(decode_ways(1), rounds),
         "decoding, 16 images at 64x64": compared(decode_ways(16), rounds),
     }

@@ -91,8 +91,13 @@ def test_the_first_of_cifar10(real_data: Path, tmp_path: Path) -> None:
     assert data.test.pixels.shape == (1000, 32, 32, 3)
 
 
-def test_clothing(real_data: Path, tmp_path: Path) -> None:
-    data = ccp(str(real_data), str(tmp_path))
+@pytest.fixture(scope="module")
+def clothing(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    return ccp(str(real_data), str(tmp_path_factory.mktemp("cache")))
+
+
+def test_clothing(clothing: DataSet) -> None:
+    data = clothing
     check(data)
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train": 603,
@@ -117,8 +122,8 @@ def test_clothing(real_data: Path, tmp_path: Path) -> None:
             assert set(np.flatnonzero(split.labels[i])) == set(split.boxes.of(i)[1].tolist())
 
 
-def test_the_masks_of_clothing_lie_under_its_boxes(real_data: Path, tmp_path: Path) -> None:
-    test = ccp(str(real_data), str(tmp_path)).test
+def test_the_masks_of_clothing_lie_under_its_boxes(clothing: DataSet) -> None:
+    test = clothing.test
     inside = []
     for i in range(0, len(test), 10):
         for (x1, y1, x2, y2), label in zip(*test.boxes.of(i)[:2], strict=True):

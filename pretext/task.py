@@ -102,7 +102,7 @@ class Task(nn.Module, ABC):
         Biases and the scales of normalisation, all of one dimension, are not decayed.
         """
         trainable = [p for p in self.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in trainable if p.dim() > 1]},
             {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
         ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
-from pretext.fit.pretrain import Pretrained, Validation, pretrain
+from pretext.fit.pretrain import Validation, pretrain
+from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device, choose_precision
 from pretext.fit.saved import load_task, save_task
 

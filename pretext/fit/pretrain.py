@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
-from pretext.atomic import write_json
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import recalibrate_batchnorm
@@ -26,12 +26,13 @@ from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
+from pretext.fit.result import RESULT, Pretrained
 from pretext.fit.runtime import BF16, choose_device, choose_precision, peak_memory, quiet
 from pretext.fit.saved import check_savable, save_task
 from pretext.fit.seeding import Stream, derive
 from pretext.task import Images, Task
 
-RESULT, CHECKPOINT = "result.json", "last.ckpt"
+CHECKPOINT = "last.ckpt"
 SIGTERM_STATUS = 143  # 128 + SIGTERM, which Lightning itself would turn into 0
 RECALIBRATION_IMAGES = 2048
 
@@ -48,49 +49,15 @@ class Validation:
     """
 
     every: int = 1
-    images: int = 1000
+    images: int = 500
     pictures: int = 8
     neighbours: int = 20
-    bank: int = 2000
+    bank: int = 1000
 
     def __post_init__(self) -> None:
         for name in ("every", "images", "pictures", "neighbours"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Validation.{name} must be at least 1, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """What a finished run left, as `result.json` in its folder holds it.
-
-    seconds: of all epochs, validation included. images_per_second: of training alone.
-    peak_memory: bytes, of the GPU or else of the process.
-    measures: of the last epoch, by name. identity: what determined the run.
-    """
-
-    folder: Path
-    epochs: int
-    steps: int
-    images_seen: int
-    seconds: float
-    images_per_second: float
-    peak_memory: int
-    device: str
-    precision: str
-    measures: dict[str, float]
-    identity: dict[str, Any]
-
-    @classmethod
-    def read(cls, folder: Path) -> Pretrained | None:
-        """Read a finished run; None where there is none. `result.json` is written last."""
-        path = folder / RESULT
-        if not path.is_file():
-            return None
-        return cls(folder=folder, **json.loads(path.read_bytes()))
-
-    def write(self) -> None:
-        """Write `result.json`."""
-        write_json(self.folder / RESULT, {k: v for k, v in asdict(self).items() if k != "folder"})
 
 
 def pretrain(
@@ -166,37 +133,25 @@ def pretrain(
     watchers = _watchers(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
     seen = _in_order(val, batch_size, where, validation.images)
-    with quiet():
-        trainer = _trainer(
-            where,
-            exact,
-            folder,
-            epochs,
-            plan,
-            validation.every,
-            loggers,
-            [*watchers, *callbacks, keeper, bar],
-        )
+    with quiet(), _terminated():
+        attached = [*watchers, *callbacks, keeper, bar]
+        trainer = _trainer(where, exact, folder, epochs, plan, validation.every, loggers, attached)
         if epochs == 0:
             _stand_still(trainer, module, keeper, train, seen, batch_size, where)
         else:
             _fit(trainer, module, loader, seen, folder, identity)
-    row = keeper.rows[-1]
-    result = Pretrained(
-        folder=folder,
-        epochs=epochs,
-        steps=trainer.global_step,
-        images_seen=module.images_seen,
-        seconds=round(keeper.seconds, 3),
-        images_per_second=round(module.images_seen / keeper.training, 2) if keeper.training else 0.0,
-        peak_memory=peak_memory(where),
-        device=torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
-        precision=exact,
-        measures={key: value for key, value in row.items() if "/" in key},
-        identity=identity,
-    )
+    result = _result(folder, epochs, trainer, module, keeper, where, exact, identity)
     _keep(task, result, name, seed, train, provenance or {})
     return result
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Leave with the status that says SIGTERM, where Lightning would leave with 0."""
+    try:
+        yield
+    except SIGTERMException:
+        raise SystemExit(SIGTERM_STATUS) from None
 
 
 def spaced(length: int, count: int) -> NDArray[np.int64]:
@@ -334,8 +289,6 @@ def _fit(
         kept = f"the last good state is in {checkpoint}" if checkpoint.is_file() else "no epoch was finished"
         error.add_note(kept)
         raise
-    except SIGTERMException:
-        raise SystemExit(SIGTERM_STATUS) from None
 
 
 def _stand_still(
@@ -354,6 +307,31 @@ def _stand_still(
     trainer.validate(module, val, verbose=False)
     keeper.rows.append({"epoch": 0, "step": 0, **module.measures})
     write_history(keeper.folder / "history.csv", keeper.rows)
+
+
+def _result(
+    folder: Path,
+    epochs: int,
+    trainer: pl.Trainer,
+    module: Pretraining,
+    keeper: EpochEnd,
+    device: torch.device,
+    precision: str,
+    identity: dict[str, Any],
+) -> Pretrained:
+    return Pretrained(
+        folder=folder,
+        epochs=epochs,
+        steps=trainer.global_step,
+        images_seen=module.images_seen,
+        seconds=round(keeper.seconds, 3),
+        images_per_second=round(module.images_seen / keeper.training, 2) if keeper.training else 0.0,
+        peak_memory=peak_memory(device),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        precision=precision,
+        measures={key: value for key, value in keeper.rows[-1].items() if "/" in key},
+        identity=identity,
+    )
 
 
 def _keep(

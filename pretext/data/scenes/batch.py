@@ -203,6 +203,8 @@ def generate(
     Raises: ValueError for a negative start or seed, a count below 1, a size below MIN_SIZE, a
     colour_information outside [0, 1], an unknown colour or workers below 1.
     """
+    if colour not in list(Colour):
+        raise ValueError(f"generate: colour must be one of {', '.join(Colour)}, got {colour!r}")
     job = _Job(start, count, seed, size, Colour(colour), colour_information)
     _check(job, workers)
     workers = _default_workers(count) if workers is None else workers

@@ -21,6 +21,11 @@ CANVAS = 64.0
 """Side of a scene in its own units; at 64 px a unit is a pixel."""
 MAX_OBJECTS = 4
 _LIGHT_STREAM, _COLOUR_STREAM = 0, 1
+LIGHTNESS_GAP = 12.0
+"""L units that keep an object from melting into its ground."""
+OBJECT_LIGHTNESS = (28.0, 76.0)
+TILT = 0.35
+"""Radians that shapes, textures and grounds lean at most: scenes have an up, and light comes from there."""
 _PLACES = 4  # candidates for an object's centre; the freest one is taken
 
 
@@ -99,16 +104,25 @@ def _centre(places: NDArray[np.float64], radius: float, taken: list[Thing]) -> t
     return x, y
 
 
-def _draw_things(rng: np.random.Generator) -> tuple[Thing, ...]:
+def _apart_from(ground: float, draw: float) -> float:
+    """Lightness of an object, uniform over OBJECT_LIGHTNESS without what is close to its ground's."""
+    low, high = OBJECT_LIGHTNESS
+    darker = max(0.0, ground - LIGHTNESS_GAP - low)
+    lighter = max(0.0, high - ground - LIGHTNESS_GAP)
+    along = draw * (darker + lighter)
+    return low + along if along < darker else ground + LIGHTNESS_GAP + along - darker
+
+
+def _draw_things(rng: np.random.Generator, ground_lightness: float) -> tuple[Thing, ...]:
     count = int(rng.random() * MAX_OBJECTS) + 1
     things: list[Thing] = []
     for _ in range(count):
         u = rng.random(10)
         places = rng.random((_PLACES, 2))
         texture_draws = rng.random(TEXTURE_DRAWS).astype(np.float32)
-        radius = _between(u[1], 9.5, 14)
+        radius = _between(u[1], 10, 15)
         x, y = _centre(places, radius, things)
-        contrast = _between(u[7], 11, 18)
+        contrast = _between(u[7], 10, 16)
         things.append(
             Thing(
                 label=int(u[0] * len(CLASSES)),
@@ -116,11 +130,11 @@ def _draw_things(rng: np.random.Generator) -> tuple[Thing, ...]:
                 y=y,
                 radius=radius,
                 stretch=_between(u[2], 0.88, 1.13),
-                angle=_between(u[3], -0.4, 0.4),
-                texture_angle=_between(u[4], -0.4, 0.4),
+                angle=_between(u[3], -TILT, TILT),
+                texture_angle=_between(u[4], -TILT, TILT),
                 period=_between(u[5], 5.0, 7.0),
                 texture_draws=texture_draws,
-                lightness=_between(u[6], 32, 72),
+                lightness=_apart_from(ground_lightness, float(u[6])),
                 contrast=contrast if u[8] < 0.5 else -contrast,
                 shading=_between(u[9], 2, 6),
             )
@@ -131,15 +145,16 @@ def _draw_things(rng: np.random.Generator) -> tuple[Thing, ...]:
 def draw_layout(seed: int, index: int) -> Layout:
     """Everything that L, labels, boxes and masks depend on."""
     rng = _stream(seed, index, _LIGHT_STREAM)
-    things = _draw_things(rng)
     u = rng.random(8)
+    ground_lightness = _between(u[3], 32, 72)
+    things = _draw_things(rng, ground_lightness)
     return Layout(
         things=things,
         ground=int(u[0] * len(GROUNDS)),
-        ground_angle=_between(u[1], -0.4, 0.4),
+        ground_angle=_between(u[1], -TILT, TILT),
         ground_period=_between(u[2], 9, 14),
-        ground_lightness=_between(u[3], 32, 72),
-        ground_contrast=_between(u[4], 3, 6),
+        ground_lightness=ground_lightness,
+        ground_contrast=_between(u[4], 2, 4),
         ground_draws=rng.random(32).astype(np.float32),
         coarse_knots=_knots(rng, 5),
         fine_knots=_knots(rng, 16),

@@ -1,8 +1,8 @@
 """The colours of `scenes`: eight modes, who owns which, and Lab to 8-bit RGB that keeps L.
 
-A class owns two modes that lie well apart, so that its colour is certain in distribution and uncertain in
-value. Knowing only the texture of an object leaves all eight modes equally likely; knowing only its shape
-leaves six of them.
+A class owns two modes: one that goes with its shape, one that goes with its texture. Which of the two an
+object wears is a coin's toss, so that colour is certain in distribution and uncertain in value, and its
+distribution takes both shape and texture to tell.
 """
 
 from __future__ import annotations
@@ -22,25 +22,19 @@ MODES = np.array(
 )
 """(8, 2): hue in degrees and chroma, in CIE Lab, where `chroma_scale` is 1."""
 
-CLASSES: tuple[str, ...] = tuple(f"{texture}_{shape}" for shape in SHAPES for texture in TEXTURES)
-"""Every shape in every texture."""
+_CLASS_PARTS = [(s, t) for s in range(len(SHAPES)) for t in range(len(TEXTURES)) if s != t]
+CLASSES: tuple[str, ...] = tuple(f"{list(TEXTURES)[t]}_{list(SHAPES)[s]}" for s, t in _CLASS_PARTS)
+"""Every shape in three of the four textures, every texture on three of the four shapes."""
 GROUNDS: tuple[str, ...] = ("clouds", "planks", "ripples", "gravel")
 
-CLASS_MODES = np.array(
-    [
-        *[(0, 2), (4, 6), (1, 3)],
-        *[(1, 6), (0, 3), (5, 7)],
-        *[(3, 5), (1, 7), (2, 4)],
-        *[(4, 7), (2, 5), (0, 6)],
-    ]
-)
-"""(12, 2): the modes of each class, equally likely. Each mode serves one class of every texture."""
+CLASS_MODES = np.array([(2 * s, 2 * t + 1) for s, t in _CLASS_PARTS])
+"""(12, 2): the modes of a class: its shape's, then its texture's; equally likely. Each serves three."""
 GROUND_MODES = np.array([(0, 4), (1, 5), (2, 6), (3, 7)])
-"""(4, 2): the modes of each ground, equally likely. Each mode serves one ground."""
+"""(4, 2): the modes of a ground, equally likely. Each serves one."""
 
-HUE_SPREAD = 6.0
+HUE_SPREAD = 4.0
 """Largest deviation of an object's hue from its mode, degrees."""
-CHROMA_SPREAD = 0.15
+CHROMA_SPREAD = 0.1
 """Largest loss of an object's chroma against its mode, as a share."""
 LIGHTNESS_RANGE = (8.0, 92.0)
 """All of `scenes` lies within; so does every mode, in gamut (a test walks through them)."""

@@ -144,9 +144,9 @@ def _surface(thing: Thing, layout: Layout, size: int, window: Window) -> Array:
     tone = texture(dx * c + dy * s, dy * c - dx * s, thing.period, CANVAS / size, thing.texture_draws)
     slope = thing.shading / thing.radius
     to_x, to_y = math.cos(layout.light_angle) * slope, math.sin(layout.light_angle) * slope
-    lit = dx * np.float32(to_x) + dy * np.float32(to_y)
+    lit: Array = dx * np.float32(to_x) + dy * np.float32(to_y)
     distance = _distance(thing, window.x, window.y)
-    rim = np.clip(distance * np.float32(1 / _RIM) + np.float32(1), 0, 1)
+    rim: Array = np.clip(distance * np.float32(1 / _RIM) + np.float32(1), 0, 1)
     flat: Array = np.float32(thing.lightness) + tone * np.float32(thing.contrast)
     return flat + lit - rim * np.float32(_RIM_DEPTH)
 

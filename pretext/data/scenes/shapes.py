@@ -38,9 +38,9 @@ def ring(x: Array, y: Array) -> Array:
 
 
 def triangle(x: Array, y: Array) -> Array:
-    """Equilateral triangle, centred on its centroid."""
-    slanted = np.abs(x) * np.float32(math.sqrt(3) / 2) + y * np.float32(0.5)
-    return np.maximum(slanted, -y) - np.float32(_TRIANGLE_INRADIUS)
+    """Equilateral triangle, centred on its centroid, one corner towards -y: up in an image."""
+    slanted = np.abs(x) * np.float32(math.sqrt(3) / 2) - y * np.float32(0.5)
+    return np.maximum(slanted, y) - np.float32(_TRIANGLE_INRADIUS)
 
 
 def cross(x: Array, y: Array) -> Array:

@@ -33,6 +33,11 @@ def striped(x: Array, y: Array, period: float, pixel: float, draws: Array) -> Ar
     return _tone(_signed_edge(x / np.float32(period) + draws[0]), 2 * period / pixel)
 
 
+def banded(x: Array, y: Array, period: float, pixel: float, draws: Array) -> Array:
+    """Bars at right angles to those of `striped`."""
+    return striped(y, x, period, pixel, draws)
+
+
 def checked(x: Array, y: Array, period: float, pixel: float, draws: Array) -> Array:
     """Checkerboard; its cells are half a period wide."""
     u, v = _signed_edge(x / np.float32(period) + draws[0]), _signed_edge(y / np.float32(period) + draws[1])
@@ -51,7 +56,12 @@ def mottled(x: Array, y: Array, period: float, pixel: float, draws: Array) -> Ar
     return _tone(field, 2 / (pixel * steepness))
 
 
-TEXTURES: dict[str, Texture] = {"striped": striped, "checked": checked, "mottled": mottled}
+TEXTURES: dict[str, Texture] = {
+    "striped": striped,
+    "checked": checked,
+    "mottled": mottled,
+    "banded": banded,
+}
 """Name → tone in [-1, 1] at (x, y), with the period and the pixel's side in the units of x and y.
 
 The last argument holds TEXTURE_DRAWS numbers in [0, 1) that place the pattern.

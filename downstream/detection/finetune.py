@@ -55,7 +55,13 @@ class DetectionFinetune(Protocol):
 
     recipe: Recipe = field(
         default_factory=lambda: Recipe(
-            epochs=4, lr=3e-3, backbone_lr=0.3, optimiser=Optimiser.ADAMW, norm=Norm.TRAIN
+            epochs=4,
+            batch_size=16,
+            lr=5e-3,
+            backbone_lr=0.2,
+            clip=1.0,
+            optimiser=Optimiser.ADAMW,
+            norm=Norm.EVAL,
         )
     )
     lrs: tuple[float, ...] = ()

@@ -17,7 +17,7 @@ from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features import Key, extract
-from downstream.finetuning import Norm, Optimiser, Recipe, finetune, seeded
+from downstream.finetuning import Optimiser, Recipe, finetune, seeded
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
 from downstream.selection import at_edge, best
@@ -52,7 +52,7 @@ class DetectionFrozen(Protocol):
     """
 
     recipe: Recipe = field(
-        default_factory=lambda: Recipe(epochs=6, lr=3e-3, optimiser=Optimiser.ADAMW, norm=Norm.EVAL)
+        default_factory=lambda: Recipe(epochs=6, batch_size=16, lr=5e-3, clip=1.0, optimiser=Optimiser.ADAMW)
     )
     lrs: tuple[float, ...] = ()
     last_stages: int | None = None

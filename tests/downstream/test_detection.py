@@ -1,0 +1,414 @@
+"""Detectors, baselines and pictures on scenes of coloured rectangles."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from downstream.detection.average_precision import METRICS, coco_ap
+from downstream.detection.baselines import ConstantBox, find_boxes
+from downstream.detection.boxes import (
+    Targets,
+    boxes_of,
+    check_against,
+    collect,
+    fitted_classes,
+    mirror_targets,
+)
+from downstream.detection.draw import class_colour, draw_detections
+from downstream.detection.faster_rcnn import FasterRcnn, FasterRcnnDetector
+from downstream.detection.fcos import FcosHead
+from downstream.detection.finetune import DetectionFinetune, FcosDetector
+from downstream.detection.frozen import DetectionFrozen
+from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stages
+from downstream.detection.matching import Detections
+from downstream.detection.scoring import val_score
+from downstream.features import load_images
+from downstream.finetuning import Recipe
+from downstream.protocol import Protocol, Rows, Runtime
+from pretext import inputs
+from pretext.backbones import Backbone, SmallNet, Stage
+from pretext.data.dataset import Boxes, Split
+from pretext.encoder import Encoder
+
+COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 80, 230]], np.uint8)
+QUICK = Recipe(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
+
+
+def rectangles(images: int, seed: int, name: str = "train", size: int = 64) -> Split:
+    """Up to two coloured rectangles on gray; the colour is the class; some images are empty."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((images, size, size, 3), 128, np.uint8)
+    pixels += rng.integers(0, 20, pixels.shape, dtype=np.uint8)
+    boxes, labels, counts = [], [], []
+    for image in pixels:
+        halves = rng.permutation(2)[: rng.integers(0, 3)]
+        for half in halves:
+            label = int(rng.integers(len(COLOURS)))
+            width, height = rng.integers(14, size // 2 - 4, 2)
+            x = half * size // 2 + rng.integers(0, size // 2 - width)
+            y = rng.integers(0, size - height)
+            image[y : y + height, x : x + width] = COLOURS[label]
+            boxes.append((x, y, x + width, y + height))
+            labels.append(label)
+        counts.append(len(halves))
+    return Split(
+        name,
+        pixels,
+        f"rectangles {images} {seed} {size}",
+        boxes=Boxes(
+            np.cumsum([0, *counts]).astype(np.int64),
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(labels, np.int64),
+            np.zeros(len(labels), np.bool_),
+        ),
+    )
+
+
+class Painted(torch.nn.Module):
+    """An 8 × 8 average of its input: colour and place are there to be read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(x, 8)
+
+
+class Blank(torch.nn.Module):
+    """The same map for every image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ones(len(x), 3, x.shape[-2] // 8, x.shape[-1] // 8)
+
+
+def planted(block: torch.nn.Module) -> Encoder:
+    return Encoder(inputs.build("rgb"), Backbone(3, [Stage("only", 3, 8)], [block], {})).eval()
+
+
+def small(seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    return Encoder(inputs.build("rgb"), SmallNet(3, widths=(8, 8, 16, 16, 16))).eval()
+
+
+def same_rows(a: Rows, b: Rows) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def train() -> Split:
+    return rectangles(160, 0)
+
+
+@pytest.fixture(scope="module")
+def val() -> Split:
+    return rectangles(50, 1, "val")
+
+
+@pytest.fixture(scope="module")
+def test() -> Split:
+    return rectangles(60, 2, "test")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    return Runtime(cache=tmp_path)
+
+
+def test_frozen_detector_reads_what_a_planted_encoder_shows(
+    train: Split, val: Split, test: Split, tmp_path: Path
+) -> None:
+    # Encoders without weights have one digest: each needs a cache of its own.
+    chance = ConstantBox().fit(train, val, Runtime())(test)
+    seeing = DetectionFrozen(QUICK).fit(planted(Painted()), train, val, Runtime(cache=tmp_path / "painted"))
+    blank = DetectionFrozen(QUICK).fit(planted(Blank()), train, val, Runtime(cache=tmp_path / "blank"))
+    assert METRICS["ap50"](seeing.predict(test)["only"]) > 0.8
+    assert seeing.train_score > 0.4
+    # A constant map tells no more than the borders, which padding shows: at best boxes that never change.
+    assert coco_ap(blank.predict(test)["only"]) < coco_ap(chance) + 0.02
+    assert blank.train_score < coco_ap(chance) + 0.05
+
+
+def test_frozen_scores_every_stage_and_leaves_the_encoder_to_the_bit(
+    train: Split, val: Split, test: Split, runtime: Runtime
+) -> None:
+    encoder = small().train()
+    before = copy.deepcopy(encoder.state_dict())
+    protocol = DetectionFrozen(replace(QUICK, epochs=1), lrs=(1e-3, 5e-3), last_stages=2)
+    fitted = protocol.fit(encoder, train, val, runtime)
+    rows = fitted.predict(test)
+    after = encoder.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert encoder.training
+    assert list(rows) == ["conv4", "conv5"]
+    assert [(t.stage, t.setting["lr"]) for t in fitted.trials] == [
+        (stage, lr) for stage in rows for lr in (1e-3, 5e-3)
+    ]
+    best = max(fitted.trials, key=lambda trial: trial.val)
+    assert (fitted.stage, fitted.selected) == (best.stage, best.setting)
+    assert fitted.at_edge == ("lr",)
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        DetectionFrozen(replace(QUICK, epochs=1), last_stages=1),
+        DetectionFinetune(replace(QUICK, epochs=1, norm="train")),
+    ],
+    ids=lambda p: p.name,
+)
+def test_the_seed_decides_and_nothing_else(
+    protocol: Protocol, train: Split, val: Split, test: Split, tmp_path: Path
+) -> None:
+    def rows(seed: int) -> Rows:
+        torch.rand(seed + 3)  # the global random state must not matter
+        runtime = Runtime(cache=tmp_path, seed=seed)
+        return protocol.fit(small(), train, val, runtime).predict(test)["conv5"]
+
+    first = rows(0)
+    assert same_rows(first, rows(0))
+    assert not same_rows(first, rows(1))
+
+
+def test_fine_tuning_moves_a_copy_and_beats_chance(
+    train: Split, val: Split, test: Split, runtime: Runtime
+) -> None:
+    encoder = small()
+    before = copy.deepcopy(encoder.state_dict())
+    fitted = DetectionFinetune(QUICK).fit(encoder, train, val, runtime)
+    assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in before.items())
+    rows = fitted.predict(test)
+    assert list(rows) == ["conv5"]
+    chance = ConstantBox().fit(train, val, runtime)(test)
+    assert METRICS["ap50"](rows["conv5"]) > METRICS["ap50"](chance) + 0.3
+
+
+def test_fine_tuning_without_a_learning_rate_equals_the_frozen_detector(
+    train: Split, val: Split, test: Split, runtime: Runtime
+) -> None:
+    recipe = replace(QUICK, epochs=1, backbone_lr=0.0, norm="eval")
+    frozen = DetectionFrozen(recipe, last_stages=1).fit(small(), train, val, runtime)
+    tuned = DetectionFinetune(recipe, flip=False).fit(small(), train, val, runtime)
+    assert tuned.trials[0].val == pytest.approx(frozen.trials[0].val, abs=1e-4)
+    a, b = frozen.detect(test), tuned.detect(test)
+    assert len(a.scores) == len(b.scores) > 0
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
+
+
+def test_pyramid_detects_on_several_strides(runtime: Runtime) -> None:
+    assert [s.name for s in pyramid_stages(small().stages)] == ["conv3", "conv5"]
+    with pytest.raises(
+        ValueError, match="no stage has a stride of 16 or more; the strides are: 2, 4, 4, 8, 8"
+    ):
+        pyramid_stages(small().stages, finest=16)
+    few = rectangles(32, 6)
+    detector = FcosDetector(small(), classes=3, pyramid=True, width=32, convs=1)
+    images, targets = (
+        load_images(few, slice(0, 8), torch.device("cpu")),
+        Targets(boxes_of(few), torch.device("cpu")),
+    )
+    detector.loss(images, targets.of(range(8))).backward()  # type: ignore[no-untyped-call]
+    levels = detector.head.fcos.backbone(detector.encoder(images).maps)
+    assert [tuple(level.shape[1:]) for level in levels.values()] == [(32, 16, 16), (32, 8, 8)]
+    assert all(parameter.grad is not None for parameter in detector.parameters())
+    fitted = DetectionFinetune(replace(QUICK, epochs=1), pyramid=True, width=32).fit(
+        small(), few, few, runtime
+    )
+    assert list(fitted.predict(few)) == ["conv5"]
+
+
+@pytest.mark.parametrize("pyramid", [True, False], ids=["fpn", "c4"])
+def test_faster_rcnn_takes_steps_on_tiny_images(pyramid: bool, runtime: Runtime) -> None:
+    images = rectangles(4, 3)
+    assert 0 in np.diff(boxes_of(images).offsets)  # an image without boxes is among them
+    recipe = Recipe(epochs=1, batch_size=2, lr=1e-3)
+    protocol = FasterRcnn(recipe, pyramid=pyramid, width=32, min_size=80, max_size=96)
+    encoder = small()
+    before = copy.deepcopy(encoder.state_dict())
+    fitted = protocol.fit(encoder, images, images, runtime)
+    assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in before.items())
+    rows = fitted.predict(images)["conv5"]
+    found = fitted.detect(images)
+    assert len(rows["image"]) == 4
+    assert ((found.labels >= 0) & (found.labels < 3)).all()
+    assert found.xyxy.max(initial=0) <= 64  # in pixels of the image, not of its enlargement
+
+
+def test_faster_rcnn_resizes_and_normalises_by_its_arguments_alone() -> None:
+    detector = FasterRcnnDetector(small(), 3, True, 32, 96, 128)
+    assert (detector.rcnn.transform.min_size, detector.rcnn.transform.max_size) == ((96,), 128)
+    image = torch.rand(3, 96, 96)
+    batch, _ = detector.rcnn.transform([image])
+    torch.testing.assert_close(batch.tensors[0], image)
+    with pytest.raises(ValueError, match="1 ≤ min_size ≤ max_size must hold, got 800 and 600"):
+        FasterRcnn(max_size=600)
+
+
+def test_fcos_places_its_anchors_by_the_declared_stride() -> None:
+    head = FcosHead(SingleMap(Stage("only", 3, 8), 32), [8], classes=2)
+    anchors = head._anchors([torch.zeros(1, 32, 2, 3)])[0]
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    assert centres.tolist() == [[0, 0], [8, 0], [16, 0], [0, 8], [8, 8], [16, 8]]
+    assert (anchors[:, 2:] - anchors[:, :2] == 8).all()
+    with pytest.raises(ValueError, match="width must be a multiple of 32, got 40"):
+        FcosHead(SingleMap(Stage("only", 3, 8), 40), [8], classes=2)
+
+
+def test_fcos_loss_without_any_box_is_finite_and_teaches_silence() -> None:
+    torch.manual_seed(0)
+    head = FcosHead(SingleMap(Stage("only", 3, 8), 32), [8], classes=2)
+    maps = {"only": torch.rand(2, 3, 8, 8)}
+    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    loss = head.loss(maps, [empty, empty])
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in head.parameters())
+
+
+def test_maps_are_averaged_down_to_a_stride_and_never_up() -> None:
+    fine = torch.arange(16.0).view(1, 1, 4, 4)
+    assert AtMost(2, 2)(fine, torch.zeros(1)).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
+    assert AtMost(8, 8)(fine, torch.zeros(1)) is fine
+    assert at_stride(64, 60, 8) == AtMost(8, 8)
+
+
+def test_bad_boxes_are_named(train: Split, runtime: Runtime) -> None:
+    good = boxes_of(train)
+    image = int(np.flatnonzero(np.diff(good.offsets))[3])
+    row = int(good.offsets[image])
+
+    def broken(**change: Any) -> Split:
+        boxes = copy.deepcopy(good)
+        for name, value in change.items():
+            getattr(boxes, name)[row] = value
+        return replace(train, boxes=boxes)
+
+    cases = {
+        f"'train': a box of image {image} has no area": {"xyxy": [9, 9, 9, 12]},
+        f"a box of image {image} lies outside its image of 64 × 64": {"xyxy": [9, 9, 65, 12]},
+        f"a box of image {image} is not finite": {"xyxy": [9, 9, np.nan, 12]},
+        f"a box of image {image} has a negative label": {"labels": -1},
+    }
+    for message, change in cases.items():
+        for protocol in (DetectionFrozen(QUICK), DetectionFinetune(QUICK)):
+            with pytest.raises(ValueError, match=message):
+                protocol.fit(small(), broken(**change), train, runtime)
+    with pytest.raises(ValueError, match=f"image {image} has label 5; train has 3 classes"):
+        DetectionFrozen(QUICK).fit(small(), train, broken(labels=5), runtime)
+    with pytest.raises(ValueError, match="split 'train' has no boxes: detection needs some"):
+        fitted_classes(replace(train, boxes=None))
+    nothing = Boxes(
+        np.zeros(161, np.int64), np.zeros((0, 4), np.float32), good.labels[:0], good.difficult[:0]
+    )
+    with pytest.raises(ValueError, match="has not one box"):
+        fitted_classes(replace(train, boxes=nothing))
+    blind = collect([{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)}] * 160)
+    with pytest.raises(ValueError, match="split 'train' has no object to find"):
+        val_score(lambda split: blind, replace(train, boxes=nothing), 3)
+
+
+def test_mirrored_boxes_frame_mirrored_objects() -> None:
+    split = rectangles(8, 5)
+    targets = Targets(check_against(split, 3), torch.device("cpu")).of(range(8))
+    flips = torch.tensor([True, False] * 4)
+    mirrored = mirror_targets(targets, flips, 64)
+    for i, (before, after) in enumerate(zip(targets, mirrored, strict=True)):
+        image = split.pixels[i][:, ::-1] if flips[i] else split.pixels[i]
+        assert torch.equal(before["labels"], after["labels"])
+        for (x1, y1, x2, y2), label in zip(
+            after["boxes"].int().tolist(), after["labels"].tolist(), strict=True
+        ):
+            assert x1 < x2
+            assert (image[y1:y2, x1:x2] == COLOURS[label]).all()
+
+
+def test_constant_box_finds_the_box_that_never_moves(runtime: Runtime) -> None:
+    # Class 0 sits at one place in 3 of 4 images; class 1 at either of two places, evenly.
+    fixed, left, right = (10, 10, 30, 30), (0, 40, 20, 60), (40, 40, 60, 60)
+    boxes, labels, offsets = [], [], [0]
+    for i in range(40):
+        if i % 4:
+            boxes.append(fixed)
+            labels.append(0)
+        boxes.append(left if i % 2 else right)
+        labels.append(1)
+        offsets.append(len(boxes))
+    truth = Boxes(
+        np.array(offsets), np.array(boxes, np.float32), np.array(labels), np.zeros(len(boxes), np.bool_)
+    )
+    prior = find_boxes(truth, 0, 3, 50)
+    assert prior.xyxy.tolist() == [list(fixed)]
+    assert prior.scores.tolist() == pytest.approx([0.75])
+    both = find_boxes(truth, 1, 3, 50)
+    assert sorted(both.xyxy.tolist()) == sorted([[*map(float, left)], [*map(float, right)]])
+    assert both.scores.tolist() == pytest.approx([0.5, 0.5])
+    split = Split("train", np.zeros((40, 64, 64, 3), np.uint8), "constant", boxes=truth)
+    rows = ConstantBox().fit(split, split, runtime)(split)
+    # Recall 1 everywhere: precision 3/4 for class 0, about 1/2 for class 1.
+    assert METRICS["voc_ap_area"](rows) > (0.75 + 0.5) / 2
+    assert METRICS["voc_ap_area"](rows) < 0.8
+
+
+def test_constant_box_counts_an_image_once_and_leaves_difficult_objects_out() -> None:
+    crowd, alone = (0, 0, 10, 10), (30, 30, 50, 50)
+    truth = Boxes(
+        np.array([0, 3, 4, 5, 6]),
+        np.array([crowd, crowd, crowd, alone, alone, crowd], np.float32),
+        np.zeros(6, np.int64),
+        np.array([False] * 5 + [True]),
+    )
+    assert find_boxes(truth, 0, 1, 50).xyxy.tolist() == [[*map(float, alone)]]
+    assert find_boxes(truth, 0, 1, 50).scores.tolist() == [0.5]
+
+
+def test_pictures_show_truth_above_and_detections_below() -> None:
+    split = rectangles(3, 4)
+    boxes = boxes_of(split)
+    split = replace(split, boxes=Boxes(boxes.offsets, boxes.xyxy, boxes.labels, boxes.labels == 0))
+    found = collect(
+        [
+            {
+                "boxes": torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 64.0, 64.0]]),
+                "labels": torch.tensor([2, 1]),
+                "scores": torch.tensor([0.9, 0.1]),
+            }
+        ]
+        * 3
+    )
+    drawn = draw_detections(split, found, scale=2)
+    assert drawn.shape == (2 * 128 + 4, 3 * 128 + 2 * 4, 3)
+    assert drawn.dtype == np.uint8
+    below = drawn[132:, :128]
+    assert tuple(below[16, 40]) == class_colour(2)  # upper edge of the sure detection
+    assert not (below == class_colour(1)).all(-1).any()  # the other is too weak
+    row = int(np.flatnonzero(boxes.labels != 0)[0])
+    image = int(np.searchsorted(boxes.offsets, row, side="right")) - 1
+    x1, y1, x2, _ = (2 * boxes.xyxy[row]).astype(int)
+    above = drawn[:128, image * 132 : image * 132 + 128]
+    assert tuple(above[y1, (x1 + x2) // 2]) == class_colour(int(boxes.labels[row]))
+    assert draw_detections(split, found, scale=2, names=("a", "b", "c")).shape == drawn.shape
+    with pytest.raises(ValueError, match="detections of 3 images cannot be drawn on 2 images"):
+        draw_detections(rectangles(2, 4), found)
+
+
+def test_collecting_nothing_keeps_shapes() -> None:
+    nothing = {
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "scores": torch.zeros(0),
+    }
+    found = collect([nothing, nothing])
+    assert isinstance(found, Detections)
+    assert (found.offsets.tolist(), found.xyxy.shape, found.labels.dtype) == ([0, 0, 0], (0, 4), np.int64)
+
+
+def test_fitted_detectors_show_their_pictures(
+    train: Split, val: Split, test: Split, runtime: Runtime
+) -> None:
+    fitted = DetectionFrozen(replace(QUICK, epochs=1)).fit(planted(Painted()), val, val, runtime)
+    few = rectangles(4, 9)
+    assert fitted.show(few).shape == (2 * 192 + 4, 4 * 192 + 3 * 4, 3)

@@ -16,12 +16,12 @@ from pretext.encoder import Encoder
 class Images(NamedTuple):
     """A batch as it leaves the data set.
 
-    pixels: (B, 3, H, W) float32 in [0, 1]; index: (B,) int64 position in the split;
+    pixels: (B, 3, H, W) float32 in [0, 1]; positions: (B,) int64, in the split;
     labels: (B,) int64 classes, (B, C) float multi-hot, or None where the set has none.
     """
 
     pixels: Tensor
-    index: Tensor
+    positions: Tensor
     labels: Tensor | None
 
 
@@ -66,7 +66,7 @@ class Task(nn.Module, ABC):
     needs_colour: bool = False
     untrained: bool = False
 
-    def prepare(self, loader: Loader, cache: Path) -> None:  # noqa: B027 - optional hook
+    def prepare(self, loader: Loader, cache: Path) -> None:
         """Fit once, before the first step, what the task takes from the training images.
 
         State goes into buffers; `cache` is a folder for what depends on `loader.digest` alone.
@@ -108,7 +108,7 @@ class Task(nn.Module, ABC):
         ]
         return [group for group in groups if group["params"]]
 
-    def after_step(self, progress: Progress) -> None:  # noqa: B027 - optional hook
+    def after_step(self, progress: Progress) -> None:
         """Update what follows the optimiser (a moving average)."""
 
     def show(self, images: Images) -> dict[str, Tensor]:

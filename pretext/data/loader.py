@@ -63,8 +63,8 @@ class EpochLoader:
         seed: of the order.
         shuffle: permute anew in every epoch; else the order of the split.
         drop_last: leave out a last short batch.
-        indices: (K,) positions of the split to draw from; all by default. `Images.index` stays the
-            position in the split.
+        indices: (K,) positions of the split to draw from; all by default. `Images.positions` are
+            those in the split.
         weights: see `set_weights`.
         device: where the floats are made and left. Only the main process may use a GPU: with loader
             workers keep the CPU.

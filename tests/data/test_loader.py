@@ -20,7 +20,7 @@ def split(labels: np.ndarray | None = None):  # type: ignore[no-untyped-def]
 
 
 def visited(loader: EpochLoader) -> list[int]:
-    return [int(i) for batch in loader for i in batch.index]
+    return [int(i) for batch in loader for i in batch.positions]
 
 
 def test_as_float_is_torchvisions_to_tensor() -> None:
@@ -55,10 +55,10 @@ def test_an_epoch_shows_every_image_once_with_its_own_label() -> None:
     seen = []
     for batch in loader:
         assert batch.pixels.dtype == torch.float32
-        torch.testing.assert_close(batch.pixels, fetch(IMAGES, batch.index.numpy()), rtol=0, atol=0)
+        torch.testing.assert_close(batch.pixels, fetch(IMAGES, batch.positions.numpy()), rtol=0, atol=0)
         assert batch.labels.dtype == torch.int64
-        assert (batch.labels == batch.index * 2).all()
-        seen.append(len(batch.index))
+        assert (batch.labels == batch.positions * 2).all()
+        seen.append(len(batch.positions))
     assert seen == [5, 5, 5, 5, 3]
     assert len(loader) == 5
     assert sorted(visited(loader)) == list(range(23))
@@ -68,7 +68,7 @@ def test_multi_hot_labels_are_floats_and_missing_ones_none() -> None:
     hot = np.eye(23, 4, dtype=np.uint8)
     batch = next(iter(EpochLoader(split(hot), 5)))
     assert batch.labels.dtype == torch.float32
-    np.testing.assert_array_equal(batch.labels.numpy(), hot[batch.index.numpy()])
+    np.testing.assert_array_equal(batch.labels.numpy(), hot[batch.positions.numpy()])
     assert next(iter(EpochLoader(split(), 5))).labels is None
 
 
@@ -167,4 +167,4 @@ def test_a_subset_loads_its_own_images() -> None:
     batch = next(iter(EpochLoader(part, 3, shuffle=False)))
     torch.testing.assert_close(batch.pixels, fetch(IMAGES, np.array([4, 8, 15])), rtol=0, atol=0)
     assert batch.labels.tolist() == [4, 8, 15]
-    assert batch.index.tolist() == [0, 1, 2]
+    assert batch.positions.tolist() == [0, 1, 2]

@@ -75,7 +75,7 @@ def draw_boxes(axes: plt.Axes, batch: SceneBatch, image: int, colours: np.ndarra
             axes.add_patch(Rectangle(corner, x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width))
 
 
-def contact_sheet(path: Path = SHEET, columns: int = 10, size: int = 128, seed: int = 0) -> None:
+def contact_sheet(path: Path = SHEET, columns: int = 8, size: int = 128, seed: int = 0) -> None:
     """A column a scene: as it is, its boxes, its mask, its lightness, and its colour controls."""
     views = {colour: generate(0, columns, seed=seed, size=size, colour=colour) for colour in Colour}
     own, colours = views[Colour.SEMANTIC], class_colours()
@@ -110,7 +110,7 @@ def contact_sheet(path: Path = SHEET, columns: int = 10, size: int = 128, seed: 
         left=0.03, right=0.997, top=0.995, bottom=0.6 / (1.25 * len(rows) + 0.7), wspace=0.04, hspace=0.04
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=96)
     plt.close(figure)
 
 

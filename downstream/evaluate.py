@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from downstream import gates
-from downstream.atomic import write_atomic
 from downstream.bootstrap import bootstrap, resamples
 from downstream.cost import Meter
 from downstream.digest import digest, settings
@@ -35,6 +34,7 @@ from downstream.records import (
     read,
     write,
 )
+from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
@@ -150,7 +150,7 @@ def _picture(fitted: Fitted, test: Split, path: Path) -> None:
     if drawn is not None:
         file = io.BytesIO()
         Image.fromarray(drawn).save(file, format="PNG")
-        write_atomic(path, file.getvalue())
+        write_bytes(path, file.getvalue())
 
 
 def evaluate_blind(

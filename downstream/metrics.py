@@ -60,9 +60,7 @@ class Ranking:
         times = times[self.order]  # (N, C)
         hits = self.hits * times
         found, seen = hits.cumsum(0), times.cumsum(0)
-        with np.errstate(
-            invalid="ignore"
-        ):  # 0 / 0 before the first that is taken
+        with np.errstate(invalid="ignore"):  # 0 / 0 before the first that is taken
             precision = np.take_along_axis(found, self.end, 0) / np.take_along_axis(seen, self.end, 0)
             return np.asarray(np.where(hits > 0, hits * precision, 0.0).sum(0) / found[-1])
 

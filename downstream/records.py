@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.atomic import write_atomic
 from downstream.plain import JSON, FieldError, check, from_plain, to_plain
 from downstream.protocol import Rows
+from pretext.atomic import write_bytes
 
 SCHEMA = 1
 """Version of the record format; a reader refuses every other."""
@@ -221,9 +221,9 @@ def write(folder: Path, records: Sequence[Record], rows: Mapping[str, bytes]) ->
     for name, content in rows.items():
         if hashlib.sha256(content).hexdigest() != name:
             raise RecordError(f"{path.name}: rows {name} have another SHA-256")
-        write_atomic(rows_path(folder, name), content)
+        write_bytes(rows_path(folder, name), content)
     lines = ",\n".join(_line(record) for record in records)  # one record a line: files can be compared
-    write_atomic(path, f"[\n{lines}\n]\n".encode())
+    write_bytes(path, f"[\n{lines}\n]\n".encode())
     return path
 
 
@@ -283,7 +283,7 @@ def read_all(folder: Path, on_error: Callable[[RecordError], None] | None = None
 
 def export_jsonl(records: Iterable[Record], path: Path) -> None:
     """Write records as JSON Lines."""
-    write_atomic(path, "".join(f"{_line(record)}\n" for record in records).encode())
+    write_bytes(path, "".join(f"{_line(record)}\n" for record in records).encode())
 
 
 def import_jsonl(path: Path) -> list[Record]:

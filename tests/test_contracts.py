@@ -39,7 +39,7 @@ def composed(hydra: None) -> Any:
 
 @pytest.mark.parametrize("name", names("pretext"))
 def test_pretext(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
-    cfg = composed(f"pretext={name}", "backbone.widths=[8,8,8,8,8]")
+    cfg = composed(f"pretext={name}", "+backbone.widths=[8,8,8,8,8]")
     assert cfg.pretext.name == name
     assert cfg.pretext.title
     assert cfg.pretext.paper

@@ -8,24 +8,27 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "pretext.atomic": set(),
-    "pretext.color": {"pretext.color", "pretext.atomic"},
+    "pretext.color": {"pretext.atomic"},
     "pretext.inputs": {"pretext.color"},
-    "pretext.backbones": {"pretext.backbones", "pretext.inputs"},
-    "pretext.encoder": {"pretext.backbones", "pretext.inputs", "pretext.color"},
-    "pretext.data": {"pretext.data", "pretext.color", "pretext.task"},
-    "pretext.views": set(),
+    "pretext.backbones": {"pretext.inputs"},
+    "pretext.encoder": {"pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color"},
     "pretext.task": {"pretext.encoder"},
+    "pretext.data": {"pretext.atomic", "pretext.color", "pretext.task"},
+    "pretext.views": set(),
     "pretext.tasks": {
-        "pretext.tasks", "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs",
-        "pretext.color", "pretext.views",
+        "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
+        "pretext.views",
     },
-    "pretext.colorizers": {"pretext.colorizers", "pretext.color", "pretext.data"},
-    "pretext.fit": {"pretext.fit", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views"},
+    "pretext.colorizers": {"pretext.color", "pretext.data"},
+    "pretext.fit": {"pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views"},
     "pretext": {"pretext.encoder"},
     "downstream": {
-        "downstream", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.data",
+        "pretext.atomic", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
+        "pretext.data",
     },
 }  # fmt: skip
+"""What each unit may import beside itself; `pretext.atomic` is a leaf that writes files."""
+
 CONFIGURATION = {"hydra", "omegaconf", "wandb", "conf", "run"}
 
 
@@ -36,7 +39,7 @@ def unit(module: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it; names imported from a package count as its modules."""
+    """Every module that a file imports, anywhere in it; names from `pretext` itself count as modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -58,12 +61,13 @@ def test_imports_follow_the_table(path: Path) -> None:
     for name in imported(path):
         assert name.split(".")[0] not in CONFIGURATION, f"{module} may not know {name}"
         if name.split(".")[0] in ("pretext", "downstream"):
-            assert unit(name) in ALLOWED[unit(module)], f"{module} ({unit(module)}) may not import {name}"
+            allowed = ALLOWED[unit(module)] | {unit(module)}
+            assert unit(name) in allowed, f"{module} ({unit(module)}) may not import {name}"
 
 
 def test_the_table_is_acyclic_between_units() -> None:
     done: set[str] = set()
-    waiting = {row: needs - {row} for row, needs in ALLOWED.items()}
+    waiting = dict(ALLOWED)
     while waiting:
         ready = [row for row, needs in waiting.items() if needs <= done]
         assert ready, f"a cycle among {sorted(waiting)}"

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from downstream.atomic import write_atomic
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.latex import latex
 from downstream.leaderboard.markdown import markdown
@@ -17,6 +16,7 @@ from downstream.leaderboard.sheets import sheets
 from downstream.leaderboard.tables import Board, build
 from downstream.leaderboard.terminal import print_sheet
 from downstream.records import Record
+from pretext.atomic import write_bytes
 
 __all__ = ["Board", "Paths", "build", "cells_frame", "leaderboard", "scores_frame", "show"]
 
@@ -64,7 +64,7 @@ def leaderboard(records: Sequence[Record], folder: Path) -> Paths:
         scores_frame(records).to_csv(index=False, lineterminator="\n"),
     )
     for path, content in zip(paths, contents, strict=True):
-        write_atomic(path, content.encode())
+        write_bytes(path, content.encode())
     return paths
 
 

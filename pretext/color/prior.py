@@ -6,9 +6,7 @@ another data set turns images green.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pretext.atomic import replacing
 from pretext.color.encode import has_color, soft_encode
 from pretext.color.gamut import N_BINS, bins
 from pretext.color.lab import ab_at_stride
@@ -144,17 +143,8 @@ def empirical_prior(
 
 def save_prior(prior: Prior, path: Path) -> None:
     """Write a prior whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, joint=prior.joint.numpy(), sigma=np.float64(prior.sigma))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        np.savez_compressed(file, joint=prior.joint.numpy(), sigma=np.float64(prior.sigma))
 
 
 def load_prior(path: Path) -> Prior:

@@ -67,7 +67,9 @@ def colour(colorizer: Colorizer, rgb: Tensor, size: int, multiple: int = 8) -> T
     return lab_to_rgb(torch.cat([whole, ab.to(whole)], 1))
 
 
-def compare(colorizer: Colorizer, image: NDArray[np.uint8], size: int, device: torch.device) -> NDArray[np.uint8]:
+def compare(
+    colorizer: Colorizer, image: NDArray[np.uint8], size: int, device: torch.device
+) -> NDArray[np.uint8]:
     """Lay gray, coloured and original side by side: (H, W, 3) → (H, 3·W + 2·GAP, 3)."""
     rgb = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
     gray = lab_to_rgb(torch.cat([lightness(rgb), torch.zeros_like(rgb[:, :2])], 1))
@@ -95,7 +97,8 @@ def colorize_files(
     for file in files:
         inside = file.relative_to(source) if source.is_dir() else Path(file.name)
         ambiguous = stems.count(file.with_suffix("")) > 1
-        target = folder / (inside.with_name(f"{inside.name}.png") if ambiguous else inside.with_suffix(".png"))
+        name = f"{inside.name}.png" if ambiguous else f"{inside.stem}.png"
+        target = folder / inside.with_name(name)
         picture = compare(colorizer, decode_rgb(file), size, device)
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(target)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +17,7 @@ from safetensors.torch import save as safetensors_save
 from torch import Tensor, nn
 
 from pretext import backbones, inputs
+from pretext.atomic import write_bytes, write_json
 from pretext.backbones import Backbone, Features, Stage
 from pretext.encoder.weights import check
 from pretext.inputs import Input
@@ -141,8 +140,8 @@ class Encoder(nn.Module):
             "weights_sha256": hashlib.sha256(content).hexdigest(),
             "digest": self.digest(),
         }
-        _write(weights, content)
-        _write(description, (json.dumps(about, indent=2, allow_nan=False) + "\n").encode())
+        write_bytes(weights, content)
+        write_json(description, about)
         return description
 
 
@@ -223,16 +222,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, also when the machine stops."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

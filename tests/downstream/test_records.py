@@ -12,9 +12,9 @@ import pytest
 from made_records import record
 
 from downstream import records
-from downstream.atomic import write_atomic
 from downstream.digest import canonical, digest, settings, source_digest
 from downstream.records import RecordError, pack_rows, read_all, write
+from pretext.atomic import write_bytes
 
 ROWS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "target": np.array([0, 1, 1])}
 
@@ -141,14 +141,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.json"
-    write_atomic(path, b"old")
+    write_bytes(path, b"old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("downstream.atomic.os.fsync", full)
+    monkeypatch.setattr("pretext.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_atomic(path, b"new")
+        write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 

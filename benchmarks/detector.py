@@ -1,9 +1,9 @@
 """Which detector the main job can afford: training speed and AP at 64 px, on one thread of this CPU.
 
-Run ``python -m benchmarks.detector ENCODER``, where ENCODER is a saved encoder (best a supervised one, so that
-there is something to find); writes benchmarks/results/detector.json. Every candidate sees the same scenes in
-the same number of steps, once on the frozen encoder's cached maps and once end to end. Seconds are CPU seconds;
-only ratios travel.
+Run ``python -m benchmarks.detector ENCODER``, where ENCODER is a saved encoder (best a supervised one, so
+that there is something to find); writes benchmarks/results/detector.json. Every candidate sees the same
+scenes in the same number of steps, once on the frozen encoder's cached maps and once end to end. Seconds
+are CPU seconds; only ratios travel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap
 from downstream.detection.matching import detection_rows
 from downstream.features import load_images
-from downstream.finetuning import Recipe, finetune, private_copy
+from downstream.finetuning import Optimiser, Recipe, finetune, private_copy
 from downstream.protocol import Runtime
 from pretext import load
 from pretext.backbones import Stage
@@ -46,8 +46,8 @@ from pretext.encoder import Encoder
 
 RESULTS = Path(__file__).parent / "results" / "detector.json"
 CPU = torch.device("cpu")
-FROZEN = Recipe(epochs=4, batch_size=16, lr=5e-3, clip=1.0, optimiser="adamw")
-TUNED = Recipe(epochs=2, batch_size=16, lr=5e-3, backbone_lr=0.2, clip=1.0, optimiser="adamw")
+FROZEN = Recipe(epochs=4, batch_size=16, lr=5e-3, clip=1.0, optimiser=Optimiser.ADAMW)
+TUNED = Recipe(epochs=2, batch_size=16, lr=5e-3, backbone_lr=0.2, clip=1.0, optimiser=Optimiser.ADAMW)
 Maps = Mapping[str, Tensor]
 
 
@@ -75,10 +75,12 @@ class ShrunkFasterRcnn(nn.Module):
         )
 
     def loss(self, maps: Maps, targets: list[Target]) -> Tensor:
+        """See `FcosHead.loss`."""
         shifted = [{**target, "labels": target["labels"] + 1} for target in targets]
         return torch.stack(list(self._run(maps, shifted)[1].values())).sum()
 
     def detect(self, maps: Maps, image_size: tuple[int, int]) -> list[Target]:
+        """See `FcosHead.detect`."""
         return [{**found, "labels": found["labels"] - 1} for found in self._run(maps, None)[0]]
 
     def _run(self, maps: Maps, targets: list[Target] | None) -> tuple[list[Target], dict[str, Tensor]]:
@@ -92,6 +94,8 @@ class ShrunkFasterRcnn(nn.Module):
 
 
 class EndToEnd(nn.Module):
+    """An encoder and a head, so that both are trained."""
+
     def __init__(self, encoder: Encoder, head: Any) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
@@ -150,7 +154,8 @@ def frozen(build: Callable[[], Any], encoder: Encoder, train: Split, val: Split)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         picked = {name: values[index] for name, values in maps.items()}
-        return head.loss(picked, targets.of(index.tolist()))  # type: ignore[no-any-return]
+        value: Tensor = head.loss(picked, targets.of(index.tolist()))
+        return value
 
     cost = timed(lambda: finetune(head, loss, len(train), FROZEN, Runtime()), FROZEN.epochs * len(train))
     return cost | scored(head, all_maps(encoder, val), val, classes)
@@ -163,7 +168,8 @@ def tuned(build: Callable[[], Any], encoder: Encoder, train: Split, val: Split) 
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         maps = model.encoder(load_images(train, index.numpy(), CPU)).maps
-        return model.head.loss(maps, targets.of(index.tolist()))  # type: ignore[no-any-return]
+        value: Tensor = model.head.loss(maps, targets.of(index.tolist()))
+        return value
 
     cost = timed(
         lambda: finetune(model, loss, len(train), TUNED, Runtime(), model.encoder), TUNED.epochs * len(train)
@@ -178,7 +184,7 @@ def full_size(encoder: Encoder, train: Split, images: int = 4) -> dict[str, floa
     ).train()
     targets = Targets(boxes_of(train), CPU).of(range(images))
     pixels = load_images(train, slice(0, images), CPU)
-    return timed(lambda: detector.loss(pixels, targets).backward(), images)  # type: ignore[no-untyped-call]
+    return timed(lambda: torch.autograd.backward(detector.loss(pixels, targets)), images)
 
 
 def main() -> None:

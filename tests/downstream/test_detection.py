@@ -211,7 +211,7 @@ def test_pyramid_detects_on_several_strides(runtime: Runtime) -> None:
         load_images(few, slice(0, 8), torch.device("cpu")),
         Targets(boxes_of(few), torch.device("cpu")),
     )
-    detector.loss(images, targets.of(range(8))).backward()  # type: ignore[no-untyped-call]
+    detector.loss(images, targets.of(range(8))).backward()
     levels = detector.head.fcos.backbone(detector.encoder(images).maps)
     assert [tuple(level.shape[1:]) for level in levels.values()] == [(32, 16, 16), (32, 8, 8)]
     assert all(parameter.grad is not None for parameter in detector.parameters())
@@ -264,7 +264,7 @@ def test_fcos_loss_without_any_box_is_finite_and_teaches_silence() -> None:
     maps = {"only": torch.rand(2, 3, 8, 8)}
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     loss = head.loss(maps, [empty, empty])
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert torch.isfinite(loss)
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in head.parameters())
 

@@ -34,7 +34,8 @@ def results() -> str:
     parts = [
         "# Results",
         GENERATED,
-        "Every number below is computed from the records under `benchmarks/results/`; the commands made them.",
+        "Every number below is computed from the records under `benchmarks/results/`; the commands made "
+        "them.",
     ]
     for entry in json.loads((RESULTS / "index.json").read_text()):
         records = import_jsonl(RESULTS / entry["records"])
@@ -61,8 +62,8 @@ def protocols() -> str:
     parts = [
         "# Protocols",
         GENERATED,
-        "A score without its protocol means nothing. Each protocol below is one YAML of `conf/downstream/` and one "
-        "class; its name and version are stored with every score, its settings by digest.",
+        "A score without its protocol means nothing. Each protocol below is one YAML of `conf/downstream/` "
+        "and one class; its name and version are stored with every score, its settings by digest.",
     ]
     for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml")):
         protocol = instantiate(OmegaConf.load(path), _convert_="all")

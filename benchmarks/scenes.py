@@ -11,14 +11,14 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.patches import Patch, Rectangle
-from skimage.color import rgb2lab
 
 from pretext.data.scenes import CLASSES, Colour, SceneBatch, generate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "scenes.json"
@@ -61,13 +61,20 @@ def write_json(path: Path, content: dict[str, object]) -> None:
     part.replace(path)
 
 
+# Drawing libraries are imported where they are used: spawned workers import this file and need none of them.
+
+
 def class_colours() -> np.ndarray:
     """Colours for masks and boxes, (1 + C, 3) in [0, 1]; ground is dark."""
-    wheel = mpl.colormaps["tab20"](np.linspace(0, 1, len(CLASSES)))[:, :3]
+    from matplotlib import colormaps
+
+    wheel = colormaps["tab20"](np.linspace(0, 1, len(CLASSES)))[:, :3]
     return np.concatenate([[[0.12, 0.12, 0.12]], wheel])
 
 
-def draw_boxes(axes: plt.Axes, batch: SceneBatch, image: int, colours: np.ndarray) -> None:
+def draw_boxes(axes: Axes, batch: SceneBatch, image: int, colours: np.ndarray) -> None:
+    from matplotlib.patches import Rectangle
+
     rows = slice(int(batch.box_offsets[image]), int(batch.box_offsets[image + 1]))
     for (x1, y1, x2, y2), label in zip(batch.boxes[rows], batch.box_labels[rows], strict=True):
         corner = (x1 - 0.5, y1 - 0.5)
@@ -77,6 +84,10 @@ def draw_boxes(axes: plt.Axes, batch: SceneBatch, image: int, colours: np.ndarra
 
 def contact_sheet(path: Path = SHEET, columns: int = 8, size: int = 128, seed: int = 0) -> None:
     """A column a scene: as it is, its boxes, its mask, its lightness, and its colour controls."""
+    from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
+    from skimage.color import rgb2lab
+
     views = {colour: generate(0, columns, seed=seed, size=size, colour=colour) for colour in Colour}
     own, colours = views[Colour.SEMANTIC], class_colours()
     small = generate(0, columns, seed=seed)

@@ -25,7 +25,9 @@ LIGHTNESS_GAP = 12.0
 """L units that keep an object from melting into its ground."""
 OBJECT_LIGHTNESS = (28.0, 76.0)
 TILT = 0.35
-"""Radians that shapes, textures and grounds lean at most: scenes have an up, and light comes from there."""
+"""Radians that shapes and grounds lean at most: scenes have an up, and light comes from there."""
+TEXTURE_TILT = 0.6
+"""Radians that textures lean at most; less than a quarter of pi, so that bands never turn into stripes."""
 _PLACES = 4  # candidates for an object's centre; the freest one is taken
 
 
@@ -131,7 +133,7 @@ def _draw_things(rng: np.random.Generator, ground_lightness: float) -> tuple[Thi
                 radius=radius,
                 stretch=_between(u[2], 0.88, 1.13),
                 angle=_between(u[3], -TILT, TILT),
-                texture_angle=_between(u[4], -TILT, TILT),
+                texture_angle=_between(u[4], -TEXTURE_TILT, TEXTURE_TILT),
                 period=_between(u[5], 5.0, 7.0),
                 texture_draws=texture_draws,
                 lightness=_apart_from(ground_lightness, float(u[6])),

@@ -105,7 +105,13 @@ def test_backbone(name: str, composed: Any) -> None:
 @pytest.mark.parametrize("name", names("downstream"))
 def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
     cfg = composed(f"downstream=[{name}]")
-    protocol: Protocol = instantiate(cfg.downstream[name], _convert_="all")
+    small = {"min_size": 64, "max_size": 64, "width": 32}
+    settings = members.plain(cfg.downstream[name])
+    settings |= {key: value for key, value in small.items() if key in settings}
+    for budget in ("recipe", "grid"):
+        if budget in settings:
+            settings[budget]["epochs"] = 1
+    protocol: Protocol = instantiate(settings, _convert_="all")
     assert protocol.task in TASKS
     assert protocol.version >= 1
     torch.manual_seed(0)

@@ -33,7 +33,7 @@ from pretext.tasks.colorization import Colorization
 from pretext.tasks.random import Random
 from pretext.tasks.supervised import Supervised
 
-EPOCHS, BATCH, LR = 6, 32, 4e-3
+EPOCHS, BATCH, LR = 8, 16, 4e-3
 RESULT = Path(__file__).parent / "results" / "scenes_controls.json"
 
 

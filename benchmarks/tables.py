@@ -22,7 +22,7 @@ from downstream.leaderboard import build
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
 from downstream.protocol import Protocol
-from downstream.records import import_jsonl
+from downstream.records import export_jsonl, import_jsonl, read_all
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,7 +42,26 @@ def results() -> str:
         parts += [f"## {entry['title']}", entry["text"], f"```sh\n{entry['command']}\n```"]
         parts.append(provenance(records))
         parts.append(markdown(sheets(build(records))).strip().replace("\n## ", "\n### "))
+    parts += ["## What colour teaches on the scenes", controls()]
     return "\n\n".join(parts) + "\n"
+
+
+def controls() -> str:
+    """The controls of the scenes, as `benchmarks/scenes_controls.py` measured them."""
+    found = json.loads((RESULTS / "scenes_controls.json").read_text())
+    rows = [
+        "| pretraining | colours of the scenes | linear probe, val mAP % | share of the gap |",
+        "|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        colour = row["colour"].replace("_", " ")
+        rows.append(f"| {row['task']} | {colour} | {row['val_map']:.1f} | {100 * row['share']:.0f} % |")
+    text = (
+        f"One seed, {found['scenes']} scenes, {found['epochs']} epochs, read on val alone. The share is that of "
+        "the gap from random to supervised. Colour follows the class (semantic), is drawn for each object, or "
+        "comes from another scene. `python -m benchmarks.scenes_controls`"
+    )
+    return text + "\n\n" + "\n".join(rows)
 
 
 def provenance(records: list[Any]) -> str:
@@ -105,7 +124,15 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def take(output: Path, name: str) -> None:
+    """Copy all records of an output folder into one committed file."""
+    export_jsonl(read_all(output / "records"), RESULTS / f"{name}.jsonl")
+
+
 def main() -> int:
+    if sys.argv[1:2] == ["--take"]:
+        take(Path(sys.argv[2]), sys.argv[3])
+        return 0
     pages = {ROOT / "docs" / "results.md": results(), ROOT / "docs" / "protocols.md": protocols()}
     if "--check" not in sys.argv[1:]:
         for path, page in pages.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ from torch import Tensor
 
 RESIDENT = 2 * 1024**3
 """Bytes of features that are kept on a GPU; beyond, and on a CPU, batches come from the memory map."""
+
+ROTATED = 2304
+"""Channels up to which training takes place along the principal axes; beyond, finding them costs too much."""
 
 CHUNK = 4096
 BETAS = (0.9, 0.999)
@@ -39,7 +42,8 @@ class LinearGrid:
     Minimises the mean loss + λ/2 · ‖W‖² by Adam (arXiv:1412.6980) with a cosine to zero, from W = 0 and the
     bias that predicts the share of each class; the bias is not decayed. The loss is cross-entropy for (N,)
     integer targets, and for (N, C) targets the binary cross-entropy summed over classes. All settings see
-    the same batches, in one matrix product a step.
+    the same batches, in one matrix product a step, along the principal axes of the features: the optimum is
+    the same, and is reached in far fewer steps.
 
     Args:
         lrs, weight_decays: the grid.
@@ -49,7 +53,7 @@ class LinearGrid:
         ValueError: an empty grid or a value outside its range.
     """
 
-    lrs: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
+    lrs: tuple[float, ...] = (1e-2, 3e-2, 1e-1, 3e-1)
     weight_decays: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
     epochs: int = 20
     batch_size: int = 256
@@ -99,17 +103,21 @@ class LinearGrid:
         generator = torch.Generator().manual_seed(seed)
         steps = math.ceil(len(features) / self.batch_size)
         total = steps * self.epochs
+        axes = _principal_axes(rows, scaling, len(features))
         adam = _Adam(heads, self.settings)
         for done in range(total):
             if done % steps == 0:
                 order = torch.randperm(len(features), generator=generator).tensor_split(steps)
             index = order[done % steps]
             x = scaling(rows(index))  # (B, D)
+            x = x if axes is None else x @ axes
             residual = _residual(heads.of(x), wanted[index.to(device)])  # (B, P, C)
             adam.step(x, residual, 0.5 * (1 + math.cos(math.pi * done / total)))
             progress(done + 1, total)
         heads.check_finite(self.settings)
-        return heads
+        if axes is None:
+            return heads
+        return replace(heads, weight=(axes @ heads.weight.flatten(1)).view_as(heads.weight))
 
 
 @dataclass(frozen=True)
@@ -224,6 +232,24 @@ def _residual(logits: Tensor, targets: Tensor) -> Tensor:
     residual = logits.softmax(2)
     residual.scatter_add_(2, spot, residual.new_tensor(-1.0).expand(spot.shape))
     return residual.mul_((labelled / labelled.sum().clamp(min=1))[:, None, None])
+
+
+def _principal_axes(
+    rows: Callable[[Tensor], Tensor], scaling: Standardisation, examples: int
+) -> Tensor | None:
+    """Eigenvectors (D, D) of the covariance of the standardised features; None beyond ROTATED channels.
+
+    Adam scales each coordinate by itself, which helps where they are uncorrelated; channels seldom are. A
+    rotation leaves the penalty, and so the optimum, as it is.
+    """
+    if len(scaling.mean) > ROTATED:
+        return None
+    covariance = scaling.mean.new_zeros(len(scaling.mean), len(scaling.mean))
+    for start in range(0, examples, CHUNK):
+        x = scaling(rows(torch.arange(start, min(start + CHUNK, examples))))
+        covariance.addmm_(x.T, x, alpha=1 / examples)
+    axes: Tensor = torch.linalg.eigh(covariance).eigenvectors
+    return axes
 
 
 def _log_prior(targets: Tensor, classes: int) -> Tensor:

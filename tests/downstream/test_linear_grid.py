@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from downstream import linear_grid
 from downstream.linear_grid import LinearGrid, Setting, Standardisation
 from downstream.protocol import Trial
 from downstream.selection import at_edge, best
@@ -80,6 +81,30 @@ def test_heads_do_not_feel_positive_scales_nor_offsets_of_channels() -> None:
     np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-3)
 
 
+def correlated(examples: int = 2000) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features that share one strong direction, as an encoder's channels do; the class is in the rest."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 4, examples)
+    rest = 0.05 * (
+        np.random.default_rng(1).normal(size=(4, 16))[labels] + generator.normal(size=(examples, 16))
+    )
+    return (generator.normal(size=(examples, 1)) + rest).astype(np.float32), labels.astype(np.int64)
+
+
+def test_principal_axes_shorten_the_way_to_the_same_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = correlated()
+    decay = 1e-3
+    standard = (features - features.mean(0)) / features.std(0)
+    truth = LogisticRegression(C=1 / (decay * len(labels)), tol=1e-8, max_iter=5000).fit(standard, labels)
+    grid = LinearGrid(lrs=(0.1,), weight_decays=(decay,), epochs=10, batch_size=200)
+    along = grid.fit(features, labels, 4, CPU, seed=0).select(0).logits(features)
+    monkeypatch.setattr(linear_grid, "ROTATED", 0)
+    plain = grid.fit(features, labels, 4, CPU, seed=0).select(0).logits(features)
+    best_possible = truth.score(standard, labels)
+    assert (along.argmax(1) == labels).mean() > best_possible - 0.02
+    assert (plain.argmax(1) == labels).mean() < best_possible - 0.06
+
+
 def test_constant_channels_count_for_nothing() -> None:
     features, labels = blobs()
     more = np.concatenate([features, np.full((len(features), 2), 0.3, np.float32)], 1)
@@ -88,6 +113,7 @@ def test_constant_channels_count_for_nothing() -> None:
     np.testing.assert_allclose(
         with_them.select(0).logits(more),
         grid.fit(features, labels, 4, CPU, seed=0).select(0).logits(features),
+        atol=1e-3,
     )
     scaling = Standardisation.of(more, CPU)
     assert scaling.inverse[-2:].tolist() == [0.0, 0.0]

@@ -40,18 +40,23 @@ def dispatch(cfg: DictConfig) -> None:
 
 def main() -> int:
     """Return the exit status: 0, 1 for an error, 2 for a command line that cannot be, 130 for Ctrl-C."""
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of exiting, so that errors are explained here
     schema.register()
+    sweep.failures.clear()
     try:
         dispatch()
     except (HydraException, *USER_ERRORS) as error:
-        if wants_traceback:
+        if asked == "1":
             raise
         return _explain(error)
     except KeyboardInterrupt:
         console.print("Stopped; the same command continues from the last finished epoch.", highlight=False)
         return 130
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
+        if asked is not None:
+            os.environ["HYDRA_FULL_ERROR"] = asked
     return 1 if sweep.failures else 0
 
 

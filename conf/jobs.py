@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 
-from conf import members, tracking
+from conf import members, schema, tracking
 from conf.board import show_board
 from conf.console import console, progress
 from conf.locks import locked
@@ -32,6 +32,9 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: a configuration that the job cannot work with.
     """
+    schema.check(cfg)
+    if cfg.job.name not in JOBS:
+        raise ValueError(f"there is no job {cfg.job.name!r}; the jobs are: {', '.join(JOBS)}")
     return JOBS[cfg.job.name](Workbench(cfg))
 
 

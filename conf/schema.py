@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 
 class Device(Enum):
@@ -105,3 +105,19 @@ class Config:
 def register() -> None:
     """Make the schema known to Hydra; called before it composes."""
     ConfigStore.instance().store(name="schema", node=Config)
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse keys that nobody reads: `+key=value` gets round the schema.
+
+    Raises:
+        ValueError: a key that the schema does not have; the message lists those that exist.
+    """
+    typed = {"": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext}
+    for place, kind in typed.items():
+        node = cfg[place] if place else cfg
+        known = [f.name for f in fields(kind)]
+        for key in node:
+            if key not in known:
+                where = f" of {place}" if place else ""
+                raise ValueError(f"there is no key {key!r}{where}; keys{where}: {', '.join(known)}")

@@ -61,7 +61,12 @@ def pretext_config(name: str) -> DictConfig:
 
 
 def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str) -> Member:
-    """Describe one run of `pretext` under the backbone, data, input, budget and seed of `cfg`."""
+    """Describe one run of `pretext` under the backbone, data, input, budget and seed of `cfg`.
+
+    Raises:
+        ValueError: an unknown input, before anything is computed or written.
+    """
+    inputs.build(cfg.input)
     parent = member(cfg, pretext_config(pretext.parent), data, precision) if pretext.parent else None
     epochs = cfg.trainer.epochs if pretext.epochs is None else pretext.epochs
     budget: dict[str, Any] = {"epochs": epochs, "batch_size": cfg.trainer.batch_size}

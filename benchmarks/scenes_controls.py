@@ -26,7 +26,7 @@ from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet
 from pretext.data.embedded import scenes
-from pretext.encoder import Encoder
+from pretext.encoder import Encoder, load
 from pretext.fit import Optimisation, Validation, pretrain
 from pretext.task import Task
 from pretext.tasks.colorization import Colorization
@@ -58,11 +58,12 @@ def measure(row: Row, folder: Path, train: int = 5000, val: int = 1000, epochs: 
     data = scenes(str(folder / "data"), train=train, val=val, test=8, colour=row.colour)
     torch.manual_seed(0)
     task = build(row.task, Encoder(inputs.build("lightness"), SmallNet(1)), data)
+    run = folder / f"{row.task}_{row.colour}_{train}_{epochs}"
     pretrain(
         task,
         data.train,
         data.val,
-        folder=folder / f"{row.task}_{row.colour}_{train}_{epochs}",
+        folder=run,
         cache=folder / "pretext",
         name=row.task,
         seed=0,
@@ -75,7 +76,7 @@ def measure(row: Row, folder: Path, train: int = 5000, val: int = 1000, epochs: 
     )
     judged = scenes(str(folder / "data"), train=train, val=val, test=8)
     probe = LinearProbe(pools=(1, 2))
-    fitted = probe.fit(task.encoder, judged.train, judged.val, Runtime(cache=folder / "features"))
+    fitted = probe.fit(load(run), judged.train, judged.val, Runtime(cache=folder / "features"))
     return 100 * max(trial.val for trial in fitted.trials)
 
 

@@ -54,7 +54,7 @@ class SegmentationLinear(Protocol):
 
     grid: LinearGrid = field(
         default_factory=lambda: LinearGrid(
-            lrs=(1e-2, 3e-2, 1e-1), weight_decays=(0.0, 1e-4, 1e-3), epochs=4, batch_size=1024
+            lrs=(3e-2, 1e-1, 3e-1), weight_decays=(0.0, 1e-3), epochs=4, batch_size=1024
         )
     )
     pixels: int = 32

@@ -57,9 +57,9 @@ def controls() -> str:
         colour = row["colour"].replace("_", " ")
         rows.append(f"| {row['task']} | {colour} | {row['val_map']:.1f} | {100 * row['share']:.0f} % |")
     text = (
-        f"One seed, {found['scenes']} scenes, {found['epochs']} epochs, read on val alone. The share is that of "
-        "the gap from random to supervised. Colour follows the class (semantic), is drawn for each object, or "
-        "comes from another scene. `python -m benchmarks.scenes_controls`"
+        f"One seed, {found['scenes']} scenes, {found['epochs']} epochs, read on val alone. The share is "
+        "that of the gap from random to supervised. Colour follows the class (semantic), is drawn for each "
+        "object, or comes from another scene. `python -m benchmarks.scenes_controls`"
     )
     return text + "\n\n" + "\n".join(rows)
 

@@ -144,7 +144,7 @@ def timed(fit: Callable[[], object], images: int) -> dict[str, float]:
     started = time.process_time()
     fit()
     seconds = time.process_time() - started
-    return {"cpu_seconds": round(seconds, 1), "train_images_per_cpu_second": round(images / seconds)}
+    return {"cpu_seconds": round(seconds, 1), "train_images_per_cpu_second": float(f"{images / seconds:.3g}")}
 
 
 def frozen(build: Callable[[], Any], encoder: Encoder, train: Split, val: Split) -> dict[str, float]:

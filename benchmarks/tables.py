@@ -42,7 +42,8 @@ def results() -> str:
         parts += [f"## {entry['title']}", entry["text"], f"```sh\n{entry['command']}\n```"]
         parts.append(provenance(records))
         parts.append(markdown(sheets(build(records))).strip().replace("\n## ", "\n### "))
-    parts += ["## What colour teaches on the scenes", controls()]
+    if (RESULTS / "scenes_controls.json").is_file():
+        parts += ["## What colour teaches on the scenes", controls()]
     return "\n\n".join(parts) + "\n"
 
 

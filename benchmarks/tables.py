@@ -41,7 +41,7 @@ def results() -> str:
         records = import_jsonl(RESULTS / entry["records"])
         parts += [f"## {entry['title']}", entry["text"], f"```sh\n{entry['command']}\n```"]
         parts.append(provenance(records))
-        parts.append(markdown(sheets(build(records))).strip().replace("\n## ", "\n### "))
+        parts.append(f"\n{markdown(sheets(build(records)))}".replace("\n## ", "\n### ").strip())
     if (RESULTS / "scenes_controls.json").is_file():
         parts += ["## What colour teaches on the scenes", controls()]
     return "\n\n".join(parts) + "\n"

@@ -125,9 +125,10 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def take(output: Path, name: str) -> None:
-    """Copy all records of an output folder into one committed file."""
-    export_jsonl(read_all(output / "records"), RESULTS / f"{name}.jsonl")
+def take(output: Path, data: str) -> None:
+    """Copy the records of an output folder that judge on one data set into one committed file."""
+    records = [r for r in read_all(output / "records") if r.evaluation.data == data]
+    export_jsonl(records, RESULTS / f"{data}.jsonl")
 
 
 def main() -> int:

@@ -20,9 +20,7 @@ def show_board(output: Path, records: Sequence[Record]) -> Path:
         output: the folder of runs, records and boards.
         records: of all rows; several of one evaluation count once.
     """
-    unique = list(dict.fromkeys(records_key(record) for record in records))
-    chosen = {records_key(record): record for record in records}
-    ordered = [chosen[key] for key in unique]
+    ordered = list({_key(record): record for record in records}.values())
     evaluations = sorted({record.evaluation.digest for record in ordered})
     folder = output / "boards" / short(digest(evaluations))
     leaderboard.leaderboard(ordered, folder)
@@ -32,7 +30,7 @@ def show_board(output: Path, records: Sequence[Record]) -> Path:
     return folder
 
 
-def records_key(record: Record) -> tuple[str, str, str, str]:
+def _key(record: Record) -> tuple[str, str, str, str]:
     """What tells two records of one folder apart."""
     return record.evaluation.digest, record.subject.pretext, record.evaluation.stage, record.evaluation.metric
 

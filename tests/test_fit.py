@@ -128,6 +128,17 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
     assert not (broken / "last.ckpt").exists()
 
 
+def test_ctrl_c_is_passed_on_and_can_be_pressed_again(tmp_path: Path) -> None:
+    press = At(1, 1, lambda: signal.raise_signal(signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path, denoising(), callbacks=[press])
+        assert signal.getsignal(signal.SIGINT) is before
+    assert (tmp_path / "last.ckpt").is_file()
+    assert not (tmp_path / "result.json").exists()
+
+
 def test_a_run_stopped_in_its_last_epochs_end_is_only_finished(tmp_path: Path) -> None:
     class StopAfter(Callback):
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def pretrain(
         ValueError: a budget, data or a folder that do not fit the task.
         NonFiniteLoss: NaN or infinity; the checkpoint of the last whole epoch is kept.
         SystemExit: status 143 after SIGTERM.
+        KeyboardInterrupt: after Ctrl-C.
     """
     _check(task, train, epochs, optimisation)
     validation = validation or Validation()
@@ -133,7 +135,7 @@ def pretrain(
     watchers = _watchers(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
     seen = _in_order(val, batch_size, where, validation.images)
-    with quiet(), _terminated():
+    with quiet(), _stoppable():
         attached = [*watchers, *callbacks, keeper, bar]
         trainer = _trainer(where, exact, folder, epochs, plan, validation.every, loggers, attached)
         if epochs == 0:
@@ -146,12 +148,21 @@ def pretrain(
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
-    """Leave with the status that says SIGTERM, where Lightning would leave with 0."""
+def _stoppable() -> Iterator[None]:
+    """Leave as a stopped program should: 143 after SIGTERM, KeyboardInterrupt after Ctrl-C.
+
+    Lightning would leave with 0 and with 1, and would ignore every later Ctrl-C.
+    """
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SIGTERMException:
         raise SystemExit(SIGTERM_STATUS) from None
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, interrupt)
+            raise KeyboardInterrupt from None
+        raise
 
 
 def spaced(length: int, count: int) -> NDArray[np.int64]:

@@ -44,13 +44,14 @@ class Validation:
 
     Attributes:
         every: epochs between two validations; the last epoch always has one.
-        images: at most so many val images, evenly spaced.
+        images: at most so many val images, evenly spaced; the balanced loss of 500 photographs has a standard
+            error of 0.2 nats, since rare colours weigh up to 60 times as much as common ones.
         pictures: val images that samples are shown of.
         neighbours, bank: of the nearest-neighbour monitor, and the training images it draws on; 0 for none.
     """
 
     every: int = 1
-    images: int = 500
+    images: int = 2000
     pictures: int = 8
     neighbours: int = 20
     bank: int = 1000

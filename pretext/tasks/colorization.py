@@ -19,7 +19,7 @@ from pretext.color import (
     soft_encode,
 )
 from pretext.encoder import Encoder
-from pretext.task import Images, Loader, Step, Task
+from pretext.task import Images, Loader, Step
 from pretext.tasks import colouring
 from pretext.tasks.cropping import square
 
@@ -39,7 +39,7 @@ class Coloured(NamedTuple):
     counts: Tensor
 
 
-class Colorization(Task):
+class Colorization(colouring.ColouringTask):
     """Predicts at every fourth pixel which of 313 colours it has, from an input without colour.
 
     The loss is the cross-entropy against soft targets, each position weighted by the rarity of its colour in
@@ -62,7 +62,6 @@ class Colorization(Task):
         ValueError: an input that shows colour, a stage that does not fit, λ outside [0, 1].
     """
 
-    needs_colour = True
     bin_weights: Tensor
     balance: Tensor
     prior: Tensor
@@ -159,27 +158,13 @@ class Colorization(Task):
 
     def score(self, batch: Coloured) -> dict[str, tuple[Tensor, Tensor]]:
         """Return AuC and balanced AuC in percent, PSNR in dB, and the prior's losses as a level for ours."""
-        ab = self._paint(batch.pixels)
+        ab = self.paint(batch.pixels)
         count = torch.tensor(len(ab))
         level = {f"{k}_prior": (count * v, count) for k, v in self.prior_cross_entropy.items()}
         return {**colouring.measures(batch.pixels, ab, self.balance), **level}
 
-    def show(self, images: Images) -> dict[str, Tensor]:
-        """Return gray, coloured and original."""
-        return colouring.pictures(images.pixels, self.colorize)
-
-    @torch.no_grad()
-    def colorize(self, lightness: Tensor) -> Tensor:
-        """Colour images of any size by their lightness.
-
-        Args:
-            lightness: L in [0, 100], (B, 1, H, W).
-
-        Returns: ab (B, 2, H, W).
-        """
-        return self._paint(colouring.gray(lightness))
-
-    def _paint(self, pixels: Tensor) -> Tensor:
+    def paint(self, pixels: Tensor) -> Tensor:
+        """Return ab (B, 2, H, W): the annealed mean, upsampled."""
         size = (pixels.shape[-2], pixels.shape[-1])
         logits = self._logits(pixels, colouring.target_size(*size, self._stride))
         return colouring.to_image(annealed_mean(logits, self._temperature), size, self._stride)

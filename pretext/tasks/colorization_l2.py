@@ -28,7 +28,7 @@ class Regressed(NamedTuple):
     counts: Tensor
 
 
-class ColorizationL2(Task):
+class ColorizationL2(colouring.ColouringTask):
     """Regresses ab at every fourth pixel by squared error, with the trunk and head of `Colorization`.
 
     Gray images weigh nothing, as in `Colorization`. For the fine-tuned variant, `initialise_from` a trained
@@ -47,7 +47,6 @@ class ColorizationL2(Task):
         ValueError: an input that shows colour, or a stage that does not fit.
     """
 
-    needs_colour = True
     balance: Tensor
 
     def __init__(
@@ -128,24 +127,10 @@ class ColorizationL2(Task):
 
     def score(self, batch: Regressed) -> dict[str, tuple[Tensor, Tensor]]:
         """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return colouring.measures(batch.pixels, self._paint(batch.pixels), self.balance)
+        return colouring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
-    def show(self, images: Images) -> dict[str, Tensor]:
-        """Return gray, coloured and original."""
-        return colouring.pictures(images.pixels, self.colorize)
-
-    @torch.no_grad()
-    def colorize(self, lightness: Tensor) -> Tensor:
-        """Colour images of any size by their lightness.
-
-        Args:
-            lightness: L in [0, 100], (B, 1, H, W).
-
-        Returns: ab (B, 2, H, W).
-        """
-        return self._paint(colouring.gray(lightness))
-
-    def _paint(self, pixels: Tensor) -> Tensor:
+    def paint(self, pixels: Tensor) -> Tensor:
+        """Return ab (B, 2, H, W): the prediction, upsampled."""
         size = (pixels.shape[-2], pixels.shape[-1])
         ab = self._ab(pixels, colouring.target_size(*size, self._stride)) * AB_UNIT
         return colouring.to_image(ab, size, self._stride)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psnr, rgb_to_lab, upsample_ab
 from pretext.color.quality import MAX_ERROR
 from pretext.encoder import Encoder
+from pretext.task import Images, Task
 
 COLOURLESS = ("lightness", "gray", "sobel")
 """Inputs from which colour has to be guessed."""
@@ -21,6 +23,31 @@ BEST_PSNR = 100.0
 
 Painter = Callable[[Tensor], Tensor]
 """Maps lightness (B, 1, H, W) to ab (B, 2, H, W)."""
+
+
+class ColouringTask(Task):
+    """A task that colours images of any size; they differ in how a colour is read off the network."""
+
+    needs_colour = True
+
+    @abstractmethod
+    def paint(self, pixels: Tensor) -> Tensor:
+        """Predict ab (B, 2, H, W) for images (B, 3, H, W) in [0, 1] at their own size."""
+
+    def show(self, images: Images) -> dict[str, Tensor]:
+        """Return gray, coloured and original."""
+        return pictures(images.pixels, self.colorize)
+
+    @torch.no_grad()
+    def colorize(self, lightness: Tensor) -> Tensor:
+        """Colour images of any size by their lightness.
+
+        Args:
+            lightness: L in [0, 100], (B, 1, H, W).
+
+        Returns: ab (B, 2, H, W).
+        """
+        return self.paint(gray(lightness))
 
 
 class ColourHead(nn.Module):

@@ -10,7 +10,6 @@ benchmarks/results/scenes_controls.json.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from functools import partial
@@ -23,6 +22,7 @@ from downstream.classification.linear import LinearProbe
 from downstream.protocol import Runtime
 from downstream.provenance import provenance
 from pretext import inputs
+from pretext.atomic import write_json
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet
 from pretext.data.embedded import scenes
@@ -107,7 +107,7 @@ def main() -> None:
         for r in ROWS
     ]
     about = {"commit": made.commit, "dirty": made.dirty, "versions": made.versions, "utc": made.utc}
-    RESULT.write_text(json.dumps({"epochs": EPOCHS, "scenes": 5000, "rows": rows, **about}, indent=2) + "\n")
+    write_json(RESULT, {"epochs": EPOCHS, "scenes": 5000, "rows": rows, **about})
     for line in rows:
         print(line)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
 from pretext.data.decode import SUFFIXES, decode_rgb
 
@@ -100,6 +101,6 @@ def colorize_files(
         name = f"{inside.name}.png" if ambiguous else f"{inside.stem}.png"
         target = folder / inside.with_name(name)
         picture = compare(colorizer, decode_rgb(file), size, device)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target)
+        with replacing(target) as stream:
+            Image.fromarray(picture).save(stream, format="PNG")
         yield target

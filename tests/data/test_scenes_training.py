@@ -12,7 +12,7 @@ from benchmarks.scenes_controls import RESULT, ROWS, Row, measure, shares
 
 
 def check(scores: Mapping[Row, float]) -> None:
-    """Labels can be learned, a random network does not know them, and colour teaches as far as it follows them."""
+    """Labels can be learned but are not known at random; colour teaches as far as it follows the class."""
     random, supervised = (scores[row] for row in ROWS[:2])
     assert supervised >= 90
     assert random <= 45

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from downstream.leaderboard.board import Board
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.latex import latex
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
-from downstream.leaderboard.tables import Board, build
+from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import print_sheet
 from downstream.records import Record
 from pretext.atomic import write_bytes

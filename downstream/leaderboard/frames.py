@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from downstream.leaderboard.board import Board, Cell, Column, Row
 from downstream.leaderboard.statistics import Interval
-from downstream.leaderboard.tables import Board, Cell, Column, Row
 from downstream.plain import to_plain
 from downstream.records import Record
 

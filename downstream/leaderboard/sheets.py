@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
 from downstream.gates import meaning
+from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Row
 from downstream.leaderboard.statistics import ENOUGH_SEEDS, MANY_SEEDS, Interval, Kind, Verdict
-from downstream.leaderboard.tables import MACHINERY, Board, Cell, Column, Group, Row
 
 IMAGES_ONLY = "i"
 """The footnote that every interval over test images alone carries."""

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made_board import COLUMNS, benchmark, blind, one
 
+from downstream.leaderboard.board import Board, Cell, Row
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.statistics import Kind, Verdict
-from downstream.leaderboard.tables import Board, Cell, Row, build
+from downstream.leaderboard.tables import build
 from downstream.records import Record
 
 

@@ -19,7 +19,7 @@ ALLOWED = {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
         "pretext.views",
     },
-    "pretext.colorizers": {"pretext.color", "pretext.data"},
+    "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {"pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views"},
     "pretext": {"pretext.encoder"},
     "downstream": {

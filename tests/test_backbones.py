@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 
 from pretext import backbones
-from pretext.backbones import AlexNet, Backbone, ResNet18, SmallNet, Stage
+from pretext.backbones import AlexNet, Backbone, ColorNet, ResNet18, ResNet50, SmallNet, Stage
 from pretext.backbones.batchnorm import norm_eval, norms, recalibrate_batchnorm
 from pretext.backbones.cost import macs, parameter_count
+from pretext.backbones.resnet import ResNet, from_torchvision_names
 
 NETWORKS: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     "small": (SmallNet, {}),
     "small-narrow": (SmallNet, {"widths": [4, 8, 8, 12, 16]}),
     "alexnet": (AlexNet, {}),
     "alexnet-fc": (AlexNet, {"fully_connected": True}),
+    "colornet": (ColorNet, {}),
+    "colornet-affine": (ColorNet, {"affine": True}),
     "resnet18": (ResNet18, {}),
     "resnet18-small-stem": (ResNet18, {"small_stem": True}),
+    "resnet50": (ResNet50, {}),
 }
 
 
@@ -107,13 +112,16 @@ class TestEveryBackbone:
         assert [p.shape for p in again.parameters()] == [p.shape for p in network.parameters()]
 
     def test_no_convolution_in_front_of_batchnorm_has_a_bias(self, network: Backbone) -> None:
-        assert all(m.bias is None for m in network.modules() if isinstance(m, nn.Conv2d))
+        if isinstance(network, ColorNet):  # BatchNorm stands behind the ReLU there: biases are not cancelled
+            assert all(m.bias is not None for m in network.modules() if isinstance(m, nn.Conv2d))
+        else:
+            assert all(m.bias is None for m in network.modules() if isinstance(m, nn.Conv2d))
 
     def test_initial_weights_follow_he(self, network: Backbone) -> None:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and module.weight.numel() > 5000:
                 area = module.kernel_size[0] * module.kernel_size[1]
-                fan_out = isinstance(network, ResNet18)
+                fan_out = isinstance(network, ResNet)
                 fan = area * (module.out_channels if fan_out else module.in_channels // module.groups)
                 assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 
@@ -191,6 +199,62 @@ def test_resnet_costs_what_torchvisions_does() -> None:
     network = ResNet18(in_channels=3)
     assert parameter_count(network) == parameter_count(reference) == 11_176_512
     assert macs(network, 224) == macs(reference, 224) == 1_813_561_344
+
+
+def test_resnet50_is_torchvisions() -> None:
+    torch.manual_seed(0)
+    reference = resnet50(weights=None).train()
+    with torch.no_grad():
+        reference(torch.randn(4, 3, 64, 64))  # statistics that are not zero and one
+    reference.fc = nn.Identity()
+    network = ResNet50(in_channels=3).eval()
+    network.load_state_dict(from_torchvision_names(reference.eval().state_dict()))
+    assert parameter_count(network) == parameter_count(reference) == 23_508_032
+    assert macs(network, 64) == macs(reference, 64)
+    images = maps_of(3, 64, 96)
+    with torch.no_grad():
+        x = reference.relu(reference.bn1(reference.conv1(images)))
+        expected = {"stem": x}
+        x = reference.maxpool(x)
+        for name in ("layer1", "layer2", "layer3", "layer4"):
+            expected[name] = x = getattr(reference, name)(x)
+        found = network(images).maps
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            torch.testing.assert_close(found[name], values)
+        torch.testing.assert_close(found["layer4"].mean((2, 3)), reference(images))
+
+
+def test_colornet_follows_the_papers_table() -> None:
+    layers = {"conv1": 2 * [64], "conv2": 2 * [128], "conv3": 3 * [256]}
+    layers |= {name: 3 * [512] for name in ("conv4", "conv5", "conv6", "conv7")}
+    dilated = {"conv5": 2, "conv6": 2}
+    with torch.device("meta"):
+        network = ColorNet(in_channels=1)
+        for size, expected in ((176, (88, 44, 22)), (224, (112, 56, 28)), (256, (128, 64, 32))):
+            maps = network(torch.empty(1, 1, size, size)).maps
+            assert [m.shape[-1] for m in maps.values()] == [*expected, *4 * [expected[-1]]]
+    for name, channels in layers.items():
+        kinds = [type(m) for m in network.blocks[name]]
+        assert kinds == [*len(channels) * [nn.Conv2d, nn.ReLU], nn.BatchNorm2d]
+        convs = [m for m in network.blocks[name] if isinstance(m, nn.Conv2d)]
+        assert [c.out_channels for c in convs] == channels
+        assert {c.dilation[0] for c in convs} == {c.padding[0] for c in convs} == {dilated.get(name, 1)}
+        halves = 2 if name in ("conv1", "conv2", "conv3") else 1
+        assert [c.stride[0] for c in convs] == [*(len(convs) - 1) * [1], halves]
+    assert not any(norm.affine for norm in norms(network))
+
+
+def test_colornet_has_the_parameters_and_costs_of_its_trunk() -> None:
+    plan = [1, 64, 64, 128, 128, 256, 256, 256, *12 * [512]]
+    by_hand = sum(9 * a * b + b for a, b in pairwise(plan))
+    with torch.device("meta"):
+        assert parameter_count(ColorNet(in_channels=1)) == by_hand == 28_872_384
+        assert parameter_count(ColorNet(1, affine=True)) == by_hand + 2 * (64 + 128 + 256 + 4 * 512)
+        strides = [1, 2, 2, 4, 4, 4, 8, *12 * [8]]
+        cost = sum(9 * a * b * (64 // s) ** 2 for (a, b), s in zip(pairwise(plan), strides, strict=True))
+    network = ColorNet(in_channels=1)
+    assert macs(network, 64, channels=1) == cost
 
 
 def test_counting_costs_nothing_of_the_networks_state() -> None:

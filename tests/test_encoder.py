@@ -462,7 +462,7 @@ class TestForeign:
         assert torch.equal(again.eval()(encoder.input(rgb)), reference(encoder.input(rgb)))
 
     def test_only_resnets_have_torchvisions_layout(self) -> None:
-        with pytest.raises(ValueError, match="takes a ResNet18, got SmallNet"):
+        with pytest.raises(ValueError, match="takes a ResNet18 or ResNet50, got SmallNet"):
             to_torchvision(small())
 
     def test_what_is_left_over_is_named_and_nothing_changed(

@@ -8,20 +8,26 @@ from importlib import import_module
 
 from pretext.backbones.alexnet import AlexNet
 from pretext.backbones.base import Backbone, Features, Stage
-from pretext.backbones.resnet import ResNet18
+from pretext.backbones.colornet import ColorNet
+from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
 
 __all__ = [
     "AlexNet",
     "Backbone",
+    "ColorNet",
     "Features",
     "ResNet18",
+    "ResNet50",
     "SmallNet",
     "Stage",
     "build",
     "class_path",
     "resolve",
 ]
+
+KINDS: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
+"""The networks to choose from."""
 
 
 def class_path(kind: type[Backbone]) -> str:
@@ -37,7 +43,7 @@ def resolve(path: str) -> type[Backbone]:
     Raises:
         ValueError: a path outside this package, or no concrete backbone class.
     """
-    known = ", ".join(class_path(kind) for kind in (AlexNet, ResNet18, SmallNet))
+    known = ", ".join(class_path(kind) for kind in KINDS)
     refusal = f"{path!r} is no backbone class of pretext.backbones; it has: {known}"
     match = re.fullmatch(r"pretext\.backbones\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
     if match is None:

@@ -1,19 +1,19 @@
-"""ResNet-18 (arXiv:1512.03385) from torchvision's blocks, by stage."""
+"""ResNet-18 and ResNet-50 (arXiv:1512.03385) from torchvision's blocks, by stage."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from pretext.backbones.base import Backbone, Stage
 
 WIDTHS = (64, 128, 256, 512)
 
 
-class ResNet18(Backbone):
+class ResNet(Backbone):
     """Stages stem, layer1 … layer4 with strides 2, 4, 8, 16, 32, or 1, 1, 2, 4, 8 with the small stem.
 
     The stem's max-pool opens layer1, so that the stem is read before pooling, as published probes read conv1
@@ -23,24 +23,58 @@ class ResNet18(Backbone):
 
     Args:
         in_channels: channels of the input map.
+        kind: torchvision's residual block.
+        depths: blocks of each of the four layers.
         small_stem: for images up to about 64 px: a 3×3 convolution of stride 1 and no pool.
     """
 
-    def __init__(self, in_channels: int, small_stem: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        kind: type[BasicBlock] | type[Bottleneck],
+        depths: Sequence[int],
+        small_stem: bool,
+    ) -> None:
         stem_stride, pool_stride = (1, 1) if small_stem else (2, 2)
         stages = [Stage("stem", WIDTHS[0], stem_stride)]
         blocks: list[nn.Module] = [_stem(in_channels, small_stem)]
         before, total = WIDTHS[0], stem_stride * pool_stride
-        for i, width in enumerate(WIDTHS):
+        for i, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
             stride = 1 if i == 0 else 2
             total *= stride
-            stages.append(Stage(f"layer{i + 1}", width, total))
-            blocks.append(_layer(before, width, stride, pool=i == 0 and not small_stem))
-            before = width
+            out = width * kind.expansion
+            stages.append(Stage(f"layer{i + 1}", out, total))
+            blocks.append(_layer(kind, before, width, depth, stride, pool=i == 0 and not small_stem))
+            before = out
         super().__init__(in_channels, stages, blocks, {"small_stem": bool(small_stem)})
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ResNet18(ResNet):
+    """Two basic blocks a layer: 64, 128, 256, 512 channels, 11.2 M parameters.
+
+    Args:
+        in_channels, small_stem: as in `ResNet`.
+    """
+
+    def __init__(self, in_channels: int, small_stem: bool = False) -> None:
+        super().__init__(in_channels, BasicBlock, (2, 2, 2, 2), small_stem)
+
+
+class ResNet50(ResNet):
+    """3, 4, 6, 3 bottlenecks: 256, 512, 1024, 2048 channels, 23.5 M parameters.
+
+    The stride sits in the 3×3 convolution of a bottleneck, as torchvision has it ("v1.5"), not in the first
+    1×1 as in the paper.
+
+    Args:
+        in_channels, small_stem: as in `ResNet`.
+    """
+
+    def __init__(self, in_channels: int, small_stem: bool = False) -> None:
+        super().__init__(in_channels, Bottleneck, (3, 4, 6, 3), small_stem)
 
 
 def _stem(in_channels: int, small: bool) -> nn.Module:
@@ -49,25 +83,29 @@ def _stem(in_channels: int, small: bool) -> nn.Module:
     return nn.Sequential(OrderedDict(conv1=conv, bn1=nn.BatchNorm2d(WIDTHS[0]), relu=nn.ReLU(inplace=True)))
 
 
-def _layer(before: int, width: int, stride: int, pool: bool) -> nn.Module:
+def _layer(
+    kind: type[BasicBlock] | type[Bottleneck], before: int, width: int, depth: int, stride: int, pool: bool
+) -> nn.Module:
+    out = width * kind.expansion
     downsample: nn.Module | None = None
-    if stride != 1 or before != width:
-        downsample = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    if stride != 1 or before != out:
+        downsample = nn.Sequential(nn.Conv2d(before, out, 1, stride, bias=False), nn.BatchNorm2d(out))
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if pool:
         parts["maxpool"] = nn.MaxPool2d(3, 2, padding=1)
-    parts["0"] = BasicBlock(before, width, stride, downsample)
-    parts["1"] = BasicBlock(width, width)
+    parts["0"] = kind(before, width, stride, downsample)
+    for i in range(1, depth):
+        parts[str(i)] = kind(out, width)
     return nn.Sequential(parts)
 
 
 def to_torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a `ResNet18`'s state dict to that of `torchvision.models.resnet18`, which has `fc` besides."""
+    """Rename a `ResNet`'s state dict to that of torchvision's of its depth, which has `fc` besides."""
     return {name.removeprefix("blocks.").removeprefix("stem."): value for name, value in state.items()}
 
 
 def from_torchvision_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict of `torchvision.models.resnet18` to `ResNet18`'s; other names stay (`fc.…`)."""
+    """Rename a state dict of torchvision's ResNet to `ResNet`'s; other names stay (`fc.…`)."""
     return {_own_name(name): value for name, value in state.items()}
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pretext.backbones import ResNet18
-from pretext.backbones.resnet import to_torchvision_names
+from pretext.backbones.resnet import ResNet, to_torchvision_names
 from pretext.encoder.encoder import Encoder, load
 from pretext.encoder.weights import fill
 
@@ -34,7 +33,7 @@ def from_state_dict(encoder: Encoder, state: Mapping[str, Tensor], ignore: Seque
     Args:
         encoder: changed in place.
         state: keyed as `encoder.backbone.state_dict()`, with or without `backbone.` in front; torchvision's
-            ResNet-18 goes through `pretext.backbones.resnet.from_torchvision_names` first.
+            ResNets go through `pretext.backbones.resnet.from_torchvision_names` first.
         ignore: beginnings of the names in `state` that are left out knowingly (`fc.`).
 
     Returns:
@@ -49,7 +48,7 @@ def from_state_dict(encoder: Encoder, state: Mapping[str, Tensor], ignore: Seque
 
 
 def to_torchvision(encoder: Encoder) -> dict[str, Tensor]:
-    """Export a ResNet-18 as the state dict of `torchvision.models.resnet18`, without `fc`.
+    """Export a ResNet as the state dict of torchvision's network of that depth, without `fc`.
 
     The maps agree where torchvision's network is fed what the encoder's input makes of the image. With one
     input channel or the small stem, `conv1` has another shape than torchvision's own.
@@ -57,8 +56,8 @@ def to_torchvision(encoder: Encoder) -> dict[str, Tensor]:
     Raises:
         ValueError: another backbone.
     """
-    if not isinstance(encoder.backbone, ResNet18):
+    if not isinstance(encoder.backbone, ResNet):
         raise ValueError(
-            f"torchvision's ResNet layout takes a ResNet18, got {type(encoder.backbone).__name__}"
+            f"torchvision's ResNet layout takes a ResNet18 or ResNet50, got {type(encoder.backbone).__name__}"
         )
     return to_torchvision_names(encoder.backbone.state_dict())

@@ -14,9 +14,10 @@ from omegaconf import DictConfig
 
 from conf import hints, jobs, schema, sweep
 from conf.console import console
+from downstream.gates import GateFailed
 from pretext.fit import NonFiniteLoss
 
-USER_ERRORS = (ValueError, OSError, NonFiniteLoss)
+USER_ERRORS = (ValueError, OSError, FloatingPointError, NonFiniteLoss, GateFailed)
 """Errors whose message says all; anything else is a fault of ours and keeps its traceback."""
 
 

@@ -99,6 +99,13 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
     assert run(*line, "dry_run=true") == 0
     assert "to do" not in capsys.readouterr().out.rsplit("what", 1)[-1]
 
+    assert run("job=leaderboard") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("colorization", "random", "supervised", "constant_box"))
+    assert run("job=leaderboard", "output=nowhere") == 1
+    assert "run job=benchmark first" in capsys.readouterr().out
+    assert files(folder) == before
+
 
 @pytest.mark.slow
 def test_offline_logging_holds_curves_pictures_configuration_scores_and_encoder(

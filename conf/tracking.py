@@ -19,14 +19,22 @@ from downstream.records import Record
 from pretext.atomic import write_json
 
 _LOGIN_SECONDS = 15
+_MODES = {m: m for m in ("online", "offline", "disabled", "shared")} | {"dryrun": "offline", "run": "online"}
 
 
 def mode() -> str:
-    """Return "online", "offline" or "disabled": WANDB_MODE if set, else online exactly with a key."""
+    """W&B's mode: WANDB_MODE if set, else online exactly with a key.
+
+    Raises:
+        ValueError: WANDB_MODE is none of W&B's modes.
+    """
     asked = os.environ.get("WANDB_MODE", "")
-    if asked:
-        return {"dryrun": "offline", "run": "online"}.get(asked, asked)
-    return "online" if _has_key() else "offline"
+    if not asked:
+        os.environ.pop("WANDB_MODE", None)  # W&B itself stumbles over an empty one
+        return "online" if _has_key() else "offline"
+    if asked not in _MODES:
+        raise ValueError(f"WANDB_MODE must be one of {', '.join(_MODES)}; it is {asked!r}")
+    return _MODES[asked]
 
 
 def _has_key() -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf import dispatch, hints, preflight, schema
+from conf import dispatch, hints, preflight, schema, tracking
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,17 @@ def test_a_wrong_pair_is_named_in_plain_english() -> None:
     assert "torchvision 0.29.2 does not work with torch 2.15.0+cpu" in said
     assert "uv sync" in said
     assert preflight.mismatch("2.15.0", "0.29.2", None) is None
+
+
+def test_w_and_bs_mode_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for asked, got in (("", "offline"), ("dryrun", "offline"), ("run", "online"), ("disabled", "disabled")):
+        monkeypatch.setenv("WANDB_MODE", asked)
+        assert tracking.mode() == got
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(ValueError, match="one of online.*'sometimes'"):
+        tracking.mode()
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert tracking.mode() == "online"

@@ -16,7 +16,7 @@ from conf import dispatch, hints, preflight, schema, tracking
         ("seeed=1", ["'seeed'", "Did you mean seed?"]),
         ("seed=abc", ["abc", "could not be converted to Integer"]),
         ("pretext=coloriz", ["pretext=coloriz", "Did you mean colorization?", "rotation"]),
-        ("backbone=resnet", ["Did you mean resnet18?", "alexnet", "small"]),
+        ("backbone=resnet8", ["Did you mean resnet18?", "alexnet", "small"]),
         ("trainer.epoch=3", ["Did you mean trainer.epochs", "batch_size"]),
         ("pretext.task.neighbors=3", ["Did you mean pretext.task.neighbours"]),
         ("trainer.device=tpu", ["tpu", "auto, cpu, cuda"]),
@@ -65,7 +65,7 @@ def test_w_and_bs_mode_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("WANDB_MODE", asked)
         assert tracking.mode() == got
     monkeypatch.setenv("WANDB_MODE", "sometimes")
-    with pytest.raises(ValueError, match="one of online.*'sometimes'"):
+    with pytest.raises(ValueError, match=r"one of online.*'sometimes'"):
         tracking.mode()
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)

@@ -54,6 +54,7 @@ class Colorization(colouring.ColouringTask):
         stage: where the head sits; the last by default. Stages after it are not trained.
         target_stride: distance of the predicted positions in pixels.
         hidden: channels of the head.
+        block8: take the paper's own head, whose `hidden` is 256 (`pretext.tasks.block8`).
         crop: side of the square that is seen; None for the image's shorter side. 176 in the paper.
         padding: mirrored border in which the random square may lie.
         allow_colour: accept an input that shows the answer.
@@ -79,6 +80,7 @@ class Colorization(colouring.ColouringTask):
         crop: int | None = None,
         padding: int = 4,
         allow_colour: bool = False,
+        block8: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= rebalance <= 1:
@@ -95,8 +97,10 @@ class Colorization(colouring.ColouringTask):
             "padding": padding,
             "allow_colour": allow_colour,
         }
+        if block8:  # left out where it is off: finished runs are compared by their arguments
+            self.arguments["block8"] = True
         self.encoder = encoder
-        self.head = colouring.build_head(encoder, stage, hidden, N_BINS, target_stride)
+        self.head = colouring.build_head(encoder, stage, hidden, N_BINS, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
         self._neighbours, self._rebalance, self._temperature = neighbours, rebalance, temperature
         self._stride, self._crop, self._padding = target_stride, crop, padding

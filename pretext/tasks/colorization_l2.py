@@ -39,6 +39,7 @@ class ColorizationL2(colouring.ColouringTask):
         stage: where the head sits; the last by default. Stages after it are not trained.
         target_stride: distance of the predicted positions in pixels.
         hidden: channels of the head.
+        block8: take the paper's own head, whose `hidden` is 256 (`pretext.tasks.block8`).
         crop: side of the square that is seen; None for the image's shorter side.
         padding: mirrored border in which the random square may lie.
         allow_colour: accept an input that shows the answer.
@@ -58,6 +59,7 @@ class ColorizationL2(colouring.ColouringTask):
         crop: int | None = None,
         padding: int = 4,
         allow_colour: bool = False,
+        block8: bool = False,
     ) -> None:
         super().__init__()
         colouring.refuse_colour("ColorizationL2", encoder, allow_colour)
@@ -69,8 +71,10 @@ class ColorizationL2(colouring.ColouringTask):
             "padding": padding,
             "allow_colour": allow_colour,
         }
+        if block8:  # left out where it is off: finished runs are compared by their arguments
+            self.arguments["block8"] = True
         self.encoder = encoder
-        self.head = colouring.build_head(encoder, stage, hidden, 2, target_stride)
+        self.head = colouring.build_head(encoder, stage, hidden, 2, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
         self._stride, self._crop, self._padding = target_stride, crop, padding
         self.register_buffer("balance", torch.full((N_BINS,), math.nan))
@@ -85,8 +89,8 @@ class ColorizationL2(colouring.ColouringTask):
         if not isinstance(parent, Colorization):
             raise ValueError(f"ColorizationL2 starts from a Colorization, got {type(parent).__name__}")
         here, there = self.encoder.architecture, parent.encoder.architecture
-        shared = ("stage", "target_stride", "hidden")
-        differing = [k for k in shared if self.arguments[k] != parent.arguments[k]]
+        shared = ("stage", "target_stride", "hidden", "block8")
+        differing = [k for k in shared if self.arguments.get(k) != parent.arguments.get(k)]
         if here != there or differing:
             raise ValueError(
                 "ColorizationL2 starts from a Colorization of the same encoder and head; "

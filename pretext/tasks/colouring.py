@@ -14,6 +14,7 @@ from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psn
 from pretext.color.quality import MAX_ERROR
 from pretext.encoder import Encoder
 from pretext.task import Images, Task
+from pretext.tasks.block8 import Block8
 
 COLOURLESS = ("lightness", "gray", "sobel")
 """Inputs from which colour has to be guessed."""
@@ -96,11 +97,14 @@ def _normalised(channels: int, out: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
 
 
-def build_head(encoder: Encoder, stage: str | None, hidden: int, out: int, target_stride: int) -> ColourHead:
-    """Build the head on a stage, the last by default, at the target's stride.
+def build_head(
+    encoder: Encoder, stage: str | None, hidden: int, out: int, target_stride: int, block8: bool = False
+) -> ColourHead | Block8:
+    """Build the head on a stage, the last by default, at the target's stride: ours, or the paper's own.
 
     Raises:
-        ValueError: an unknown stage, or one that is coarser or finer by no power of two.
+        ValueError: an unknown stage, or one that is coarser or finer by no power of two; for the paper's head
+            the stage must have twice the target's stride.
     """
     place = encoder.backbone.stage(stage or encoder.stage_names[-1])
     doublings = math.log2(place.stride / target_stride)
@@ -109,6 +113,13 @@ def build_head(encoder: Encoder, stage: str | None, hidden: int, out: int, targe
             f"stage {place.name!r} has stride {place.stride}; it must be target_stride={target_stride} "
             "times a power of two"
         )
+    if block8:
+        if doublings != 1:
+            raise ValueError(
+                f"block8 doubles the resolution once: stage {place.name!r} has stride {place.stride}, "
+                f"and target_stride={target_stride} needs {2 * target_stride}"
+            )
+        return Block8(place.channels, hidden, out)
     return ColourHead(place.channels, hidden, out, int(doublings))
 
 

@@ -28,13 +28,25 @@ class Canvas(NamedTuple):
             min(self.width, max(1, round(width * factor))),
         )
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    def check(self, height: int, width: int, name: str) -> None:
+        """Images of every size fit."""
+
     def place(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Image (H, W, 3) on the canvas, bilinear with antialiasing."""
-        return self._on(image, Image.Resampling.BILINEAR, PADDING)
+        return self.fit(image, (image.shape[0], image.shape[1]))
+
+    def fit(self, image: NDArray[np.uint8], whole: tuple[int, int]) -> NDArray[np.uint8]:
+        """As `place`; the image (h, w, 3) may be its `whole` size (height, width) reduced."""
+        return self._on(image, whole, Image.Resampling.BILINEAR, PADDING)
 
     def place_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Mask (H, W) on the canvas, nearest label; padding is IGNORE."""
-        return self._on(mask, Image.Resampling.NEAREST, IGNORE)
+        return self._on(mask, (mask.shape[0], mask.shape[1]), Image.Resampling.NEAREST, IGNORE)
 
     def place_boxes(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Boxes (K, 4) xyxy of an image of this size, in pixels of the canvas."""
@@ -47,8 +59,14 @@ class Canvas(NamedTuple):
         """What was done to the images, for the notes of a data set."""
         return f"scaled to fit {self.height}×{self.width} and padded with gray; padding is ignored in masks"
 
-    def _on(self, image: NDArray[np.uint8], resampling: Image.Resampling, padding: int) -> NDArray[np.uint8]:
-        tall, wide = self.scaled(*image.shape[:2])
+    def _on(
+        self,
+        image: NDArray[np.uint8],
+        whole: tuple[int, int],
+        resampling: Image.Resampling,
+        padding: int,
+    ) -> NDArray[np.uint8]:
+        tall, wide = self.scaled(*whole)
         canvas = np.full((self.height, self.width, *image.shape[2:]), padding, np.uint8)
         canvas[:tall, :wide] = Image.fromarray(image).resize((wide, tall), resampling)
         return canvas

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pretext.data.dataset import Boxes, Split
+from pretext.data.dataset import Boxes, Pixels, Split
 from pretext.data.decode import BadImage, Skips
 from pretext.data.pack import ArrayWriter, Progress, mapped, packed, require_space, silent
 from pretext.data.pixels import Packed, colourless, image_digest
 from pretext.data.split import make_split
+
+T = TypeVar("T")
 
 VERSION = 1
 """Of what lies in a pack; a change of decoding, resizing or layout raises it and packs anew."""
@@ -31,11 +33,16 @@ class ExampleBoxes(NamedTuple):
     difficult: NDArray[np.bool_]
 
 
-class Example(NamedTuple):
-    """One decoded image (H, W, 3) uint8 with whatever labels its set has.
+class Labels(NamedTuple):
+    """Whatever labels one image has: a class or a multi-hot vector (C,) uint8, boxes, a mask (H, W) uint8."""
 
-    label: a class, or a multi-hot vector (C,) uint8. mask: (H, W) uint8.
-    """
+    label: int | NDArray[np.uint8] | None = None
+    boxes: ExampleBoxes | None = None
+    mask: NDArray[np.uint8] | None = None
+
+
+class Example(NamedTuple):
+    """One decoded image (H, W, 3) uint8 with its labels, see `Labels`."""
 
     pixels: NDArray[np.uint8]
     label: int | NDArray[np.uint8] | None = None
@@ -59,27 +66,32 @@ class SplitWriter:
         self._streams: dict[str, ArrayWriter] = {}
         self._labels: list[Any] = []
         self._boxes: list[ExampleBoxes] = []
-        self._first: Example | None = None
+        self._first: Labels | None = None
 
     def add(self, example: Example) -> None:
         """Append one example; it must have the labels that the first one had."""
-        if self._first is None:
-            self._first = example
-            one = example.pixels.nbytes + (0 if example.mask is None else example.mask.nbytes)
-            require_space(self._folder, self._expect * one, f"{self._expect} images")
-        for what in ("label", "boxes", "mask"):
-            if (getattr(example, what) is None) != (getattr(self._first, what) is None):
-                raise ValueError(f"some examples have a {what}, some have none")
         image = example.pixels
-        self._append("pixels", image)
-        self._append("digests", image_digest(image))
-        self._append("colourless", colourless(image[None])[0])
-        if example.mask is not None:
-            self._append("masks", example.mask)
-        if example.label is not None:
-            self._labels.append(example.label)
-        if example.boxes is not None:
-            self._boxes.append(example.boxes)
+        rows = {"pixels": image, "digests": image_digest(image), "colourless": colourless(image[None])[0]}
+        self.add_rows(rows, Labels(example.label, example.boxes, example.mask))
+
+    def add_rows(self, rows: Mapping[str, Any], labels: Labels) -> None:
+        """Append one row to each of the arrays `rows`, and the labels of the image they are of."""
+        rows = {name: np.asarray(row) for name, row in rows.items()}
+        if labels.mask is not None:
+            rows["masks"] = labels.mask
+        if self._first is None:
+            self._first = labels
+            one = sum(row.nbytes for row in rows.values())
+            require_space(self._folder, self._expect * one, f"{self._expect} images")
+        for what in Labels._fields:
+            if (getattr(labels, what) is None) != (getattr(self._first, what) is None):
+                raise ValueError(f"some examples have a {what}, some have none")
+        for name, row in rows.items():
+            self._append(name, row)
+        if labels.label is not None:
+            self._labels.append(labels.label)
+        if labels.boxes is not None:
+            self._boxes.append(labels.boxes)
 
     def __enter__(self) -> SplitWriter:
         return self
@@ -93,8 +105,7 @@ class SplitWriter:
             for name, array in self._small().items():
                 np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
 
-    def _append(self, name: str, row: Any) -> None:
-        row = np.asarray(row)
+    def _append(self, name: str, row: NDArray[Any]) -> None:
         if name not in self._streams:
             self._streams[name] = ArrayWriter(self._folder / f"{name}.npy", row.shape, row.dtype)
         self._streams[name].append(row[None])
@@ -137,13 +148,13 @@ def pack_split(
         total, read = source()
         skips = Skips(total, allow=skip_bad)
         with SplitWriter(part, total) as writer:
-            for done, example in enumerate(_in_order(read, total), 1):
+            for done, example in enumerate(in_order(read, total), 1):
                 if isinstance(example, BadImage):
                     skips.add(example)
                 else:
                     writer.add(example)
                 progress(f"packing {name}", done, total)
-        (part / "skipped.json").write_text(json.dumps([str(error) for error in skips.bad]))
+        write_skipped(part, skips)
 
     return packed(cache, name, {**identity, "version": VERSION, "skip_bad": skip_bad}, build)
 
@@ -151,18 +162,28 @@ def pack_split(
 def open_split(folder: Path, name: str) -> Split:
     """The split that lies in a pack: pixels and masks mapped, the rest read."""
     arrays = mapped(folder)
+    return labelled_split(name, Packed(np.asarray(arrays["pixels"]), np.array(arrays["digests"])), arrays)
+
+
+def labelled_split(name: str, pixels: Pixels, arrays: Mapping[str, NDArray[Any]]) -> Split:
+    """A split of these images with the labels among the arrays of a pack: masks mapped, the rest read."""
     small = {key: np.array(value) for key, value in arrays.items() if key not in ("pixels", "masks")}
     boxes = None
     if "offsets" in small:
         boxes = Boxes(small["offsets"], small["xyxy"], small["box_labels"], small["difficult"])
     return make_split(
         name,
-        Packed(np.asarray(arrays["pixels"]), small["digests"]),
+        pixels,
         labels=small.get("labels"),
         boxes=boxes,
         masks=np.asarray(arrays["masks"]) if "masks" in arrays else None,
-        colourless=small["colourless"],
+        colourless=small.get("colourless"),
     )
+
+
+def write_skipped(folder: Path, skips: Skips) -> None:
+    """Keep what was skipped in a pack, for `skipped`."""
+    (folder / "skipped.json").write_text(json.dumps([str(error) for error in skips.bad]))
 
 
 def skipped(folder: Path, name: str) -> tuple[str, ...]:
@@ -171,8 +192,10 @@ def skipped(folder: Path, name: str) -> tuple[str, ...]:
     return (f"{name}: {len(bad)} bad images skipped: {'; '.join(bad)}",) if bad else ()
 
 
-def _in_order(read: Callable[[int], Example], count: int) -> Iterator[Example | BadImage]:
-    def attempt(position: int) -> Example | BadImage:
+def in_order(read: Callable[[int], T], count: int) -> Iterator[T | BadImage]:
+    """What `read` returns for 0 … count - 1, or the BadImage that it raises; it runs in several threads."""
+
+    def attempt(position: int) -> T | BadImage:
         try:
             return read(position)
         except BadImage as error:

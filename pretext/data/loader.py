@@ -5,8 +5,9 @@ There is one way from bytes to floats, `as_float`, shared by pretraining and eva
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretext.data.dataset import Pixels, Split
+from pretext.data.streamed import Streamed
 from pretext.task import Images
 
 CPU = torch.device("cpu")
@@ -33,7 +35,11 @@ def fetch(pixels: Pixels, index: NDArray[np.int64], device: torch.device = CPU) 
 
     Bytes cross to the device, a quarter of what the floats would take.
     """
-    batch = torch.from_numpy(np.ascontiguousarray(pixels[index]))  # (B, H, W, 3) uint8
+    return _moved(pixels[index], device)
+
+
+def _moved(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    batch = torch.from_numpy(np.ascontiguousarray(images))  # (B, H, W, 3) uint8
     if device.type == "cuda":
         batch = batch.pin_memory()
     return as_float(batch.to(device, non_blocking=True))
@@ -47,8 +53,19 @@ def batches(
 ) -> Iterator[Tensor]:
     """Pixels of a split (or of its positions `indices`) in order, (B, 3, H, W); the last batch is short."""
     order = _positions(split, indices)
-    for start in range(0, len(order), _positive(batch_size)):
-        yield fetch(split.pixels, order[start : start + batch_size], device)
+    index = [order[start : start + batch_size] for start in range(0, len(order), _positive(batch_size))]
+    with contextlib.closing(_gathered(split.pixels, index)) as gathered:
+        for images in gathered:
+            yield _moved(images, device)
+
+
+def _gathered(pixels: Pixels, batches: list[NDArray[np.int64]]) -> Generator[NDArray[np.uint8], None, None]:
+    """Images (B, H, W, 3) of each batch of positions, in order; what has to be decoded is, some ahead."""
+    if isinstance(pixels, Streamed):
+        yield from pixels.ahead(batches)
+    else:
+        for index in batches:
+            yield pixels[index]
 
 
 class EpochLoader:
@@ -120,12 +137,13 @@ class EpochLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Images]:
-        order = self.order(self.epoch)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            index = order[start : start + self.batch_size]
-            at = torch.from_numpy(index)
-            labels = None if self._labels is None else self._labels[at].to(self.device, non_blocking=True)
-            yield Images(fetch(self.split.pixels, index, self.device), at.to(self.device), labels)
+        order, size = self.order(self.epoch), self.batch_size
+        batches = [order[start : start + size] for start in range(0, len(self) * size, size)]
+        with contextlib.closing(_gathered(self.split.pixels, batches)) as gathered:
+            for index, images in zip(batches, gathered, strict=True):
+                at = torch.from_numpy(index)
+                labels = None if self._labels is None else self._labels[at].to(self.device, non_blocking=True)
+                yield Images(_moved(images, self.device), at.to(self.device), labels)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Positions in the split (K,), in the order that `epoch` visits them."""

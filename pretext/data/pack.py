@@ -92,7 +92,7 @@ def packed(
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / f".{folder.name}.lock"):
+    with locked(cache / f".{folder.name}.lock"):
         if folder.is_dir():  # made while this process waited
             return folder
         for leftover in cache.glob(f".{folder.name}.part-*"):  # of a killed process: the lock is ours
@@ -128,7 +128,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of that name; whoever asks meanwhile waits."""
     # The file stays: removing it would let two processes lock two files of one name.
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # let go by the system when the process dies

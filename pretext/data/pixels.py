@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,16 @@ from pretext.data.dataset import Pixels
 
 SORT_ABOVE = 2**30
 """Arrays above this many bytes are read in rising order, so that a disk sees ascending offsets."""
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """Images that know the digests of their contents."""
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """(N, 32) uint8, SHA-256 of each."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +88,8 @@ def image_digest(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pixel_digests(pixels: Pixels) -> NDArray[np.uint8]:
-    """SHA-256 of each decoded image, (N, 32) uint8; read from the pack where it has them."""
-    if isinstance(pixels, Packed):
+    """SHA-256 of each image, (N, 32) uint8: of the decoded pixels, or what the images say of themselves."""
+    if isinstance(pixels, Digested):
         return pixels.digests
     out = np.empty((len(pixels), hashlib.sha256().digest_size), np.uint8)
     for start, block in _blocks(pixels):

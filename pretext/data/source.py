@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pretext.data.decode import SUFFIXES
@@ -17,7 +17,13 @@ class BadArchive(ValueError):
     """An archive or annotation whose content contradicts itself. The message names file and place."""
 
 
-def locate(root: str | Path | None, candidates: Sequence[str], name: str, obtain: str) -> Path:
+def locate(
+    root: str | Path | None,
+    candidates: Sequence[str],
+    name: str,
+    obtain: str,
+    download: Callable[[Path], object] | None = None,
+) -> Path:
     """Return the first of `candidates` that exists under `root`.
 
     Args:
@@ -25,16 +31,19 @@ def locate(root: str | Path | None, candidates: Sequence[str], name: str, obtain
         candidates: paths relative to it, in order of preference.
         name: the data set, for the message.
         obtain: one sentence that says how to get the files.
+        download: called with `root` where none exists, to put the first of them there; None: not wanted.
     """
     if root is None:
         raise MissingData(
             f"{name} needs a data folder: set data.root=PATH or the environment variable "
             f"PRETEXTBENCH_DATA. {obtain}"
         )
-    for candidate in candidates:
-        path = Path(root) / candidate
-        if path.exists():
-            return path
+    places = [Path(root) / candidate for candidate in candidates]
+    if download is not None and not any(place.exists() for place in places):
+        download(Path(root))
+    for place in places:
+        if place.exists():
+            return place
     raise MissingData(f"{name}: found none of {', '.join(candidates)} in {Path(root).resolve()}. {obtain}")
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pretext.data.dataset import Boxes, DataSet, Pixels, Split
 from pretext.data.pixels import Packed, pixel_digests
+from pretext.data.streamed import Streamed
 
 
 class Leak(ValueError):
@@ -56,7 +57,7 @@ def subset(split: Split, indices: NDArray[np.int64] | Sequence[int], name: str |
         raise ValueError(f"indices must be positions 0 to {len(split) - 1} of split {split.name!r}")
     return make_split(
         split.name if name is None else name,
-        _packed(split.pixels).select(rows),
+        _selectable(split.pixels).select(rows),
         labels=None if split.labels is None else np.asarray(split.labels[rows]),
         boxes=None if split.boxes is None else select_boxes(split.boxes, rows),
         masks=None if split.masks is None else np.asarray(split.masks[rows]),
@@ -160,12 +161,14 @@ def _shared(split: Split, other: Split) -> NDArray[np.bool_]:
     return np.array([row.tobytes() in known for row in pixel_digests(split.pixels)], np.bool_)
 
 
-def _packed(pixels: Pixels) -> Packed:
-    if isinstance(pixels, Packed):
+def _selectable(pixels: Pixels) -> Packed | Streamed:
+    if isinstance(pixels, Packed | Streamed):
         return pixels
     if isinstance(pixels, np.ndarray):
         return Packed(pixels, pixel_digests(pixels))
-    raise TypeError(f"subsets are made of packed images or arrays, not of {type(pixels).__name__}")
+    raise TypeError(
+        f"subsets are made of packed or streamed images or arrays, not of {type(pixels).__name__}"
+    )
 
 
 def _check_boxes(name: str, boxes: Boxes, size: tuple[int, ...]) -> None:
@@ -188,6 +191,8 @@ def _split_digest(
         "labels": None if labels is None else labels.astype("<i8"),
         "masks": masks,
     }
+    if isinstance(pixels, Streamed):  # digests of files do not say what is made of them
+        parts["made"] = np.frombuffer(pixels.made.encode(), np.uint8)
     if boxes is not None:
         parts["offsets"] = boxes.offsets.astype("<i8")
         parts["xyxy"] = boxes.xyxy.astype("<f4")

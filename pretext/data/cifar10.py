@@ -1,10 +1,13 @@
-"""CIFAR-10: 32×32 photographs in 10 classes (Krizhevsky 2009), from archives of JPEG files."""
+"""CIFAR-10: 32×32 photographs in 10 classes (Krizhevsky 2009), as published or as JPEG files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from torchvision.datasets import CIFAR10
+
 from pretext.data.archive import class_names, read_archive
+from pretext.data.cifar import cifar
 from pretext.data.dataset import DataSet
 from pretext.data.labelled import Example, Examples
 from pretext.data.pack import Progress, silent
@@ -12,7 +15,10 @@ from pretext.data.published import Source, published
 from pretext.data.source import file_identity, locate
 
 SIZE = 32
-_OBTAIN = "Put cifar10_jpeg_train.npz and cifar10_jpeg_test.npz there."
+_OBTAIN = (
+    "data.download=true fetches it; or unpack cifar-10-python.tar.gz there, "
+    "or put cifar10_jpeg_train.npz and cifar10_jpeg_test.npz there."
+)
 
 
 def cifar10(
@@ -21,24 +27,30 @@ def cifar10(
     val: int = 5000,
     limit: int | None = None,
     *,
+    download: bool = False,
     skip_bad: bool = False,
     progress: Progress = silent,
 ) -> DataSet:
     """Read CIFAR-10: single-label classes; the published test set is test, val is carved out of train.
 
-    The archives hold JPEG files, not the original pixels: accuracies come close to those on the original
-    and are not the same.
+    Where there is no folder `cifar-10-batches-py`, see `cifar`, a pair of archives is read. They hold JPEG
+    files, not the original pixels: accuracies come close to those on the original and are not the same.
 
     Args:
-        root: folder with the .npz pair.
+        root: folder with torchvision's folder of the set, or with the .npz pair.
         cache: folder of packs.
         val: images carved out of train.
         limit: at most so many images of train and val together, and of test, the first ones.
+        download: fetch the published set where neither is there.
         skip_bad: leave up to 1 % bad images out instead of stopping at the first.
         progress: progress(what, done, total) while packing.
 
     Raises: MissingData, BadImage, BadArchive.
     """
+    original = root is not None and (Path(root) / CIFAR10.base_folder).is_dir()
+    archived = root is not None and (Path(root) / "cifar10_jpeg_train.npz").is_file()
+    if original or (download and not archived):
+        return cifar("cifar10", CIFAR10, root, cache, val, limit, download, skip_bad, progress)
     train, test = (
         locate(root, (f"cifar10_jpeg_{part}.npz",), "cifar10", _OBTAIN) for part in ("train", "test")
     )

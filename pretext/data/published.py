@@ -46,18 +46,17 @@ def open_source(
         TypeError: `stream` where the source has no photographs in files.
     """
     if stream:
-        photographs = source.open()
-        if not isinstance(photographs, Photographs):
-            raise TypeError(f"{name}: only photographs in files can be streamed")
+
+        def photographs() -> Photographs:
+            images = source.open()
+            if not isinstance(images, Photographs):
+                raise TypeError(f"{name}: only photographs in files can be streamed")
+            return images
+
         folder = index_split(
-            cache,
-            f"{name}-{part}",
-            source.identity,
-            lambda: photographs,
-            skip_bad=skip_bad,
-            progress=progress,
+            cache, f"{name}-{part}", source.identity, photographs, skip_bad=skip_bad, progress=progress
         )
-        return Opened(open_indexed(folder, part, photographs), skipped(folder, part))
+        return Opened(open_indexed(folder, part, photographs()), skipped(folder, part))
 
     def examples() -> Examples:
         images = source.open()

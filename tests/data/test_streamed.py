@@ -177,8 +177,7 @@ def test_bad_images_are_named_where_they_are_met(tmp_path: Path) -> None:
     bad.write_bytes(whole[:-40])  # the head is whole: only decoding finds out
     data = read(root)
     with pytest.raises(BadImage, match=r"042\.jpg: corrupt or cut short"):
-        for split in data.splits.values():
-            list(batches(split, 7))
+        [list(batches(split, 7)) for split in data.splits.values()]
     data = read(root, skip_bad=True)
     assert sum(len(np.asarray(split.pixels)) for split in data.splits.values()) == 100
     assert any("all: 1 bad images skipped: " in note and "042.jpg" in note for note in data.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from pretext.backbones.base import Backbone, Stage
@@ -38,6 +39,7 @@ class SmallNet(Backbone):
             stages.append(Stage(f"conv{i + 1}", width, total))
             blocks.append(_block(before, width, kernels[i], strides[i]))
         super().__init__(in_channels, stages, blocks, {"widths": widths})
+        self.to(memory_format=torch.channels_last)  # a tenth faster on a CPU, and what tensor cores want
 
 
 def _block(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Module:

@@ -209,7 +209,11 @@ def _build(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
         check(Encoder(seen, backbones.build(path, arguments, seen.channels)), state)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         encoder = Encoder(seen, backbones.build(path, arguments, seen.channels), about["provenance"])
-    encoder.load_state_dict(dict(state), assign=True)  # takes the file's types with its values
+    # The file's types and values in the network's own layout, which decides how fast it is.
+    laid = {
+        k: torch.empty_like(v, dtype=state[k].dtype).copy_(state[k]) for k, v in encoder.state_dict().items()
+    }
+    encoder.load_state_dict(laid, assign=True)
     return encoder
 
 

@@ -76,6 +76,8 @@ class ColourHead(nn.Module):
         nn.init.normal_(self.out.weight, std=1e-3)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
+        # The layout that the loss and the decoding over many classes read in order.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map (B, channels, h', w') to (B, out, *size)."""
@@ -86,7 +88,6 @@ class ColourHead(nn.Module):
             if list(x.shape[-2:]) != target:
                 x = F.interpolate(x, target, mode="bilinear", align_corners=False)
             x = conv(x)
-        # Channels last is what the loss and the decoding over many classes read in order.
         out: Tensor = self.out(x.contiguous(memory_format=torch.channels_last))
         return out
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from downstream.protocol import Trial
 
-NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0}
+NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
 """Ends beyond which no value exists, so that choosing them says nothing about the grid."""
 
 

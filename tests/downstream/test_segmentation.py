@@ -106,6 +106,31 @@ def test_every_stage_and_setting_is_tried(tmp_path: Path) -> None:
     assert {trial.stage for trial in deepest.trials} == {"conv4", "conv5"}
 
 
+def test_adjustment_takes_the_share_of_each_class_off_its_logit(tmp_path: Path) -> None:
+    runtime = Runtime(cache=tmp_path)
+    even = replace(LINEAR, adjustments=(1.0,)).fit(constant(), *splits(), runtime).chosen["constant"].head
+    plain = LINEAR.fit(constant(), *splits(), runtime).chosen["constant"].head
+    train = splits()[0]
+    counts = np.bincount(np.asarray(train.masks).ravel(), minlength=CLASSES)
+    # A constant feature leaves the shares as the only thing to learn: nothing is left without them.
+    assert float(plain.bias.max() - plain.bias.min()) == pytest.approx(
+        np.log(counts.max() / counts.min()), rel=0.1
+    )
+    assert float(even.bias.max() - even.bias.min()) < 0.3
+
+
+def test_adjustments_are_tried_beside_the_plain_head(tmp_path: Path) -> None:
+    runtime = Runtime(cache=tmp_path)
+    plain = LINEAR.fit(small_encoder(), *splits(), runtime)
+    both = replace(LINEAR, adjustments=(0.0, 0.5)).fit(small_encoder(), *splits(), runtime)
+    assert [t for t in both.trials if t.setting["adjustment"] == 0] == list(plain.trials)
+    assert len(both.trials) == 2 * len(plain.trials)
+    assert max(t.val for t in both.trials) > max(t.val for t in plain.trials)
+    assert both.selected["adjustment"] == 0.5
+    with pytest.raises(ValueError, match="adjustments is empty"):
+        replace(LINEAR, adjustments=())
+
+
 def test_val_score_on_all_pixels_is_the_metric_on_val(tmp_path: Path) -> None:
     encoder = one_hot_mask(1)
     train, val = splits(ignore=True)
@@ -231,7 +256,7 @@ def test_fcn_at_rate_zero_equals_the_same_head_on_frozen_maps(tmp_path: Path) ->
 def test_fcn_learns_end_to_end_and_leaves_the_encoder_alone(tmp_path: Path) -> None:
     encoder = small_encoder(widths=(16, 16, 16, 16, 16))
     digest = encoder.digest()
-    protocol = FCNFinetune(recipe=Recipe(epochs=8, batch_size=16, lr=0.01), lrs=(1e-5, 0.01), stage="conv1")
+    protocol = FCNFinetune(recipe=Recipe(epochs=10, batch_size=16, lr=0.01), lrs=(1e-5, 0.01), stage="conv1")
     bright = [brightened(split) for split in splits()]
     fitted = protocol.fit(encoder, *bright, Runtime(cache=tmp_path))
     test = brightened(masked("test", 50, 3))

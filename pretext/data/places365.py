@@ -20,7 +20,7 @@ from pretext.data.square import Square
 _PLACE = "places365"
 _IMAGES = "data_256_standard"
 _OBTAIN = (
-    "data.download=true fetches it (25 GB), or lay it out as torchvision.datasets.Places365(small=True)."
+    "data.download=true fetches it (25 GB), or put the files of torchvision's Places365(small=True) there."
 )
 
 

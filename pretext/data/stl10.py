@@ -54,11 +54,12 @@ def stl10(
         name="stl10",
         fetch=lambda part: STL10(part, split="test", download=True),
     )
-    folder = locate(root, (_PLACE,), "stl10", _OBTAIN, fetch if download else None)
+    name = "stl10_unlabelled" if unlabelled else "stl10"
+    folder = locate(root, (_PLACE,), name, _OBTAIN, fetch if download else None)
     names = () if unlabelled else tuple(_present(folder / "class_names.txt").read_text().split())
     part = "unlabeled" if unlabelled else "train"
     return published(
-        "stl10_unlabelled" if unlabelled else "stl10",
+        name,
         cache,
         _source(folder, part, names, limit),
         _source(folder, "test", names, limit),

@@ -4,14 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose
+from hydra.utils import get_method
+from omegaconf import OmegaConf
 
 from pretext.data.animals import animals
 from pretext.data.archive import read_archive
-from pretext.data.ccp import ccp
+from pretext.data.ccp import BOX_NAMES, MASK_NAMES, ccp
 from pretext.data.cifar10 import cifar10
 from pretext.data.dataset import IGNORE, DataSet, Split
+from pretext.data.loader import batches
+from pretext.data.source import MissingData
 from pretext.data.split import check_disjoint
+from pretext.data.streamed import Streamed
 from pretext.data.tiny_imagenet import tiny_imagenet
+from pretext.data.voc_layout import voc_layout
 
 
 def check(data: DataSet) -> None:
@@ -142,3 +149,78 @@ def test_animals(real_data: Path, tmp_path: Path) -> None:
     assert len(data.test.boxes.labels) == 99
     assert data.train.labels is None
     assert data.train.masks is None
+
+
+def test_clothing_and_animals_streamed_are_what_they_are_packed(
+    real_data: Path, clothing: DataSet, tmp_path: Path
+) -> None:
+    for packed, reader in (
+        (clothing, ccp_streamed),
+        (animals(str(real_data), str(tmp_path)), animals_streamed),
+    ):
+        data = reader(real_data, tmp_path)
+        check(data)
+        assert isinstance(data.test.pixels, Streamed)
+        # Test is a list of the archive, in its order: the same images, each with the same labels.
+        np.testing.assert_array_equal(np.asarray(data.test.pixels), np.asarray(packed.test.pixels))
+        np.testing.assert_array_equal(data.test.boxes.xyxy, packed.test.boxes.xyxy)
+        if packed.test.masks is not None:
+            np.testing.assert_array_equal(data.test.masks, packed.test.masks)
+            np.testing.assert_array_equal(data.test.labels, packed.test.labels)
+        counts = [sum(len(s.boxes.labels) for s in d.splits.values()) for d in (data, packed)]
+        assert counts[0] == counts[1]
+        batch = next(iter(batches(data.train, 16)))
+        assert batch.shape == (16, 3, *data.train.pixels.shape[1:3])
+
+
+def ccp_streamed(real_data: Path, tmp_path: Path) -> DataSet:
+    return voc_layout(
+        str(real_data), str(tmp_path), name="ccp", places=["ccp_voc.tar"], size=[192, 128], val=100,
+        box_names=BOX_NAMES, mask_names=MASK_NAMES, multi_label=True, image_set="Segmentation", stream=True,
+    )  # fmt: skip
+
+
+def animals_streamed(real_data: Path, tmp_path: Path) -> DataSet:
+    return voc_layout(
+        str(real_data), str(tmp_path), name="animals", places=["animals_voc.tar"], size=[160, 160], val=48,
+        box_names=["raccoon", "kangaroo"], stream=True,
+    )  # fmt: skip
+
+
+PUBLISHED = {
+    "cifar100": (50_000, 10_000, 100),
+    "stl10": (5000, 8000, 10),
+    "stl10_unlabelled": (100_000, 8000, 0),
+    "imagenette": (9469, 3925, 10),
+    "oxford_pets": (3680, 3669, 37),
+    "voc07": (5011, 4952, 20),
+    "voc07_segmentation": (422, 210, 20),
+    "voc12": (5717, 5823, 20),
+    "voc12_segmentation": (1464, 1449, 20),
+    "coco": (118_287, 5000, 80),
+    "places365": (1_803_460, 36_500, 365),
+    "imagenet": (1_281_167, 50_000, 1000),
+}
+"""Images of train and val together, and of test, and classes, as their authors say."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PUBLISHED))
+@pytest.mark.usefixtures("hydra")
+def test_a_set_at_hand_holds_what_is_published(name: str, real_data: Path, tmp_path: Path) -> None:
+    config = compose("config", overrides=[f"data={name}", f"data.root={real_data}"]).data
+    values = OmegaConf.to_container(config, resolve=True)
+    try:
+        data = get_method(values.pop("_target_"))(**values, cache=str(tmp_path))
+    except MissingData as error:
+        pytest.skip(f"not at hand: {error}")
+    check(data)
+    pool, test, classes = PUBLISHED[name]
+    left_out = sum(int(note.split()[0]) for note in data.notes if "training images left out" in note)
+    assert len(data.train) + len(data.val) + left_out == pool
+    assert len(data.test) == test
+    assert len(data.label_names) == classes
+    if classes:
+        assert (
+            np.bincount(data.test.labels) if data.test.labels.ndim == 1 else data.test.labels.sum(0)
+        ).all()

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from conf import hints, jobs, schema, sweep
 from conf.console import console
+from conf.locks import locked
 from downstream.gates import GateFailed
 from pretext.fit import NonFiniteLoss
 
@@ -31,12 +32,13 @@ def dispatch(cfg: DictConfig) -> None:
     folder = Path(hydra_config.sweep.dir) / str(hydra_config.job.num)
     overrides = list(hydra_config.overrides.task)
     console.rule(" ".join(overrides) or "defaults", style="dim")
-    try:
-        outcome = sweep.Outcome(overrides, jobs.run(cfg), None)
-    except Exception as error:
-        outcome = sweep.failed(overrides, error)
-        console.print(f"failed: {type(error).__name__}: {error}", style="red", highlight=False)
-    sweep.write(folder, outcome)
+    with locked(folder):  # tells a member that runs from one that was killed
+        try:
+            outcome = sweep.Outcome(overrides, jobs.run(cfg), None)
+        except Exception as error:
+            outcome = sweep.failed(overrides, error)
+            console.print(f"failed: {type(error).__name__}: {error}", style="red", highlight=False)
+        sweep.write(folder, outcome)
 
 
 def main() -> int:

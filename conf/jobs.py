@@ -15,6 +15,7 @@ from conf.console import console, progress
 from conf.locks import locked
 from conf.members import Member
 from conf.plan import show_plan
+from conf.status import show_status
 from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
 from downstream.evaluate import evaluate_blind, evaluation_digest, stored
@@ -97,6 +98,16 @@ def leaderboard(bench: Workbench) -> list[str]:
     return []
 
 
+def status(bench: Workbench) -> list[str]:
+    """Print how far a sweep and the runs under `output` are; computes nothing.
+
+    Raises:
+        ValueError: nothing was started there, or `sweep` is no sweep's folder.
+    """
+    show_status(bench.output, bench.cfg.sweep)
+    return []
+
+
 def colorize(bench: Workbench) -> list[str]:
     """Colour photographs with a pretrained run: gray | coloured | original, side by side.
 
@@ -129,6 +140,7 @@ JOBS: dict[str, Callable[[Workbench], list[str]]] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
     "leaderboard": leaderboard,
+    "status": status,
     "colorize": colorize,
 }
 
@@ -173,11 +185,12 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             epochs=budget["epochs"],
             batch_size=budget["batch_size"],
             optimisation=members.build_optimisation(member),
+            epoch_batches=budget.get("epoch_batches"),
             device=bench.device.type,
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),
             loggers=[logger] if logger is not None else [],
-            provenance={"run": member.digest, "recipe": member.recipe, "data_name": bench.data.name},
+            provenance=members.provenance(member),
             console=console,
         )
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from conf.console import console
 
+LOCK = ".lock"
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; where another process has it, say so and wait until that one is done."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
+    with open(folder / LOCK, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -23,3 +25,15 @@ def locked(folder: Path) -> Iterator[None]:
             )
             fcntl.flock(file, fcntl.LOCK_EX)
         yield  # the lock goes with the file handle, or with the process
+
+
+def held(lock: Path) -> bool:
+    """Whether a living process holds a lock."""
+    if not lock.is_file():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

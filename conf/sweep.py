@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pretext.atomic import write_json
 
+OUTCOME = "outcome.json"
+
 
 class Outcome(NamedTuple):
     """How one member ended: the evaluations it stands for, or its error."""
@@ -25,7 +27,7 @@ failures: list[Outcome] = []
 
 def write(folder: Path, outcome: Outcome) -> None:
     """Leave the outcome in the member's folder."""
-    write_json(folder / "outcome.json", outcome._asdict())
+    write_json(folder / OUTCOME, outcome._asdict())
 
 
 def failed(overrides: Sequence[str], error: Exception) -> Outcome:
@@ -35,5 +37,5 @@ def failed(overrides: Sequence[str], error: Exception) -> Outcome:
 
 def read(folder: Path) -> list[Outcome]:
     """Outcomes of a sweep's members, in the order of their numbers."""
-    paths = sorted(folder.glob("*/outcome.json"), key=lambda path: int(path.parent.name))
+    paths = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: int(path.parent.name))
     return [Outcome(**json.loads(path.read_text())) for path in paths]

@@ -240,7 +240,7 @@ def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Recipe) -> tor
     groups = [group for group in groups if group["params"]]
     if recipe.optimiser is Optimiser.SGD:
         return torch.optim.SGD(groups, momentum=0.9)
-    return torch.optim.AdamW(groups)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def _warmup_cosine(recipe: Recipe, total: int) -> Callable[[int], float]:

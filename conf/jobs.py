@@ -185,12 +185,11 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             epochs=budget["epochs"],
             batch_size=budget["batch_size"],
             optimisation=members.build_optimisation(member),
-            epoch_batches=budget.get("epoch_batches"),
             device=bench.device.type,
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),
             loggers=[logger] if logger is not None else [],
-            provenance=members.provenance(member),
+            provenance={"run": member.digest, "recipe": member.recipe, "data_name": bench.data.name},
             console=console,
         )
 

@@ -81,6 +81,7 @@ class Config:
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
     encoder: for job=evaluate, a saved encoder; for job=colorize optionally a run's folder.
     label: the row name of a judged encoder of one's own.
+    sweep: for job=status, the folder of a sweep; the newest under `output` without it.
     """
 
     job: Job = field(default_factory=Job)
@@ -100,6 +101,7 @@ class Config:
     size: int = 64
     encoder: str | None = None
     label: str | None = None
+    sweep: str | None = None
 
 
 def register() -> None:

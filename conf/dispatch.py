@@ -16,10 +16,12 @@ from conf import hints, jobs, schema, sweep
 from conf.console import console
 from conf.locks import locked
 from downstream.gates import GateFailed
-from pretext.fit import NonFiniteLoss
+from pretext.fit import SIGTERM_STATUS, NonFiniteLoss
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError, NonFiniteLoss, GateFailed)
 """Errors whose message says all; anything else is a fault of ours and keeps its traceback."""
+
+GOES_ON = "Stopped; the same command continues from the last finished epoch."
 
 
 @hydra.main(config_path=".", config_name="config", version_base="1.3")
@@ -54,8 +56,12 @@ def main() -> int:
             raise
         return _explain(error)
     except KeyboardInterrupt:
-        console.print("Stopped; the same command continues from the last finished epoch.", highlight=False)
+        console.print(GOES_ON, highlight=False)
         return 130
+    except SystemExit as stop:
+        if stop.code == SIGTERM_STATUS:
+            console.print(GOES_ON, highlight=False)
+        raise
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
         if asked is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
-from pretext.fit.pretrain import Validation, pretrain
+from pretext.fit.pretrain import SIGTERM_STATUS, Validation, pretrain
 from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device, choose_precision
 from pretext.fit.saved import load_task, save_task
 
 __all__ = [
+    "SIGTERM_STATUS",
     "NonFiniteLoss",
     "Optimisation",
     "Pretrained",

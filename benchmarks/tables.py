@@ -129,10 +129,13 @@ def take(output: Path, data: str) -> None:
     """Copy the records of an output folder that judge on one data set into one committed file."""
     records = [r for r in read_all(output / "records") if r.evaluation.data == data]
     for record in records:
-        for name in ("data", "target"):  # where the sets lie is the machine's affair, not the record's
+        # Where sets and results lie is the machine's affair, not the record's.
+        if "output" in record.provenance.config:
+            record.provenance.config["output"] = "outputs"
+        for name in ("data", "target"):
             if (record.provenance.config.get(name) or {}).get("root"):
                 record.provenance.config[name]["root"] = "data"
-    export_jsonl(records, RESULTS / f"{data}.jsonl")
+    export_jsonl(records, RESULTS / f"{data}.jsonl.gz")
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ An evaluation writes the per-example rows of each stage first (`rows/<sha256>.np
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -282,8 +283,9 @@ def read_all(folder: Path, on_error: Callable[[RecordError], None] | None = None
 
 
 def export_jsonl(records: Iterable[Record], path: Path) -> None:
-    """Write records as JSON Lines."""
-    write_bytes(path, "".join(f"{_line(record)}\n" for record in records).encode())
+    """Write records as JSON Lines, compressed where the name ends in `.gz`."""
+    content = "".join(f"{_line(record)}\n" for record in records).encode()
+    write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def import_jsonl(path: Path) -> list[Record]:
@@ -292,10 +294,11 @@ def import_jsonl(path: Path) -> list[Record]:
     Raises:
         RecordError: as `read`; the message counts lines from 0.
     """
-    lines = path.read_text().splitlines()
+    content = path.read_bytes()
     try:
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().splitlines()
         return [_parse(json.loads(line), path, number) for number, line in enumerate(lines)]
-    except json.JSONDecodeError as error:
+    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(f"{path}: not JSON Lines: {error}") from error
 
 

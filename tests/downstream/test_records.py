@@ -1,6 +1,7 @@
 """Records: whole or not at all, strict on load, safe among processes."""
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import multiprocessing
@@ -49,6 +50,14 @@ def test_json_lines_come_back_equal(tmp_path: Path) -> None:
     records.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl")
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 2
     assert records.import_jsonl(tmp_path / "all.jsonl") == read_all(tmp_path)
+    records.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl.gz")
+    packed = (tmp_path / "all.jsonl.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "all.jsonl").read_bytes()
+    assert records.import_jsonl(tmp_path / "all.jsonl.gz") == read_all(tmp_path)
+    for broken in (packed[:-20], b"not compressed"):
+        (tmp_path / "broken.jsonl.gz").write_bytes(broken)
+        with pytest.raises(records.RecordError, match=r"broken\.jsonl\.gz: not JSON Lines"):
+            records.import_jsonl(tmp_path / "broken.jsonl.gz")
 
 
 def test_packing_is_deterministic_and_refuses_objects() -> None:

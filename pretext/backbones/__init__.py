@@ -26,8 +26,11 @@ __all__ = [
     "resolve",
 ]
 
-KINDS: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
-"""The networks to choose from."""
+LISTED = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
+"""The networks that cost no more to import than torchvision."""
+
+BY_TIMM = ("pretext.backbones.timm_net.TimmNet", "pretext.backbones.vit.VisionTransformer")
+"""Those that need timm, which is imported with the first of them."""
 
 
 def class_path(kind: type[Backbone]) -> str:
@@ -43,7 +46,7 @@ def resolve(path: str) -> type[Backbone]:
     Raises:
         ValueError: a path outside this package, or no concrete backbone class.
     """
-    known = ", ".join(class_path(kind) for kind in KINDS)
+    known = ", ".join((*map(class_path, LISTED), *BY_TIMM))
     refusal = f"{path!r} is no backbone class of pretext.backbones; it has: {known}"
     match = re.fullmatch(r"pretext\.backbones\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
     if match is None:

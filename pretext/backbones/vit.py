@@ -1,0 +1,188 @@
+"""Vision Transformer (Dosovitskiy et al. 2020, arXiv:2010.11929) from timm's blocks, by stage."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from timm.layers.norm import LayerNorm
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.layers.weight_init import trunc_normal_
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pretext.backbones.base import Backbone, Features, Stage
+
+EMBED = "embed"
+"""The first stage: patches, their positions and the class token."""
+
+
+class Tokens(NamedTuple):
+    """Patches of images, not yet told apart by place.
+
+    values: (B, N, D), row by row; positions: (1, N, D), what to add to them; grid: rows and columns.
+    """
+
+    values: Tensor
+    positions: Tensor
+    grid: tuple[int, int]
+
+
+class VisionTransformer(Backbone):
+    """Patches, a class token, and blocks of attention, by default ViT-S/16: 12 of width 384 with 6 heads.
+
+    Stages are `embed` and every `every`-th block (block3, block6, block9, block12), all of stride
+    `patch_size`; their maps are the patches' tokens, in the last one behind the final LayerNorm. The class
+    token behind it is the vector `cls`; it is not in the maps, so that a pass cannot begin at a later stage.
+    Images of any size are padded with zeros at the right and the bottom to whole patches, and the learned
+    position embeddings are resampled to their grid (bicubic, as timm does). Initial weights are normal
+    with deviation 0.02, truncated, as in timm.
+
+    Methods that drop tokens (MAE, I-JEPA) call `embed`, take some of `values` and `positions` alike, and
+    `encode` them.
+
+    Args:
+        in_channels: channels of the input map.
+        image_size: side in pixels of the images that position embeddings are made for: 224, or 64.
+        patch_size: side of a patch: 16, or 8 for images of 64 pixels.
+        width: of a token. depth: number of blocks. heads: of the attention.
+        every: blocks a stage.
+
+    Raises:
+        ValueError: sizes that do not divide.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: int = 224,
+        patch_size: int = 16,
+        width: int = 384,
+        depth: int = 12,
+        heads: int = 6,
+        every: int = 3,
+    ) -> None:
+        for name, whole, part in (
+            ("image_size by patch_size", image_size, patch_size),
+            ("width by heads", width, heads),
+            ("depth by every", depth, every),
+        ):
+            if part < 1 or whole < 1 or whole % part:
+                raise ValueError(f"VisionTransformer needs {name} to divide, got {whole} by {part}")
+        stages = [Stage(EMBED, width, patch_size)]
+        blocks: list[nn.Module] = [_Embedding(in_channels, image_size // patch_size, patch_size, width)]
+        for end in range(every, depth + 1, every):
+            parts: OrderedDict[str, nn.Module] = OrderedDict()
+            for i in range(end - every, end):
+                parts[str(i)] = Block(width, heads, qkv_bias=True)
+            if end == depth:
+                parts["norm"] = LayerNorm(width)
+            stages.append(Stage(f"block{end}", width, patch_size))
+            blocks.append(nn.Sequential(parts))
+        arguments: dict[str, object] = {
+            "image_size": image_size, "patch_size": patch_size, "width": width, "depth": depth,
+            "heads": heads, "every": every,
+        }  # fmt: skip
+        super().__init__(in_channels, stages, blocks, arguments)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def embed(self, x: Tensor) -> Tokens:
+        """Cut images (B, in_channels, H, W) into patches, ⌈H / patch⌉ × ⌈W / patch⌉ of them."""
+        return self._embedding.patches(x)
+
+    def encode(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Run all blocks over some patches and the class token.
+
+        Args:
+            tokens: (B, K, D), any of those that `embed` gave. positions: theirs, (B or 1, K, D).
+
+        Returns: (B, 1 + K, D) behind the final LayerNorm, the class token first.
+        """
+        x = self._embedding.begin(tokens, positions)
+        for name in self.stage_names[1:]:
+            x = self.blocks[name](x)
+        return x
+
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:
+        """Run from the images to the stage `stop`, included; without it, to the last.
+
+        Args:
+            x: (B, in_channels, H, W).
+            start: None, or the first stage.
+            stop: the last stage to run. Where it is the network's last, `vectors` has `cls` (B, D).
+
+        Raises:
+            ValueError: an unknown stage, or a start at a later one: its map lacks the class token.
+        """
+        last = len(self.stages) - 1 if stop is None else self._position(stop)
+        if start is not None and self._position(start) > 0:
+            raise ValueError(
+                f"VisionTransformer cannot start at {start!r}: the class token is not in the maps; "
+                "run it from the images, or use embed and encode"
+            )
+        tokens = self.embed(x)
+        state = self._embedding.begin(tokens.values, tokens.positions)  # (B, 1 + N, D)
+        maps = {EMBED: _as_map(state, tokens.grid)}
+        for name in self.stage_names[1 : last + 1]:
+            state = self.blocks[name](state)
+            maps[name] = _as_map(state, tokens.grid)
+        return Features(maps, {"cls": state[:, 0]} if last == len(self.stages) - 1 else {})
+
+    @property
+    def _embedding(self) -> _Embedding:
+        return cast(_Embedding, self.blocks[EMBED])
+
+
+class _Embedding(nn.Module):
+    """Patch projection, class token and position embeddings, under timm's names."""
+
+    def __init__(self, in_channels: int, side: int, patch_size: int, width: int) -> None:
+        super().__init__()
+        self.side, self.patch_size = side, patch_size
+        self.proj = nn.Conv2d(in_channels, width, patch_size, patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + side**2, width))
+        nn.init.normal_(self.cls_token, std=1e-6)
+        trunc_normal_(self.pos_embed, std=0.02)
+
+    def patches(self, x: Tensor) -> Tokens:
+        down, right = (-side % self.patch_size for side in x.shape[-2:])
+        x = self.proj(F.pad(x, (0, right, 0, down)))  # (B, D, h, w)
+        grid = (x.shape[-2], x.shape[-1])
+        positions: Tensor = resample_abs_pos_embed(
+            self.pos_embed, new_size=list(grid), old_size=[self.side, self.side], num_prefix_tokens=1
+        )  # (1, 1 + N, D)
+        return Tokens(x.flatten(2).transpose(1, 2), positions[:, 1:], grid)
+
+    def begin(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Put the class token in front: (B, K, D) → (B, 1 + K, D)."""
+        first = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
+        return torch.cat([first.to(tokens.dtype), tokens + positions], dim=1)
+
+
+def _as_map(state: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The patches' tokens (B, 1 + h·w, D) as a map (B, D, h, w)."""
+    return state[:, 1:].transpose(1, 2).reshape(len(state), -1, *grid).contiguous()
+
+
+def from_timm_names(network: VisionTransformer, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a state dict of timm's Vision Transformer to this network's; other names stay (`head.…`)."""
+    return {_own_name(network, name): value for name, value in state.items()}
+
+
+def _own_name(network: VisionTransformer, name: str) -> str:
+    if name.startswith(("cls_token", "pos_embed", "patch_embed.")):
+        return f"blocks.{EMBED}.{name.removeprefix('patch_embed.')}"
+    if name.startswith("norm."):
+        return f"blocks.{network.stage_names[-1]}.{name}"
+    if match := re.fullmatch(r"blocks\.(\d+)\.(.+)", name):
+        holder = next(s for s in network.stage_names[1:] if int(match[1]) < int(s.removeprefix("block")))
+        return f"blocks.{holder}.{match[1]}.{match[2]}"
+    return name

@@ -25,6 +25,7 @@ from pretext.data.dataset import Split
 from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
+from pretext.fit.calibrate import calibrate
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -52,6 +53,7 @@ def benchmark(bench: Workbench) -> list[str]:
 def pretrain(bench: Workbench) -> list[str]:
     """Pretrain one encoder."""
     member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
+    member = members.calibrated(bench.cfg, member)
     if bench.cfg.dry_run:
         show_plan(bench, [member], judged=False)
         return []
@@ -171,6 +173,16 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
     settings, budget = bench.cfg.trainer, member.spec["budget"]
     with locked(member.folder):
         members.write_spec(member, bench.resolved())
+        if member.parent is not None and "calibration" in member.spec:
+            return calibrate(
+                member.parent.folder,
+                bench.data.train,
+                members.build_calibration(member.spec["calibration"]),
+                folder=member.folder,
+                seed=bench.cfg.seed,
+                device=bench.device.type,
+                provenance=members.provenance(member),
+            )
         task = members.build_task(member)
         if member.parent is not None:
             members.start_from(task, load_task(member.parent.folder))
@@ -185,11 +197,12 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             epochs=budget["epochs"],
             batch_size=budget["batch_size"],
             optimisation=members.build_optimisation(member),
+            epoch_batches=budget.get("epoch_batches"),
             device=bench.device.type,
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),
             loggers=[logger] if logger is not None else [],
-            provenance={"run": member.digest, "recipe": member.recipe, "data_name": bench.data.name},
+            provenance=members.provenance(member),
             console=console,
         )
 

@@ -18,6 +18,7 @@ from pretext.atomic import write_json
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 from pretext.fit import Optimisation
+from pretext.fit.calibrate import Magnitude
 from pretext.task import Task
 
 VERSION = 1
@@ -29,7 +30,7 @@ TWINS = ("random", "supervised")
 class Member(NamedTuple):
     """One pretraining run: everything that determines it, and where it lives.
 
-    spec: plain values, all of them under the digest. parent: the run it is initialised from.
+    spec: plain values, all of them under the digest. parent: the run it is initialised from, or calibrates.
     """
 
     name: str
@@ -60,20 +61,26 @@ def pretext_config(name: str) -> DictConfig:
     return compose("config", overrides=[f"pretext={name}"]).pretext
 
 
-def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str) -> Member:
+def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twin: bool = False) -> Member:
     """Describe one run of `pretext` under the backbone, data, input, budget and seed of `cfg`.
 
+    Args:
+        twin: start from random weights whatever `cfg.initialisation` says.
+
     Raises:
-        ValueError: an unknown input, before anything is computed or written.
+        ValueError: an unknown input or an initialisation that trains, before anything is computed.
     """
-    inputs.build(cfg.input)
-    parent = member(cfg, pretext_config(pretext.parent), data, precision) if pretext.parent else None
+    inputs.build(cfg.input, **plain(cfg.input_arguments))
     epochs = cfg.trainer.epochs if pretext.epochs is None else pretext.epochs
     budget: dict[str, Any] = {"epochs": epochs, "batch_size": cfg.trainer.batch_size}
     optimizer: dict[str, Any] = {}
     if epochs:
         optimizer = plain(pretext.optimizer)
         budget |= {key: cfg.trainer[key] for key in ("warmup", "gradient_clip", "accumulate")}
+        budget |= _where_set(cfg.trainer, "drops", "epoch_batches")
+    initialisation = _initialisation(cfg) if epochs and not twin else None
+    source = pretext.parent or initialisation
+    parent = member(cfg, pretext_config(source), data, precision, twin) if source else None
     spec = {
         "version": VERSION,
         "pretext": pretext.name,
@@ -86,10 +93,25 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str) 
         "precision": precision,
         "seed": cfg.seed,
         "parent": parent.digest if parent else None,
+        **_where_set(cfg, "input_arguments"),
     }
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
-    folder = f"{pretext.name}_{shape}_{data.name}_s{cfg.seed}_{digest(spec)[:12]}"
-    return Member(pretext.name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent)
+    name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
+    folder = f"{name}_{shape}_{data.name}_s{cfg.seed}_{digest(spec)[:12]}"
+    return Member(name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent)
+
+
+def _initialisation(cfg: DictConfig) -> str | None:
+    """The task of zero images that trained runs start from."""
+    name: str | None = cfg.initialisation
+    if name is not None and pretext_config(name).epochs != 0:
+        raise ValueError(f"initialisation={name} trains; it must be a task of zero images")
+    return name
+
+
+def _where_set(node: DictConfig, *keys: str) -> dict[str, Any]:
+    """The options that are in use: one that is added later leaves the digests of older runs alone."""
+    return {key: plain(node[key]) for key in keys if node[key]}
 
 
 def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
@@ -106,7 +128,28 @@ def members(cfg: DictConfig, data: DataSet, precision: str) -> list[Member]:
     names = [name for name in TWINS if name != cfg.pretext.name]
     if data.train.labels is None and "supervised" in names:
         names.remove("supervised")
-    return [member(cfg, p, data, precision) for p in (cfg.pretext, *map(pretext_config, names))]
+    twins = [member(cfg, pretext_config(name), data, precision, twin=True) for name in names]
+    return [calibrated(cfg, run) for run in (member(cfg, cfg.pretext, data, precision), *twins)]
+
+
+def calibrated(cfg: DictConfig, run: Member) -> Member:
+    """Return the run that calibrates `run` as `cfg` says; without calibration `run` itself.
+
+    Raises:
+        ValueError: a network that cannot be calibrated, before it is trained.
+    """
+    if cfg.calibration is None:
+        return run
+    build_calibration(cfg.calibration).check(build_encoder(run).backbone)
+    spec = {**run.spec, "calibration": plain(cfg.calibration), "parent": run.digest}
+    folder = run.folder.with_name(f"{run.folder.name.rpartition('_')[0]}_calibrated_{digest(spec)[:12]}")
+    return Member(run.name, run.title, spec, folder, run)
+
+
+def build_calibration(config: Any) -> Magnitude:
+    """Return the calibration that a configuration, or a run's spec, names."""
+    calibration: Magnitude = instantiate(config, _convert_="all")
+    return calibration
 
 
 def subject(run: Member, images_seen: int) -> Subject:
@@ -116,7 +159,7 @@ def subject(run: Member, images_seen: int) -> Subject:
         pretext=run.name,
         backbone=spec["backbone"]["_target_"].rsplit(".", 1)[-1],
         input=spec["input"],
-        calibration="none" if spec["budget"]["epochs"] else "batchnorm",
+        calibration=_calibration(run),
         pretraining=spec["data"]["name"],
         pretraining_digest=spec["data"]["train"],
         images_seen=images_seen,
@@ -125,6 +168,13 @@ def subject(run: Member, images_seen: int) -> Subject:
         seed=spec["seed"],
         precision=spec["precision"],
     )
+
+
+def _calibration(run: Member) -> str:
+    """What was done to the weights without labels; the twin of no training goes by its group's name."""
+    if "calibration" in run.spec:
+        return build_calibration(run.spec["calibration"]).name
+    return "none" if run.spec["budget"]["epochs"] else "batchnorm"
 
 
 def own_subject(encoder: Encoder, label: str | None) -> Subject:
@@ -157,18 +207,25 @@ def build_task(run: Member) -> Task:
         ValueError: an unknown input or argument; the message lists what exists.
     """
     torch.manual_seed(run.spec["seed"])
-    seen = inputs.build(run.spec["input"])
-    backbone = instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all")
-    task: Task = instantiate(run.spec["task"], encoder=Encoder(seen, backbone), _convert_="all")
+    task: Task = instantiate(run.spec["task"], encoder=build_encoder(run), _convert_="all")
     return task
 
 
+def build_encoder(run: Member) -> Encoder:
+    """Build the encoder of a run with its initial weights, as torch's random state has them."""
+    seen = inputs.build(run.spec["input"], **run.spec.get("input_arguments", {}))
+    return Encoder(seen, instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all"))
+
+
 def start_from(task: Task, parent: Task) -> None:
-    """Initialise a task from its trained parent.
+    """Initialise a task from its parent: all that it takes of a trained one, the encoder of an untrained one.
 
     Raises:
         ValueError: a task that does not start from another.
     """
+    if parent.untrained:
+        task.encoder.load_state_dict(parent.encoder.state_dict())
+        return
     if not hasattr(task, "initialise_from"):
         raise ValueError(f"{type(task).__name__} does not start from another task; its YAML names a parent")
     task.initialise_from(parent)
@@ -185,7 +242,16 @@ def build_optimisation(run: Member) -> Optimisation | None:
         warmup=budget["warmup"],
         clip=budget["gradient_clip"],
         accumulate=budget["accumulate"],
+        drops=tuple((share, factor) for share, factor in budget.get("drops", ())),
     )
+
+
+def provenance(run: Member) -> dict[str, Any]:
+    """What is kept with the encoder beside what pretraining itself knows."""
+    about = {"run": run.digest, "recipe": run.recipe, "data_name": run.spec["data"]["name"]}
+    if run.parent is None or "calibration" in run.spec:
+        return about
+    return about | {"initialisation": run.parent.name}
 
 
 def write_spec(run: Member, config: dict[str, Any]) -> None:

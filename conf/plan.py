@@ -53,11 +53,16 @@ def _pretraining(bench: Workbench, run: Member) -> tuple[str, float, float]:
     forward = _timed(lambda: task.encoder(images), bench.device) / len(images)
     if Pretrained.read(run.folder) is not None:
         return "done", 0.0, forward
-    epochs = run.spec["budget"]["epochs"]
+    if run.parent is not None and "calibration" in run.spec:
+        state, seconds, _ = _pretraining(bench, run.parent)
+        return f"to do (calibration; training {state})", seconds + 300 * forward, forward
+    budget = run.spec["budget"]
+    epochs = budget["epochs"]
     if not epochs:
         return "to do (no training)", forward * min(2048, len(bench.data.train)), forward
     step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), bench.device)
-    steps = epochs * (len(bench.data.train) // len(images))
+    whole = len(bench.data.train) // len(images)
+    steps = epochs * min(budget.get("epoch_batches", whole), whole)
     partial = " (goes on)" if (run.folder / "last.ckpt").is_file() else ""
     return f"to do{partial}", step * steps, forward
 

@@ -52,11 +52,17 @@ class Pretext:
 
 @dataclass
 class Trainer:
-    """The pretraining budget, the same for every row of a table."""
+    """The pretraining budget, the same for every row of a table.
+
+    drops: pairs (share of all steps, factor of the learning rate from there on); instead of the cosine.
+    epoch_batches: so many batches are an epoch, drawn anew from all images; by default the whole set is.
+    """
 
     epochs: int = MISSING
     batch_size: int = MISSING
     warmup: float = MISSING
+    drops: list[Any] = field(default_factory=list)
+    epoch_batches: int | None = None
     gradient_clip: float | None = None
     accumulate: int = 1
     device: Device = Device.auto
@@ -82,6 +88,9 @@ class Config:
     encoder: for job=evaluate, a saved encoder; for job=colorize optionally a run's folder.
     label: the row name of a judged encoder of one's own.
     sweep: for job=status, the folder of a sweep; the newest under `output` without it.
+    input_arguments: of the input, beside its name.
+    calibration: of the asked-for run and its twins, after pretraining.
+    initialisation: name of a task of zero images whose encoder the run starts from; its twins do not.
     """
 
     job: Job = field(default_factory=Job)
@@ -95,6 +104,9 @@ class Config:
     experiment: Any = None
     seed: int = 0
     input: str = "lightness"
+    input_arguments: dict[str, Any] = field(default_factory=dict)
+    initialisation: str | None = None
+    calibration: dict[str, Any] | None = None
     output: str = "outputs"
     dry_run: bool = False
     image: str | None = None

@@ -54,21 +54,27 @@ class AlexNet(Backbone):
     Args:
         in_channels: channels of the input map.
         fully_connected: whether fc6 and fc7 follow conv5.
+        batchnorm: False for convolutions with bias instead, into which BatchNorm has been taken
+            (`pretext.backbones.calibration`).
     """
 
-    def __init__(self, in_channels: int, fully_connected: bool = False) -> None:
+    def __init__(self, in_channels: int, fully_connected: bool = False, batchnorm: bool = True) -> None:
         layers = CONVOLUTIONS + FULLY_CONNECTED if fully_connected else CONVOLUTIONS
         stages, blocks = [], []
         before, total = in_channels, 1
         for layer in layers:
             total *= layer.stride * max(layer.pool, 1)
             stages.append(Stage(layer.name, layer.channels, total))
-            blocks.append(_block(before, layer))
+            blocks.append(_block(before, layer, batchnorm))
             before = layer.channels
-        super().__init__(in_channels, stages, blocks, {"fully_connected": bool(fully_connected)})
+        # Named where it is off alone: saved encoders and finished runs are compared by their arguments.
+        arguments: dict[str, object] = {"fully_connected": bool(fully_connected)}
+        if not batchnorm:
+            arguments["batchnorm"] = False
+        super().__init__(in_channels, stages, blocks, arguments)
 
 
-def _block(in_channels: int, layer: _Layer) -> nn.Module:
+def _block(in_channels: int, layer: _Layer, batchnorm: bool) -> nn.Module:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if layer.pool:
         parts["pool"] = nn.MaxPool2d(3, layer.pool, padding=1)
@@ -80,8 +86,13 @@ def _block(in_channels: int, layer: _Layer) -> nn.Module:
         layer.padding,
         layer.dilation,
         layer.groups,
-        bias=False,
+        bias=not batchnorm,
     )
     nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
-    parts.update(conv=conv, norm=nn.BatchNorm2d(layer.channels, affine=False), relu=nn.ReLU(inplace=True))
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    parts["conv"] = conv
+    if batchnorm:
+        parts["norm"] = nn.BatchNorm2d(layer.channels, affine=False)
+    parts["relu"] = nn.ReLU(inplace=True)
     return nn.Sequential(parts)

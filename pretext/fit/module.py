@@ -166,7 +166,8 @@ class Pretraining(pl.LightningModule):
         batch = -1 if self._first_bad is None else int(self._first_bad)
         if batch >= 0:
             accumulate = self._optimisation.accumulate
-            step = self.current_epoch * -(-len(self._loader) // accumulate) + batch // accumulate
+            each = -(-int(self.trainer.num_training_batches) // accumulate)
+            step = self.current_epoch * each + batch // accumulate
             raise NonFiniteLoss(
                 f"{type(self.task).__name__}: the loss is NaN or infinite at step {step} of "
                 f"{self._total_steps} (epoch {self.current_epoch}, batch {batch})"

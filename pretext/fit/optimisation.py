@@ -17,7 +17,7 @@ OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
 @dataclass(frozen=True)
 class Optimisation:
-    """An optimiser with linear warm-up and a cosine to `floor`, both by optimiser step (arXiv:1608.03983).
+    """An optimiser with linear warm-up, then a cosine to `floor` (arXiv:1608.03983) or drops, by step.
 
     Attributes:
         optimizer: makes the optimiser of the task's parameter groups; its learning rates are the peaks.
@@ -25,6 +25,8 @@ class Optimisation:
         floor: learning rate at the end, as a share of the peak; 1 leaves it constant after the warm-up.
         clip: largest norm of all gradients together, or None for no clipping.
         accumulate: batches whose gradients are averaged into one step.
+        drops: (share of all steps, factor): from there on the learning rate is that share of the peak. Where
+            there are any, they stand in for the cosine and `floor`.
 
     Raises:
         ValueError: a value out of its range.
@@ -35,6 +37,7 @@ class Optimisation:
     floor: float = 0.0
     clip: float | None = None
     accumulate: int = 1
+    drops: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < 1:
@@ -45,6 +48,11 @@ class Optimisation:
             raise ValueError(f"Optimisation.clip is a positive norm or None, got {self.clip}")
         if self.accumulate < 1:
             raise ValueError(f"Optimisation.accumulate is a number of batches from 1, got {self.accumulate}")
+        places = [share for share, _ in self.drops]
+        if sorted(set(places)) != places or not all(0 < share < 1 for share in places):
+            raise ValueError(f"Optimisation.drops lie at rising shares of the steps in (0, 1), got {places}")
+        if not all(factor > 0 for _, factor in self.drops):
+            raise ValueError(f"Optimisation.drops have positive factors, got {[f for _, f in self.drops]}")
 
     def schedule(self, optimizer: Optimizer, total: int) -> LambdaLR:
         """Return the schedule over `total` optimiser steps."""
@@ -58,18 +66,22 @@ class Optimisation:
         rising = math.ceil(self.warmup * total)
         if step < rising:
             return (step + 1) / rising
+        if self.drops:
+            # Rounded: 0.45 of 500,000 is step 225,000, not the one after.
+            return next((f for share, f in reversed(self.drops) if step >= round(share * total)), 1.0)
         done = min(1.0, (step - rising) / max(1, total - rising))
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
 
     def describe(self) -> dict[str, object]:
         """Plain values that tell two optimisations apart; written beside the result."""
-        return {
+        plan: dict[str, object] = {
             "optimizer": _describe(self.optimizer),
             "warmup": self.warmup,
             "floor": self.floor,
             "clip": self.clip,
             "accumulate": self.accumulate,
         }
+        return plan | {"drops": [list(drop) for drop in self.drops]} if self.drops else plan
 
 
 def _describe(factory: OptimizerFactory) -> str:

@@ -74,6 +74,7 @@ def pretrain(
     epochs: int,
     batch_size: int,
     optimisation: Optimisation | None,
+    epoch_batches: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     validation: Validation | None = None,
@@ -101,6 +102,8 @@ def pretrain(
         seed: of order, views and dropout.
         epochs, batch_size: the budget. A last short batch is left out.
         optimisation: optimiser and schedule; may be None where there are no epochs.
+        epoch_batches: how many batches make an epoch, the first of an order over all images that each epoch
+            draws anew; all by default. For sets of which one pass takes hours: checkpoints come by epoch.
         device: auto, cpu, cuda. precision: auto, fp32, bf16.
         validation: what is looked at while training.
         loggers, callbacks: Lightning's.
@@ -113,11 +116,13 @@ def pretrain(
         SystemExit: status 143 after SIGTERM.
         KeyboardInterrupt: after Ctrl-C.
     """
-    _check(task, train, epochs, optimisation)
+    _check(task, train, epochs, epoch_batches, optimisation)
     validation = validation or Validation()
     where = choose_device(device)
     exact = choose_precision(precision, where)
     identity = _identity(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
+    if epoch_batches is not None:
+        identity["epoch_batches"] = epoch_batches
     finished = Pretrained.read(folder)
     if finished is not None:
         _same(identity, finished.identity, folder / RESULT)
@@ -129,7 +134,8 @@ def pretrain(
     torch.manual_seed(derive(seed, Stream.PREPARE))
     task.to(where)
     task.prepare(_in_order(train, batch_size, where), cache)
-    steps = epochs * -(-len(loader) // optimisation.accumulate) if optimisation is not None else 0
+    each = min(epoch_batches or len(loader), len(loader))  # batches an epoch
+    steps = epochs * -(-each // optimisation.accumulate) if optimisation is not None else 0
     plan = optimisation or Optimisation(torch.optim.SGD)
     module = Pretraining(task, loader, plan, seed=seed, total_steps=steps)
     keeper = EpochEnd(folder, identity)
@@ -138,7 +144,7 @@ def pretrain(
     seen = _in_order(val, batch_size, where, validation.images)
     with quiet(), _stoppable():
         attached = [*watchers, *callbacks, keeper, bar]
-        trainer = _trainer(where, exact, folder, epochs, plan, validation.every, loggers, attached)
+        trainer = _trainer(where, exact, folder, epochs, each, plan, validation.every, loggers, attached)
         if epochs == 0:
             _stand_still(trainer, module, keeper, train, seen, batch_size, where)
         else:
@@ -171,11 +177,15 @@ def spaced(length: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
 
 
-def _check(task: Task, train: Split, epochs: int, optimisation: Optimisation | None) -> None:
+def _check(
+    task: Task, train: Split, epochs: int, epoch_batches: int | None, optimisation: Optimisation | None
+) -> None:
     check_savable(task)  # now, not after hours of training
     kind = type(task).__name__
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
+    if epoch_batches is not None and epoch_batches < 1:
+        raise ValueError(f"epoch_batches must be at least 1, got {epoch_batches}")
     if task.untrained and epochs:
         raise ValueError(f"{kind} takes no training step: epochs must be 0, got {epochs}")
     if epochs and optimisation is None:
@@ -256,6 +266,7 @@ def _trainer(
     precision: str,
     folder: Path,
     epochs: int,
+    epoch_batches: int,
     optimisation: Optimisation,
     every: int,
     loggers: Sequence[Logger],
@@ -266,6 +277,7 @@ def _trainer(
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision="bf16-mixed" if precision == BF16 else "32-true",
         max_epochs=epochs,
+        limit_train_batches=epoch_batches,
         gradient_clip_val=optimisation.clip,
         accumulate_grad_batches=optimisation.accumulate,
         check_val_every_n_epoch=min(every, max(epochs, 1)),

@@ -172,7 +172,8 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             train(bench, member.parent, parent_logger)
     settings, budget = bench.cfg.trainer, member.spec["budget"]
     with locked(member.folder):
-        members.write_spec(member, bench.resolved())
+        if Pretrained.read(member.folder) is None:  # a finished run keeps the configuration it was made with
+            members.write_spec(member, bench.resolved())
         if member.parent is not None and "calibration" in member.spec:
             return calibrate(
                 member.parent.folder,
@@ -212,7 +213,9 @@ def judged(bench: Workbench, encoder: Encoder, subject: Subject, seen: tuple[Spl
     encoder.to(bench.device)
     records: list[Record] = []
     for name, protocol in bench.protocols.items():
-        with progress(f"{subject.pretext} {name}") as move:
+        what = f"{subject.pretext} {name}"
+        lock = f".{evaluation_digest(subject, protocol, bench.target, bench.runtime())[:16]}.lock"
+        with locked(bench.records, lock, what), progress(what) as move:
             records += judge(
                 encoder,
                 protocol,

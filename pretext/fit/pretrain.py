@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
+from pretext.atomic import sweep
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import recalibrate_batchnorm
@@ -123,11 +124,13 @@ def pretrain(
     identity = _identity(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
     if epoch_batches is not None:
         identity["epoch_batches"] = epoch_batches
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
         _same(identity, finished.identity, folder / RESULT)
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was killed between the two
         return finished
-    folder.mkdir(parents=True, exist_ok=True)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
     loader = EpochLoader(train, min(batch_size, len(train)), seed, device=where)

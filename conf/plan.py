@@ -32,7 +32,14 @@ def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> 
         table.add_column(column, justify="right" if column == "about" else "left", overflow="fold")
     total = 0.0
     past = read_all(bench.records) if judged else []
+    listed = {run.folder for run in runs}
     for run in runs:
+        for parent in _missing_parents(run):
+            if parent.folder not in listed:
+                listed.add(parent.folder)
+                state, seconds, _ = _pretraining(bench, parent)
+                table.add_row(parent.folder.name, state, _clock(seconds))
+                total += seconds
         state, seconds, forward = _pretraining(bench, run)
         table.add_row(run.folder.name, state, _clock(seconds))
         total += seconds
@@ -46,6 +53,14 @@ def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> 
     console.print(f"about {_clock(total)} on {bench.device}, {bench.precision}", highlight=False)
 
 
+def _missing_parents(run: Member) -> list[Member]:
+    """What has to be trained before a run can start, first things first."""
+    if run.parent is None or Pretrained.read(run.folder) is not None:
+        return []
+    own = [run.parent] if Pretrained.read(run.parent.folder) is None else []
+    return _missing_parents(run.parent) + own
+
+
 def _pretraining(bench: Workbench, run: Member) -> tuple[str, float, float]:
     """State of a run, seconds it still takes, and seconds that its encoder takes an image forward."""
     task = members.build_task(run).to(bench.device)
@@ -53,9 +68,8 @@ def _pretraining(bench: Workbench, run: Member) -> tuple[str, float, float]:
     forward = _timed(lambda: task.encoder(images), bench.device) / len(images)
     if Pretrained.read(run.folder) is not None:
         return "done", 0.0, forward
-    if run.parent is not None and "calibration" in run.spec:
-        state, seconds, _ = _pretraining(bench, run.parent)
-        return f"to do (calibration; training {state})", seconds + 300 * forward, forward
+    if "calibration" in run.spec:
+        return "to do (calibration)", 300 * forward, forward
     budget = run.spec["budget"]
     epochs = budget["epochs"]
     if not epochs:

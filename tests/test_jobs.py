@@ -108,6 +108,14 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
+def test_a_dry_run_lists_what_a_run_starts_from(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("pretext=colorization_l2_ft", "downstream=[linear]", "seed=9", "dry_run=true") == 0
+    shown = capsys.readouterr().out
+    first, second = (shown.index(name) for name in ("colorization_smallnet", "colorization_l2_ft_smallnet"))
+    assert first < second
+
+
+@pytest.mark.slow
 def test_offline_logging_holds_curves_pictures_configuration_scores_and_encoder(
     run: Run, folder: Path
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from downstream.protocol import Trial
 
@@ -23,6 +24,30 @@ def best(trials: Sequence[Trial]) -> Trial:
         if not math.isfinite(trial.val):
             raise ValueError(f"stage {trial.stage!r}, {trial.setting}: the score on val is {trial.val}")
     return max(trials, key=lambda trial: trial.val)
+
+
+class Candidate(Protocol):
+    """Something that was tried, with what val said of it."""
+
+    @property
+    def trial(self) -> Trial:
+        """Stage, setting and score."""
+        ...
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str, C]]:
+    """Every trial, and of each stage the candidate with the highest score; the earliest of equal ones."""
+    trials: list[Trial] = []
+    chosen: dict[str, C] = {}
+    for candidate in candidates:
+        trial = candidate.trial
+        trials.append(trial)
+        if trial.stage not in chosen or trial.val > chosen[trial.stage].trial.val:
+            chosen[trial.stage] = candidate
+    return tuple(trials), chosen
 
 
 def at_edge(trials: Sequence[Trial], chosen: Trial) -> tuple[str, ...]:

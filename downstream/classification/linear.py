@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, best, best_by_stage
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -73,23 +73,23 @@ class LinearProbe(Protocol):
         on_train = extract(encoder, train, tuple(pools), runtime)
         on_val = extract(encoder, val, tuple(pools), runtime)
         metric = primary(labels.ndim == 2)
-        trials: list[Trial] = []
-        chosen: dict[str, Choice] = {}
-        for done, (key, features) in enumerate(on_train.items()):
-            heads = self.grid.fit(features, labels, classes, runtime.device, runtime.seed)
-            for p, setting in enumerate(self.grid.settings):
-                head = heads.select(p)
-                value = metric({"scores": head.logits(on_val[key]), "labels": wanted})
-                plain = {**setting._asdict(), "pool": pools[key.reduction]}
-                trials.append(Trial(key.stage, plain, value))
-                if key.stage not in chosen or value > chosen[key.stage].trial.val:
-                    chosen[key.stage] = Choice(trials[-1], key, head)
-            runtime.progress("linear heads", done + 1, len(on_train))
+
+        def heads() -> Iterator[Choice]:
+            for done, (key, features) in enumerate(on_train.items()):
+                fitted = self.grid.fit(features, labels, classes, runtime.device, runtime.seed)
+                for p, setting in enumerate(self.grid.settings):
+                    head = fitted.select(p)
+                    value = metric({"scores": head.logits(on_val[key]), "labels": wanted})
+                    plain = {**setting._asdict(), "pool": pools[key.reduction]}
+                    yield Choice(Trial(key.stage, plain, value), key, head)
+                runtime.progress("linear heads", done + 1, len(on_train))
+
+        trials, chosen = best_by_stage(heads())
         winner = chosen[best(trials).stage]
         scores = winner.head.logits(on_train[winner.key])
         return FittedProbe(
             stage=winner.trial.stage,
-            trials=tuple(trials),
+            trials=trials,
             at_edge=at_edge(trials, winner.trial),
             train_score=metric({"scores": scores, "labels": labels}),
             encoder=encoder,

@@ -29,7 +29,7 @@ from downstream.segmentation.masks import (
     upsampled_classes,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, best, best_by_stage
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 
@@ -93,24 +93,24 @@ class SegmentationLinear(Protocol):
         stages = encoder.stage_names if self.deepest is None else encoder.stage_names[-self.deepest :]
         on_train, wanted = _sampled(encoder, train, self.pixels, stages, runtime)
         on_val, wanted_val = _sampled(encoder, val, self.val_pixels, stages, runtime)
-        trials: list[Trial] = []
-        chosen: dict[str, Choice] = {}
         shares = torch.bincount(torch.from_numpy(wanted[wanted >= 0]), minlength=classes) + 1
         log_share = (shares / shares.sum()).log()
-        for done, stage in enumerate(stages):
-            heads = self.grid.fit(on_train[stage], wanted, classes, runtime.device, runtime.seed)
-            for (p, setting), tau in product(enumerate(self.grid.settings), self.adjustments):
-                plain = heads.select(p)
-                head = replace(plain, bias=plain.bias - tau * log_share.to(plain.bias))
-                value = _score(head, on_val[stage], wanted_val)
-                trials.append(Trial(stage, {**setting._asdict(), "adjustment": tau}, value))
-                if stage not in chosen or value > chosen[stage].trial.val:
-                    chosen[stage] = Choice(trials[-1], head)
-            runtime.progress("linear heads", done + 1, len(stages))
+
+        def heads() -> Iterator[Choice]:
+            for done, stage in enumerate(stages):
+                fitted = self.grid.fit(on_train[stage], wanted, classes, runtime.device, runtime.seed)
+                for (p, setting), tau in product(enumerate(self.grid.settings), self.adjustments):
+                    plain = fitted.select(p)
+                    head = replace(plain, bias=plain.bias - tau * log_share.to(plain.bias))
+                    value = _score(head, on_val[stage], wanted_val)
+                    yield Choice(Trial(stage, {**setting._asdict(), "adjustment": tau}, value), head)
+                runtime.progress("linear heads", done + 1, len(stages))
+
+        trials, chosen = best_by_stage(heads())
         winner = chosen[best(trials).stage]
         return FittedSegmenter(
             stage=winner.trial.stage,
-            trials=tuple(trials),
+            trials=trials,
             at_edge=at_edge(trials, winner.trial),
             train_score=_score(winner.head, on_train[winner.trial.stage], wanted),
             encoder=encoder,

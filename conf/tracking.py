@@ -63,6 +63,7 @@ def tracked(
         folder: where W&B keeps its files. group: the sweep. job: W&B's job type.
         config: the resolved configuration as plain values.
     """
+    folder = folder.absolute()  # W&B's server keeps the working directory it was first started in
     folder.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, Any] = {
         "project": project, "entity": entity, "dir": str(folder), "name": name,

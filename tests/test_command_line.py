@@ -70,3 +70,18 @@ def test_w_and_bs_mode_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert tracking.mode() == "online"
+
+
+@pytest.mark.slow
+def test_logging_survives_a_change_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with tracking.tracked(
+            project="test", entity=None, folder=Path("logs"), name=name, group="g", job="test", tags=[], config={}
+        ) as run:
+            run.log({"value": 1})
+        assert list((tmp_path / name).glob("logs/wandb/offline-run-*/*.wandb"))

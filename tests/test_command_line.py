@@ -81,7 +81,14 @@ def test_logging_survives_a_change_of_the_working_directory(
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         with tracking.tracked(
-            project="test", entity=None, folder=Path("logs"), name=name, group="g", job="test", tags=[], config={}
+            project="test",
+            entity=None,
+            folder=Path("logs"),
+            name=name,
+            group="g",
+            job="j",
+            tags=[],
+            config={},
         ) as run:
             run.log({"value": 1})
         assert list((tmp_path / name).glob("logs/wandb/offline-run-*/*.wandb"))

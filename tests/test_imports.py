@@ -15,12 +15,16 @@ ALLOWED = {
     "pretext.task": {"pretext.encoder"},
     "pretext.data": {"pretext.atomic", "pretext.color", "pretext.task"},
     "pretext.views": set(),
+    "pretext.spacing": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.views",
+        "pretext.views", "pretext.spacing",
     },
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
-    "pretext.fit": {"pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views"},
+    "pretext.fit": {
+        "pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views",
+        "pretext.spacing",
+    },
     "pretext": {"pretext.encoder"},
     "downstream": {
         "pretext.atomic", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",

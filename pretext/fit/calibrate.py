@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pretext.atomic import sweep
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
 from pretext.encoder import Backbone, Encoder, calibrate_magnitudes, chain, load, without_batchnorm
-from pretext.fit.pretrain import spaced
 from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device
 from pretext.fit.seeding import Stream, derive
+from pretext.spacing import spaced
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def calibrate(
     Raises:
         ValueError: a parent that is not finished, or a network that cannot be calibrated.
     """
+    sweep(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
         return finished

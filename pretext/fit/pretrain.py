@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -32,6 +31,7 @@ from pretext.fit.result import RESULT, Pretrained
 from pretext.fit.runtime import BF16, choose_device, choose_precision, peak_memory, quiet
 from pretext.fit.saved import check_savable, save_task
 from pretext.fit.seeding import Stream, derive
+from pretext.spacing import spaced
 from pretext.task import Images, Task
 
 CHECKPOINT = "last.ckpt"
@@ -173,11 +173,6 @@ def _stoppable() -> Iterator[None]:
             signal.signal(signal.SIGINT, interrupt)
             raise KeyboardInterrupt from None
         raise
-
-
-def spaced(length: int, count: int) -> NDArray[np.int64]:
-    """At most `count` evenly spaced positions out of `length`."""
-    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
 
 
 def _check(

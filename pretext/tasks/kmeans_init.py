@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pretext.encoder import Encoder, initialise_by_kmeans
+from pretext.spacing import spaced
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks.cropping import square
 
@@ -71,9 +71,3 @@ class KMeansInit(Task):
     def param_groups(self) -> list[dict[str, Any]]:
         """Return no group: nothing moves."""
         return []
-
-
-def spaced(length: int, count: int) -> Tensor:
-    """At most `count` evenly spaced positions out of `length`, (K,) int64."""
-    positions = np.linspace(0, length - 1, min(count, length)).round().astype(np.int64)
-    return torch.from_numpy(np.unique(positions))

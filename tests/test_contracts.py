@@ -105,7 +105,7 @@ def test_backbone(name: str, composed: Any) -> None:
 @pytest.mark.parametrize("name", names("downstream"))
 def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
     cfg = composed(f"downstream=[{name}]")
-    small = {"min_size": 64, "max_size": 64, "width": 32}
+    small = {"min_size": 64, "max_size": 64, "width": 32, "ks": [5, 20]}
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
     for budget in ("recipe", "grid"):

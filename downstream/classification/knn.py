@@ -1,0 +1,205 @@
+"""Weighted nearest neighbours on frozen features, after Instance Discrimination (arXiv:1805.01978)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from downstream.classification.baselines import blind_classifiers
+from downstream.classification.labels import (
+    check_against,
+    classification_metrics,
+    fitted_classes,
+    labels_of,
+    primary,
+)
+from downstream.features import FeatureSet, Key, extract
+from downstream.limit import limit
+from downstream.neighbours import nearest, vote
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.reductions import GridPool, Reduction
+from downstream.selection import at_edge, best, best_by_stage
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+LEFT_OUT = 2000
+"""Training images that are classified by the others for the score on train."""
+
+
+class Choice(NamedTuple):
+    """What val chose for one stage."""
+
+    trial: Trial
+    key: Key
+    k: int
+    temperature: float
+
+
+@dataclass(frozen=True)
+class NearestNeighbours(Protocol):
+    """Vote of the k training images with the most similar features, each with weight exp(cosine / T).
+
+    Features are each stage's pooled map scaled to unit length, neither centred nor standardised, as published
+    (arXiv:1805.01978, section 3.4). Where an image has several classes, each neighbour votes for all of its
+    own. A score is the share of the weights that votes for the class. Stage, k, T and pooling are chosen on
+    val; nothing is trained. Scores of other k and T do not compare: published are k = 200 with T = 0.07
+    (arXiv:1805.01978), the best of k = 10, 20, 100, 200 with T = 0.07 (arXiv:2104.14294), and in libraries
+    k = 200 with T = 0.1 and k = 20 with T = 0.07.
+
+    Args:
+        ks: numbers of neighbours to choose among, each at most the number of training images.
+        temperatures: T to choose among.
+        pools: pooling grids to choose among; 1 is global average pooling (see `GridPool`).
+        train_limit: a bank of that many training images, drawn by the split's digest; all without it.
+
+    Raises:
+        ValueError: an empty grid or a value outside its range.
+    """
+
+    ks: tuple[int, ...] = (10, 20, 100, 200)
+    temperatures: tuple[float, ...] = (0.07, 0.1)
+    pools: tuple[int, ...] = (1,)
+    train_limit: int | None = None
+
+    name = "knn"
+    version = 1
+    task = "classification"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        # Lists and integers come from configuration files.
+        object.__setattr__(self, "ks", tuple(int(k) for k in self.ks))
+        object.__setattr__(self, "temperatures", tuple(float(t) for t in self.temperatures))
+        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
+        ranges = {
+            "ks": len(self.ks) > 0 and min(self.ks) >= 1,
+            "temperatures": len(self.temperatures) > 0 and all(0 < t < math.inf for t in self.temperatures),
+            "pools": len(self.pools) > 0 and min(self.pools) >= 1,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"NearestNeighbours: {name}={getattr(self, name)!r} is out of range")
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedNeighbours:
+        """Classify val by the training images with every setting of every stage, and select.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; k larger than train.
+        """
+        train = limit(train, self.train_limit)
+        classes, labels = fitted_classes(train), labels_of(train)
+        wanted = check_against(val, labels.ndim == 2, classes)
+        if max(self.ks) > len(train):
+            raise ValueError(
+                f"knn: k={max(self.ks)} neighbours, but split {train.name!r} has {len(train)} images"
+            )
+        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
+        on_train = extract(encoder, train, tuple(pools), runtime)
+        on_val = extract(encoder, val, tuple(pools), runtime)
+        bank = Bank(on_train, labels, classes, runtime.device)
+        metric = primary(labels.ndim == 2)
+
+        def tried() -> Iterator[Choice]:
+            for done, key in enumerate(on_train):
+                for (k, temperature), scores in bank.scores(key, on_val[key], self.ks, self.temperatures):
+                    value = metric({"scores": scores, "labels": wanted})
+                    pool = pools[key.reduction]
+                    trial = Trial(key.stage, {"k": k, "temperature": temperature, "pool": pool}, value)
+                    yield Choice(trial, key, k, temperature)
+                runtime.progress("nearest neighbours", done + 1, len(on_train))
+
+        trials, chosen = best_by_stage(tried())
+        winner = chosen[best(trials).stage]
+        return FittedNeighbours(
+            stage=winner.trial.stage,
+            trials=trials,
+            at_edge=at_edge(trials, winner.trial),
+            train_score=metric(bank.leave_one_out(winner)),
+            encoder=encoder,
+            runtime=runtime,
+            bank=bank,
+            pools=tuple(pools),
+            chosen=chosen,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `classification_metrics`."""
+        return classification_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return blind_classifiers()
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Training images whose labels are known."""
+
+    features: FeatureSet
+    labels: NDArray[Any]
+    classes: int
+    device: torch.device
+
+    def scores(
+        self,
+        key: Key,
+        queries: NDArray[Any],
+        ks: tuple[int, ...],
+        temperatures: tuple[float, ...],
+        own: NDArray[np.int64] | None = None,
+    ) -> Iterator[tuple[tuple[int, float], NDArray[np.float32]]]:
+        """Yield scores (M, C) for every pair of k and T, from one search for the largest k."""
+        found = nearest(queries, self.features[key], max(ks), self.device, own)
+        labels = torch.from_numpy(self.labels).to(self.device)
+        for k, temperature in product(ks, temperatures):
+            yield (k, temperature), vote(found, labels, self.classes, k, temperature).cpu().numpy()
+
+    def one(
+        self, choice: Choice, queries: NDArray[Any], own: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Scores (M, C) by the chosen k and T."""
+        return next(self.scores(choice.key, queries, (choice.k,), (choice.temperature,), own))[1]
+
+    def leave_one_out(self, choice: Choice) -> Rows:
+        """Rows of training images, evenly spaced, each classified by all but itself."""
+        own = np.unique(np.linspace(0, len(self.labels) - 1, LEFT_OUT).astype(np.int64))
+        return {
+            "scores": self.one(choice, self.features[choice.key][own], own),
+            "labels": self.labels[own],
+        }
+
+
+@dataclass(frozen=True)
+class FittedNeighbours(Fitted):
+    """The training images, and k, T and pooling of each stage as val chose them."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    bank: Bank
+    pools: tuple[Reduction, ...]
+    chosen: Mapping[str, Choice]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """k, T and pooling grid of the selected stage."""
+        return dict(self.chosen[self.stage].trial.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"scores": (N, C) shares of the vote, "labels"} of every stage."""
+        labels = check_against(test, self.bank.labels.ndim == 2, self.bank.classes)
+        features = extract(self.encoder, test, self.pools, self.runtime)
+        return {
+            stage: {"scores": self.bank.one(choice, features[choice.key]), "labels": labels}
+            for stage, choice in self.chosen.items()
+        }

@@ -87,6 +87,7 @@ class Config:
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
     encoder: for job=evaluate, a saved encoder; for job=colorize optionally a run's folder.
     label: the row name of a judged encoder of one's own.
+    cache_gb: decimal gigabytes that cached features may take; null for any number.
     sweep: for job=status, the folder of a sweep; the newest under `output` without it.
     input_arguments: of the input, beside its name.
     calibration: of the asked-for run and its twins, after pretraining.
@@ -108,6 +109,7 @@ class Config:
     initialisation: str | None = None
     calibration: dict[str, Any] | None = None
     output: str = "outputs"
+    cache_gb: float | None = 20.0
     dry_run: bool = False
     image: str | None = None
     size: int = 64

@@ -28,7 +28,7 @@ class Workbench:
     """Everything of a configuration as objects, each made when it is first asked for.
 
     Raises:
-        ValueError: a device or precision that this machine does not have.
+        ValueError: a device or precision that this machine does not have, a negative size of the cache.
     """
 
     def __init__(self, cfg: DictConfig) -> None:
@@ -38,6 +38,9 @@ class Workbench:
         self.records = self.output / "records"
         self.device = choose_device(cfg.trainer.device.value)
         self.precision = choose_precision(cfg.trainer.precision.value, self.device)
+        if cfg.cache_gb is not None and cfg.cache_gb < 0:
+            raise ValueError(f"cache_gb must be at least 0, or null for no limit; it is {cfg.cache_gb}")
+        self.cache_limit = None if cfg.cache_gb is None else int(cfg.cache_gb * 1e9)
 
     @functools.cached_property
     def data(self) -> DataSet:
@@ -82,7 +85,7 @@ class Workbench:
     def runtime(self, progress: Callable[[str, int, int], None] = silent) -> Runtime:
         """Where an evaluation runs. The head's own draw is 0: it is nested in the pretraining seed."""
         autocast = torch.bfloat16 if self.precision == BF16 else None
-        return Runtime(self.device, autocast, 0, self.cache / "features", progress)
+        return Runtime(self.device, autocast, 0, self.cache / "features", progress, self.cache_limit)
 
     @property
     def in_sweep(self) -> bool:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, zip_longest
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from downstream.cache import ArrayCache, Draft, Wanted
 from downstream.protocol import Runtime
 from downstream.reductions import Reduction
 from pretext.backbones import Features
@@ -31,9 +27,6 @@ VERSION = 1
 
 BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**22}
 """Image pixels in a batch by device: 256 and 1024 images of 64 × 64."""
-
-LEFTOVER_AGE = 24 * 3600.0
-"""Seconds after which an unfinished folder belongs to a writer that was killed."""
 
 
 class Key(NamedTuple):
@@ -57,7 +50,7 @@ def extract(
     """Features of every example, from the cache or by one pass over the split.
 
     The cache lies under `runtime.cache`, addressed by the digests of the encoder and the split, the
-    reductions, the stages and the precision. A folder appears there whole or not at all.
+    reductions, the stages and the precision; it takes `runtime.cache_limit` bytes at most (`ArrayCache`).
 
     Args:
         reductions: what to keep of each stage's map; vectors are kept as they are, under the first.
@@ -76,10 +69,14 @@ def extract(
         raise ValueError("extract needs at least one reduction")
     wanted = _stages(encoder, stages)
     address = _address(encoder, split, reductions, wanted, runtime)
-    folder = runtime.cache / "features" / address
-    if not (folder / "features.json").is_file():
-        _write(folder, encoder, split, reductions, wanted, runtime)
-    return _open(folder, reductions)
+    cache = ArrayCache(runtime.cache / "features", runtime.cache_limit)
+    stored = cache.read(address)
+    if stored is None:
+        with cache.writing(address) as draft:
+            _fill(draft, encoder, split, reductions, wanted, runtime)
+        stored = draft.stored
+    by_repr = {repr(reduction): reduction for reduction in reductions}
+    return {Key(label["stage"], by_repr[label["reduction"]]): values for label, values in stored}
 
 
 def _stages(encoder: Encoder, stages: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -110,61 +107,31 @@ def _address(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _open(folder: Path, reductions: Sequence[Reduction]) -> FeatureSet:
-    by_repr = {repr(reduction): reduction for reduction in reductions}
-    listed = json.loads((folder / "features.json").read_text())
-    return {
-        Key(entry["stage"], by_repr[entry["reduction"]]): np.load(folder / entry["file"], mmap_mode="r")
-        for entry in listed
-    }
-
-
-def _write(
-    folder: Path,
+def _fill(
+    draft: Draft,
     encoder: Encoder,
     split: Split,
     reductions: Sequence[Reduction],
     stages: tuple[str, ...] | None,
     runtime: Runtime,
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        arrays = _fill(temporary, encoder, split, reductions, stages, runtime)
-        listed = [
-            {"stage": key.stage, "reduction": repr(key.reduction), "file": Path(str(array.filename)).name}
-            for key, array in arrays.items()
-        ]
-        for array in arrays.values():
-            array.flush()
-        _write_synced(temporary / "features.json", json.dumps(listed, indent=1))
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        _move(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _fill(
-    temporary: Path,
-    encoder: Encoder,
-    split: Split,
-    reductions: Sequence[Reduction],
-    stages: tuple[str, ...] | None,
-    runtime: Runtime,
-) -> dict[Key, np.memmap[Any, Any]]:
-    arrays: dict[Key, np.memmap[Any, Any]] = {}
+    arrays: dict[Key, NDArray[Any]] = {}
     what = f"features of {split.name}"
     for rows, reduced in _reduced(encoder, split, reductions, stages, runtime):
+        if not arrays:
+            wanted = [
+                Wanted(_label(key), (len(split), *values.shape[1:]), values.dtype)
+                for key, values in reduced.items()
+            ]
+            arrays = dict(zip(reduced, draft.create(wanted), strict=True))
         for key, values in reduced.items():
-            if key not in arrays:
-                shape = (len(split), *values.shape[1:])
-                path = temporary / f"{len(arrays):03d}.npy"
-                arrays[key] = np.lib.format.open_memmap(path, "w+", dtype=values.dtype, shape=shape)
             _check_finite(values, rows.start, key, encoder, split)
             arrays[key][rows] = values
         runtime.progress(what, rows.stop, len(split))
-    return arrays
+
+
+def _label(key: Key) -> dict[str, str]:
+    return {"stage": key.stage, "reduction": repr(key.reduction)}
 
 
 def _reduced(
@@ -269,26 +236,3 @@ def batches(split: Split, device: torch.device) -> Iterator[tuple[slice, Tensor]
             if after is not None:
                 ahead = reader.submit(load_images, split, after, device)
             yield here, pixels
-
-
-def _write_synced(path: Path, content: str) -> None:
-    with path.open("w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _move(temporary: Path, folder: Path) -> None:
-    try:
-        temporary.rename(folder)
-    except OSError:
-        # Another writer came first; what it wrote is the same. Anything else is a fault.
-        if not (folder / "features.json").is_file():
-            raise
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed writers left of this folder; a writer at work has touched its own lately."""
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -31,6 +31,7 @@ class Runtime:
     """Where and how an evaluation runs; decides nothing about what is measured but the seed.
 
     autocast: bfloat16 on a GPU that has it, else None. progress(what, done, total) is called often.
+    cache_limit: bytes that cached features may take; None: any number.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -38,6 +39,7 @@ class Runtime:
     seed: int = 0
     cache: Path = Path("outputs/cache")
     progress: Callable[[str, int, int], None] = silent
+    cache_limit: int | None = None
 
 
 class Trial(NamedTuple):

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose
 
 from conf import dispatch, hints, preflight, schema, tracking
+from conf.workbench import Workbench
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,8 @@ from conf import dispatch, hints, preflight, schema, tracking
         ("input=depth", ["depth", "lightness", "sobel"]),
         ("+nonsense=1", ["'nonsense'", "pretext, backbone"]),
         ("+trainer.epoch=1", ["'epoch' of trainer", "epochs, batch_size"]),
+        ("cache_gb=-1", ["cache_gb must be at least 0, or null", "-1"]),
+        ("cache_gb=much", ["much", "could not be converted to Float"]),
         ("job=evaluate", ["encoder="]),
         ("job=colorize", ["image="]),
     ],
@@ -70,6 +74,12 @@ def test_w_and_bs_mode_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert tracking.mode() == "online"
+
+
+def test_the_cache_limit_reaches_the_evaluation(hydra: None) -> None:
+    for given, limit in (("cache_gb=0.5", 500_000_000), ("cache_gb=null", None), ("seed=0", 20_000_000_000)):
+        bench = Workbench(compose("config", overrides=[given, "trainer.device=cpu"]))
+        assert bench.runtime().cache_limit == limit
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream import features
+from downstream.detection.maps import AtMost
 from downstream.features import Key, batches, extract, load_images
 from downstream.limit import limit
 from downstream.protocol import Runtime
@@ -136,13 +137,31 @@ def test_a_killed_writer_leaves_nothing_that_is_read(tmp_path: Path) -> None:
     fresh = extract(encoder, split, (GridPool(1),), runtime(tmp_path / "fresh"))
     for key, values in fresh.items():
         np.testing.assert_array_equal(values, found[key])
-    # A day later the leftover goes with the next write of the same features.
-    assert leftover.exists()
-    folder = next(p for p in (tmp_path / "features").iterdir() if p != leftover)
-    folder.rename(tmp_path / "moved")
-    os.utime(leftover, (0, 0))
-    extract(encoder, split, (GridPool(1),), runtime(tmp_path))
-    assert not leftover.exists()
+    assert not leftover.exists(), "the next writer sweeps up"
+
+
+def test_old_features_make_room_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of a probe and maps of a detector lie in one cache, under one limit."""
+    split = single_label("train", 200, 0)
+    extract(small_encoder(0), split, (GridPool(1),), runtime(tmp_path))
+    one = sum(file.stat().st_size for file in (tmp_path / "features").rglob("*.*"))
+    limited = replace(runtime(tmp_path), cache_limit=2 * one)
+    extract(small_encoder(1), split, (AtMost(1, 1),), limited)
+    assert len(list((tmp_path / "features").iterdir())) == 2
+    extract(small_encoder(0), split, (GridPool(1),), limited)  # used again
+    extract(small_encoder(2), split, (GridPool(1),), limited)
+    assert len(list((tmp_path / "features").iterdir())) == 2
+    encoder = small_encoder(0)
+    sizes = count_forwards(monkeypatch, encoder)
+    kept = extract(encoder, split, (GridPool(1),), limited)
+    assert sizes == []
+    encoder = small_encoder(1)
+    sizes = count_forwards(monkeypatch, encoder)
+    extract(encoder, split, (AtMost(1, 1),), limited)
+    assert sum(sizes) == 200
+    fresh = extract(small_encoder(0), split, (GridPool(1),), runtime(tmp_path / "fresh"))
+    for key, values in fresh.items():
+        np.testing.assert_array_equal(values, kept[key])
 
 
 def test_a_failed_pass_leaves_no_folder(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ VOTES = 2**24
 class Neighbours(NamedTuple):
     """The K most similar examples of the bank, most similar first, on the device.
 
-    similarity: (M, K) float32, the cosine in [-1, 1] up to rounding. index: (M, K) int64, rows of the bank.
+    similarity: (M, K) float32, the cosine in [-1, 1] up to rounding.
+    rows: (M, K) int64, positions in the bank.
     """
 
     similarity: Tensor
-    index: Tensor
+    rows: Tensor
 
 
 def nearest(
@@ -83,13 +84,13 @@ def vote(found: Neighbours, labels: Tensor, classes: int, k: int, temperature: f
         of the weights changes no image's ranking of classes, and lets images be ranked within a class.
     """
     weight = torch.softmax(found.similarity[:, :k] / temperature, dim=1)  # (M, k)
-    index = found.index[:, :k]
+    rows = found.rows[:, :k]
     if labels.ndim == 1:
-        return weight.new_zeros(len(weight), classes).scatter_add_(1, labels[index], weight)
+        return weight.new_zeros(len(weight), classes).scatter_add_(1, labels[rows], weight)
     size = max(1, VOTES // (k * classes))
     parts = [
-        torch.einsum("mk,mkc->mc", w, labels[i].to(w.dtype))
-        for w, i in zip(weight.split(size), index.split(size), strict=True)
+        torch.einsum("mk,mkc->mc", weight[i : i + size], labels[rows[i : i + size]].to(weight.dtype))
+        for i in range(0, len(weight), size)
     ]
     return torch.cat(parts)
 
@@ -106,13 +107,20 @@ def _check(queries: NDArray[Any], bank: NDArray[Any], k: int) -> None:
 def _tiles(rows: NDArray[Any], size: int, name: str, device: torch.device) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row of each tile and its rows (B, D) float32 of unit length."""
     for first in range(0, len(rows), size):
-        raw = torch.from_numpy(np.array(rows[first : first + size])).to(device)
-        # In float64, since the square of a float32 may overflow.
-        norm = torch.linalg.vector_norm(raw, dim=1, keepdim=True, dtype=torch.float64)
-        good = norm.isfinite().flatten()
-        if not bool(good.all()):
-            raise ValueError(f"row {first + int((~good).int().argmax())} of the {name} is not finite")
-        yield first, (raw / norm.clamp(min=torch.finfo(torch.float64).tiny)).float()
+        tile = torch.from_numpy(np.array(rows[first : first + size], dtype=np.float32)).to(device)
+        yield first, _unit(tile, first, name)
+
+
+def _unit(x: Tensor, first: int, name: str) -> Tensor:
+    """Scale the rows (B, D) to unit length, in place where float32 can hold their squares."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if bool(((norm > 1e-15) & (norm < 1e15)).all()):
+        return x.div_(norm)
+    wide: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float64)
+    good = wide.isfinite().flatten()
+    if not bool(good.all()):
+        raise ValueError(f"row {first + int((~good).int().argmax())} of the {name} is not finite")
+    return (x / wide.clamp(min=torch.finfo(torch.float64).tiny)).float()
 
 
 def _mask(similarity: Tensor, own: Tensor) -> None:
@@ -124,4 +132,4 @@ def _mask(similarity: Tensor, own: Tensor) -> None:
 def _merged(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
     similarity = torch.cat([first.similarity, second.similarity], 1)
     top = similarity.topk(min(k, similarity.shape[1]), dim=1)
-    return Neighbours(top.values, torch.cat([first.index, second.index], 1).gather(1, top.indices))
+    return Neighbours(top.values, torch.cat([first.rows, second.rows], 1).gather(1, top.indices))

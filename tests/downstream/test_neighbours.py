@@ -48,7 +48,7 @@ def test_search_is_the_double_loop_in_pieces_of_any_size(
     queries, bank = made()
     similarity, index = slow_search(queries, bank, 11)
     found = nearest(queries, bank, 11, CPU)
-    np.testing.assert_array_equal(found.index.numpy(), index)
+    np.testing.assert_array_equal(found.rows.numpy(), index)
     np.testing.assert_allclose(found.similarity.numpy(), similarity, atol=1e-6)
 
 
@@ -95,7 +95,7 @@ def test_scikit_learn_says_the_same() -> None:
 def test_vote_by_hand() -> None:
     bank = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
     found = nearest(np.array([[3, 0]], dtype=np.float32), bank, 3, CPU)
-    assert found.index.tolist() == [[0, 1, 2]]
+    assert found.rows.tolist() == [[0, 1, 2]]
     assert found.similarity.tolist() == [[1, 0, -1]]
     e = math.e
     total = e + 1 + 1 / e
@@ -117,10 +117,10 @@ def test_a_query_of_the_bank_is_not_its_own_neighbour(
     for row, i in enumerate(own):
         others = np.delete(np.arange(57), i)
         _, index = slow_search(bank[[i]], bank[others], 5)
-        assert sorted(found.index[row].tolist()) == sorted(others[index[0]])  # twins tie
-    assert found.index[0, 0] == 30
+        assert sorted(found.rows[row].tolist()) == sorted(others[index[0]])  # twins tie
+    assert found.rows[0, 0] == 30
     everything = nearest(bank[own], bank, 57, CPU, own)
-    np.testing.assert_array_equal(everything.index[:, -1].numpy(), own)
+    np.testing.assert_array_equal(everything.rows[:, -1].numpy(), own)
     assert torch.isfinite(vote(everything, torch.zeros(57, dtype=torch.int64), 1, 57, 0.07)).all()
 
 
@@ -129,7 +129,7 @@ def test_length_has_no_say_and_zeros_have_no_direction() -> None:
     plain = nearest(queries, bank, 9, CPU)
     for factor in (1e-30, 1e25):  # their squares are no float32
         scaled = nearest(queries * np.float32(factor), bank, 9, CPU)
-        np.testing.assert_array_equal(plain.index.numpy(), scaled.index.numpy())
+        np.testing.assert_array_equal(plain.rows.numpy(), scaled.rows.numpy())
         np.testing.assert_allclose(plain.similarity.numpy(), scaled.similarity.numpy(), atol=1e-6)
     assert (nearest(np.zeros((1, 6), np.float32), bank, 9, CPU).similarity == 0).all()
 

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from downstream.catalogue import facts
 from downstream.leaderboard import build
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
@@ -100,9 +101,12 @@ def _about(protocol: Protocol) -> str:
         .replace("\n", " ")
         .replace("  ", "\n\n")
     )
-    kind = "fine-tunes the encoder" if protocol.trains_encoder else "frozen encoder"
+    about = facts(protocol)
     blind = ", ".join(f"`{name}`" for name in protocol.blind())
-    return f"*{protocol.task}, {kind}; read against {blind}.* {words}"
+    return (
+        f"*{about.task} · {about.paper} · frozen: {about.frozen} · chosen: {about.chosen} · "
+        f"cost: {about.cost} · read against {blind}*\n\n{words}"
+    )
 
 
 def _settings(protocol: Any) -> str:

@@ -15,6 +15,7 @@ from conf.console import console, progress
 from conf.locks import locked
 from conf.members import Member
 from conf.plan import show_plan
+from conf.protocols import show_protocols
 from conf.status import show_status
 from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
@@ -110,6 +111,12 @@ def status(bench: Workbench) -> list[str]:
     return []
 
 
+def protocols(_: Workbench) -> list[str]:
+    """Print what `downstream=[…]` takes; computes nothing."""
+    show_protocols()
+    return []
+
+
 def colorize(bench: Workbench) -> list[str]:
     """Colour photographs with a pretrained run: gray | coloured | original, side by side.
 
@@ -143,6 +150,7 @@ JOBS: dict[str, Callable[[Workbench], list[str]]] = {
     "evaluate": evaluate,
     "leaderboard": leaderboard,
     "status": status,
+    "protocols": protocols,
     "colorize": colorize,
 }
 

@@ -87,6 +87,7 @@ class Protocol(ABC):
         task: "classification", "detection" or "segmentation".
         trains_encoder: whether encoder parameters may move; where not, a gate checks them to the bit.
         legacy: whether the published protocol selects on test; then val is test and records say so.
+        paper: who published it: "arXiv:…", or "this suite" for what is nobody else's.
     """
 
     name: str
@@ -94,6 +95,12 @@ class Protocol(ABC):
     task: str
     trains_encoder: bool
     legacy: bool = False
+    paper: str = "this suite"
+
+    @property
+    def selects(self) -> tuple[str, ...] | None:
+        """What `fit` chooses, by its settings' names, "stage" among them; None where a class does not say."""
+        return None
 
     @abstractmethod
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> Fitted:

@@ -26,6 +26,11 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.val)
 
 
+def several(**grids: Sequence[object]) -> tuple[str, ...]:
+    """Names of the grids that leave a choice."""
+    return tuple(name for name, grid in grids.items() if len(grid) > 1)
+
+
 class Candidate(Protocol):
     """Something that was tried, with what val said of it."""
 

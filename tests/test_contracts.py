@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 
 from conf import members
 from downstream.evaluate import evaluate, evaluate_blind
-from downstream.protocol import Protocol, Runtime
+from downstream.protocol import Fitted, Protocol, Runtime
 from pretext import inputs
 from pretext.backbones.base import Backbone
 from pretext.data.dataset import DataSet
@@ -102,8 +102,31 @@ def test_backbone(name: str, composed: Any) -> None:
         assert height == width
 
 
+def _remembered_fits(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
+    kind, fits = type(protocol), list[Fitted]()
+    plain = kind.fit
+
+    def fit(*arguments: Any, **named: Any) -> Fitted:
+        fits.append(plain(*arguments, **named))
+        return fits[-1]
+
+    monkeypatch.setattr(kind, "fit", fit)
+    return fits
+
+
+def _chosen_among(fitted: Fitted) -> set[str]:
+    """What differs between the trials of a fit."""
+    values: dict[str, set[object]] = {"stage": {trial.stage for trial in fitted.trials}}
+    for trial in fitted.trials:
+        for key, value in trial.setting.items():
+            values.setdefault(key, set()).add(value)
+    return {key for key, found in values.items() if len(found) > 1}
+
+
 @pytest.mark.parametrize("name", names("downstream"))
-def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Path) -> None:
+def test_downstream(
+    name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cfg = composed(f"downstream=[{name}]")
     small = {"min_size": 64, "max_size": 64, "width": 32, "ks": [5, 20]}
     settings = members.plain(cfg.downstream[name])
@@ -118,6 +141,7 @@ def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Pat
     backbone = instantiate(cfg.backbone, in_channels=1, widths=[8, 8, 8, 8, 8], _convert_="all")
     encoder = Encoder(inputs.build("lightness"), backbone).eval()
     before = copy.deepcopy(encoder.state_dict())
+    fitted = _remembered_fits(protocol, monkeypatch)
     runtime = Runtime(cache=tmp_path / "features")
     run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
     records = evaluate(
@@ -130,6 +154,11 @@ def test_downstream(name: str, composed: Any, few_scenes: DataSet, tmp_path: Pat
         draws=20,
     )
     assert all(torch.equal(value, encoder.state_dict()[key]) for key, value in before.items())
+    assert len(fitted) == 1
+    if protocol.selects is not None:
+        assert set(protocol.selects) == _chosen_among(fitted[0]), (
+            f"{name} chooses something else than it says"
+        )
     primary = [r for r in records if r.evaluation.primary and r.result.selected]
     assert len(primary) == 1
     assert primary[0].evaluation.task == protocol.task

@@ -23,7 +23,7 @@ from downstream.features import load_images
 from downstream.finetuning import Recipe, finetune, mirror, outputs, private_copy, random_flips, seeded
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, best, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -78,6 +78,11 @@ class ClassificationFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.lrs)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
         """Train one model a learning rate on train, keep the one that is best on val.

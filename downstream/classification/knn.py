@@ -25,7 +25,7 @@ from downstream.limit import limit
 from downstream.neighbours import nearest, vote
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
-from downstream.selection import at_edge, best, best_by_stage
+from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -70,6 +70,7 @@ class NearestNeighbours(Protocol):
 
     name = "knn"
     version = 1
+    paper = "arXiv:1805.01978"
     task = "classification"
     trains_encoder = False
 
@@ -86,6 +87,11 @@ class NearestNeighbours(Protocol):
         for name, good in ranges.items():
             if not good:
                 raise ValueError(f"NearestNeighbours: {name}={getattr(self, name)!r} is out of range")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage, and its setting where there are several."""
+        return ("stage", *several(k=self.ks, temperature=self.temperatures, pool=self.pools))
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedNeighbours:
         """Classify val by the training images with every setting of every stage, and select.

@@ -19,7 +19,7 @@ from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
-from downstream.selection import at_edge, best, best_by_stage
+from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -59,6 +59,11 @@ class LinearProbe(Protocol):
         object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
         if not self.pools:
             raise ValueError("LinearProbe: pools is empty; (1,) is global average pooling")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage, and its setting where there are several."""
+        return ("stage", *several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, pool=self.pools))
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedProbe:
         """Fit all settings of all stages on train, select on val.

@@ -22,6 +22,7 @@ from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Recipe
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.selection import several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -177,6 +178,11 @@ class FasterRcnn(Protocol):
             raise ValueError(
                 f"FasterRcnn: 1 ≤ min_size ≤ max_size must hold, got {self.min_size} and {self.max_size}"
             )
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.lrs)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector a learning rate, keep the one that is best on val.

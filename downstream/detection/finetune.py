@@ -15,6 +15,7 @@ from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Optimiser, Recipe
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.selection import several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -78,6 +79,11 @@ class DetectionFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.lrs)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector a learning rate, keep the one that is best on val.

@@ -20,7 +20,7 @@ from downstream.features import Key, extract
 from downstream.finetuning import Optimiser, Recipe, finetune, seeded
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, best, several
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -72,6 +72,11 @@ class DetectionFrozen(Protocol):
             raise ValueError(f"DetectionFrozen: last_stages must be at least 1, got {self.last_stages}")
         if self.stride < 1:
             raise ValueError(f"DetectionFrozen: stride must be at least 1, got {self.stride}")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage where several are fitted, and its learning rate where there are several."""
+        return (*(() if self.last_stages == 1 else ("stage",)), *several(lr=self.lrs))
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Fit every learning rate on every stage, select on val.

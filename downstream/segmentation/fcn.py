@@ -26,7 +26,7 @@ from downstream.segmentation.masks import (
     segmentation_metrics,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, best, several
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 
@@ -78,6 +78,11 @@ class FCNFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.lrs)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedFCN:
         """Train one model a learning rate on train, keep the one that is best on val.

@@ -29,7 +29,7 @@ from downstream.segmentation.masks import (
     upsampled_classes,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, best, best_by_stage
+from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 
@@ -80,6 +80,14 @@ class SegmentationLinear(Protocol):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"SegmentationLinear: {name} must be at least 1, got {value}")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage, and its setting where there are several."""
+        return (
+            *(() if self.deepest == 1 else ("stage",)),
+            *several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, adjustment=self.adjustments),
+        )
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
         """Fit all settings of all stages on train, select on val.

@@ -1,0 +1,77 @@
+"""What a protocol says of itself, for lists of protocols: nothing here is written down twice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from downstream.finetuning import Norm, Recipe
+from downstream.protocol import Protocol
+
+
+class Facts(NamedTuple):
+    """One protocol in a few words.
+
+    frozen: parts of the encoder that stay as they are. chosen: what is selected, and on which split.
+    cost: how often the encoder sees the images.
+    """
+
+    name: str
+    version: int
+    task: str
+    paper: str
+    frozen: str
+    chosen: str
+    cost: str
+
+
+def facts(protocol: Protocol) -> Facts:
+    """Read the facts off a protocol."""
+    return Facts(
+        protocol.name,
+        protocol.version,
+        protocol.task,
+        protocol.paper,
+        _frozen(protocol),
+        _chosen(protocol),
+        _cost(protocol),
+    )
+
+
+def _recipe(protocol: Protocol) -> Recipe | None:
+    recipe = getattr(protocol, "recipe", None)
+    return recipe if isinstance(recipe, Recipe) else None
+
+
+def _frozen(protocol: Protocol) -> str:
+    if not protocol.trains_encoder:
+        return "encoder"
+    recipe = _recipe(protocol)
+    if recipe is None:
+        return "nothing"
+    if recipe.backbone_lr == 0:
+        return "encoder" if recipe.norm is Norm.EVAL else "encoder but BN"
+    parts = [*recipe.frozen_stages, *(["BN statistics"] if recipe.norm is Norm.EVAL else [])]
+    return ", ".join(parts) or "nothing"
+
+
+def _chosen(protocol: Protocol) -> str:
+    if protocol.selects is None:
+        return f"not stated (on {_where(protocol)})"
+    if not protocol.selects:
+        return "nothing"
+    return f"{', '.join(protocol.selects)} on {_where(protocol)}"
+
+
+def _where(protocol: Protocol) -> str:
+    return "TEST" if protocol.legacy else "val"
+
+
+def _cost(protocol: Protocol) -> str:
+    """One pass where features are kept; epochs of what is trained on, once for each learning rate tried."""
+    recipe = _recipe(protocol)
+    if recipe is None:
+        return "training" if protocol.trains_encoder else "1 pass"
+    trials = max(len(getattr(protocol, "lrs", ())), 1)
+    epochs = f"{recipe.epochs} {'epoch' if recipe.epochs == 1 else 'epochs'}"
+    whole = epochs if trials == 1 else f"{trials} × {epochs}"
+    return whole if protocol.trains_encoder else f"1 pass; head: {whole}"

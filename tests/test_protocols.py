@@ -1,0 +1,105 @@
+"""The list of protocols: complete, true to classes and YAMLs, and readable on 80 columns."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from conf import protocols as listing
+from downstream.catalogue import facts
+from downstream.classification.finetune import ClassificationFinetune
+from downstream.classification.linear import LinearProbe
+from downstream.detection.frozen import DetectionFrozen
+from downstream.finetuning import Norm, Recipe
+from downstream.linear_grid import LinearGrid
+
+YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
+
+
+@pytest.fixture
+def shown(hydra: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    file = io.StringIO()
+    monkeypatch.setattr(listing, "console", Console(file=file, width=80, color_system=None))
+    listing.show_protocols()
+    return file.getvalue()
+
+
+def test_every_yaml_is_listed_once_and_fits_the_page(shown: str) -> None:
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in YAMLS:
+        assert len([line for line in lines if line.startswith(f"{name} ")]) == 1, name
+    assert "…" not in shown, "something was cut off"
+
+
+def test_every_line_states_what_its_protocol_states(shown: str, hydra: None) -> None:
+    lines = shown.splitlines()
+    for name, protocol in listing.protocols().items():
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{name} "))
+        rest = next((i for i, line in enumerate(lines) if i > start and not line.startswith(" ")), len(lines))
+        words = " ".join(lines[start:rest]).split()
+        assert words[1] == str(protocol.version)
+        assert protocol.paper.split()[0] in words
+        assert ("encoder" in words) == (not protocol.trains_encoder)
+        assert ("TEST" in words) == (protocol.legacy and protocol.selects != ())
+
+
+def test_every_paper_can_be_found(hydra: None) -> None:
+    for name, protocol in listing.protocols().items():
+        assert re.search(r"^this suite$|arXiv:\d{4}\.\d{4,5}\b|doi:10\.", protocol.paper), (
+            f"{name}: paper is {protocol.paper!r}"
+        )
+
+
+def test_facts_follow_the_settings() -> None:
+    one = LinearGrid(lrs=(0.1,), weight_decays=(0.0, 0.1))
+    assert facts(LinearProbe(grid=one)).chosen == "stage, weight_decay on val"
+    assert facts(LinearProbe(pools=(1, 2), grid=one)).chosen == "stage, weight_decay, pool on val"
+    assert facts(LinearProbe()).frozen == "encoder"
+    assert facts(LinearProbe()).cost == "1 pass"
+    assert facts(LinearProbe()).paper == "this suite"
+    assert facts(DetectionFrozen(Recipe(epochs=3))).cost == "1 pass; head: 3 epochs"
+    assert facts(DetectionFrozen(last_stages=1)).chosen == "nothing"
+    assert facts(DetectionFrozen(lrs=(0.1, 0.2))).chosen == "stage, lr on val"
+    for recipe, frozen in (
+        (Recipe(norm=Norm.TRAIN), "nothing"),
+        (Recipe(norm=Norm.EVAL), "BN statistics"),
+        (Recipe(norm=Norm.TRAIN, frozen_stages=("stem", "layer1")), "stem, layer1"),
+        (Recipe(frozen_stages=("stem",)), "stem, BN statistics"),
+        (Recipe(backbone_lr=0), "encoder"),
+        (Recipe(backbone_lr=0, norm=Norm.TRAIN), "encoder but BN"),
+    ):
+        assert facts(ClassificationFinetune(recipe)).frozen == frozen
+    assert facts(ClassificationFinetune(Recipe(epochs=1))).cost == "1 epoch"
+    assert facts(ClassificationFinetune(Recipe(epochs=7), lrs=(0.1, 0.2))).cost == "2 × 7 epochs"
+    assert facts(ClassificationFinetune(lrs=(0.1,))).chosen == "nothing"
+    assert facts(ClassificationFinetune(lrs=(0.1, 0.2))).chosen == "lr on val"
+
+
+@dataclass(frozen=True)
+class Old(LinearProbe):
+    """A protocol that chooses on test."""
+
+    name = "old"
+    legacy = True
+    paper = "arXiv:1603.08511"
+
+
+@dataclass(frozen=True)
+class Silent(LinearProbe):
+    """A protocol that does not say what it chooses."""
+
+    @property
+    def selects(self) -> None:  # type: ignore[override]  # what a protocol that does not say inherits
+        return None
+
+
+def test_legacy_and_silence_show() -> None:
+    assert facts(Old()).chosen == "stage, lr, weight_decay on TEST"
+    assert facts(Old()).paper == "arXiv:1603.08511"
+    assert facts(Silent()).chosen == "not stated (on val)"

@@ -16,6 +16,9 @@ BANK = 2**26
 PRODUCT = {"cpu": 2**24, "cuda": 2**28}
 """Similarities that exist at once, by device (64 MiB and 1 GiB)."""
 
+RANKED = {"cpu": 2**22, "cuda": 2**26}
+"""The same where the whole bank is ranked, which takes some 60 bytes each (240 MiB and 4 GiB)."""
+
 VOTES = 2**24
 """Labels of neighbours that are gathered at once where an image has several."""
 
@@ -70,6 +73,23 @@ def nearest(
         found = here if found is None else _merged(found, here, k)
     assert found is not None, "the bank has at least k rows"
     return found
+
+
+def similarities(
+    queries: NDArray[Any], bank: NDArray[Any], device: torch.device, own: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row of each piece of the queries and its similarity (B, N) to the whole bank.
+
+    Arguments and errors as `nearest`.
+    """
+    _check(queries, bank, 1)
+    size = max(1, RANKED.get(device.type, RANKED["cuda"]) // len(bank))
+    for row, part in _tiles(queries, size, "queries", device):
+        tiles = _tiles(bank, max(1, BANK // bank.shape[1]), "bank", device)
+        similarity = torch.cat([part @ tile.T for _, tile in tiles], 1)
+        if own is not None:
+            _mask(similarity, torch.from_numpy(own[row : row + len(part)]).to(device))
+        yield row, similarity
 
 
 def vote(found: Neighbours, labels: Tensor, classes: int, k: int, temperature: float) -> Tensor:

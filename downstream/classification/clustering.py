@@ -1,0 +1,234 @@
+"""Clustering frozen features by k-means, and how far the clusters are the classes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
+
+from downstream.classification.agreement import (
+    Homogeneity,
+    adjusted_rand,
+    matched_accuracy,
+    normalized_mutual_information,
+)
+from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures
+from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.features import Key, extract
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.reductions import GridPool, Reduction
+from downstream.selection import at_edge, best, best_by_stage, several
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """k-means on features of unit length: `restarts` times from k-means++, the tightest is kept.
+
+    count: number of clusters; as many as classes without it.
+    """
+
+    count: int | None = None
+    restarts: int = 10
+
+    def fit(self, features: NDArray[Any], classes: int, seed: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """Cluster (N, D) features; return what assigns (M, D) features to the nearest centre: (M,) int64."""
+        k = self.count or classes
+        means = KMeans(k, init="k-means++", n_init=self.restarts, random_state=seed)
+        with warnings.catch_warnings():
+            # Fewer distinct features than clusters, as of a dead stage: the score shows it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            means.fit(_unit(features))
+        return lambda other: np.asarray(means.predict(_unit(other)), dtype=np.int64)
+
+
+class Choice(NamedTuple):
+    """What val chose for one stage."""
+
+    trial: Trial
+    key: Key
+    assign: Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Clustering(Protocol):
+    """k-means on the training images' features, as many clusters as classes; test images join the nearest.
+
+    Features are each stage's pooled map scaled to unit length. Labels fit nothing: stage and pooling are
+    chosen on val. Read are normalised mutual information, the adjusted Rand index (negative counts as 0) and
+    accuracy under the best one-to-one match of clusters and classes. Where an image has several classes:
+    homogeneity, the share of each label's entropy that the cluster explains.
+
+    Args:
+        clusters: number of clusters; as many as classes without it.
+        restarts: runs of k-means, of which the tightest is kept.
+        pools: pooling grids to choose among; 1 is global average pooling (see `GridPool`).
+        train_limit: cluster that many training images, drawn by the split's digest; all without it.
+
+    Raises:
+        ValueError: a number below 1, or no pooling grid.
+    """
+
+    clusters: int | None = None
+    restarts: int = 10
+    pools: tuple[int, ...] = (1,)
+    train_limit: int | None = None
+
+    name = "clustering"
+    version = 1
+    task = "classification"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
+        ranges = {
+            "clusters": self.clusters is None or self.clusters >= 1,
+            "restarts": self.restarts >= 1,
+            "pools": len(self.pools) > 0 and min(self.pools) >= 1,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"Clustering: {name}={getattr(self, name)!r} is out of range")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage, and the pooling where there are several."""
+        return ("stage", *several(pool=self.pools))
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClustering:
+        """Cluster every stage's features of train, and select on val.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; more clusters than
+                training images.
+        """
+        train = limit(train, self.train_limit)
+        classes, labels = fitted_classes(train), labels_of(train)
+        wanted = check_against(val, labels.ndim == 2, classes)
+        k = self.clusters or classes
+        if k > len(train):
+            raise ValueError(f"clustering: {k} clusters, but split {train.name!r} has {len(train)} images")
+        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
+        on_train = extract(encoder, train, tuple(pools), runtime)
+        on_val = extract(encoder, val, tuple(pools), runtime)
+        metric = next(iter(_metrics(labels.ndim == 2).values()))
+
+        def tried() -> Iterator[Choice]:
+            for done, (key, features) in enumerate(on_train.items()):
+                assign = Clusters(k, self.restarts).fit(features, classes, runtime.seed)
+                value = metric({"cluster": assign(on_val[key]), "labels": wanted})
+                yield Choice(Trial(key.stage, {"pool": pools[key.reduction]}, value), key, assign)
+                runtime.progress("clusters", done + 1, len(on_train))
+
+        trials, chosen = best_by_stage(tried())
+        winner = chosen[best(trials).stage]
+        return FittedClustering(
+            stage=winner.trial.stage,
+            trials=trials,
+            at_edge=at_edge(trials, winner.trial),
+            train_score=metric({"cluster": winner.assign(on_train[winner.key]), "labels": labels}),
+            encoder=encoder,
+            runtime=runtime,
+            classes=classes,
+            multi_label=labels.ndim == 2,
+            pools=tuple(pools),
+            chosen=chosen,
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """NMI, ARI and matched accuracy; homogeneity where an image has several classes."""
+        return _metrics(labels_of(split).ndim == 2)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """Clusters by lot, one cluster, and clusters of histograms of the image."""
+        clusters = Clusters(self.clusters, self.restarts)
+        return {"random_clusters": RandomClusters(clusters)} | {
+            name: BlindClusters(made, clusters) for name, made in BLIND_FEATURES.items()
+        }
+
+
+@dataclass(frozen=True)
+class FittedClustering(Fitted):
+    """The clusters of each stage, pooled as val chose."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    classes: int
+    multi_label: bool
+    pools: tuple[Reduction, ...]
+    chosen: Mapping[str, Choice]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """Pooling grid of the selected stage."""
+        return dict(self.chosen[self.stage].trial.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"cluster": (N,) int64, "labels"} of every stage."""
+        labels = check_against(test, self.multi_label, self.classes)
+        features = extract(self.encoder, test, self.pools, self.runtime)
+        return {
+            stage: {"cluster": choice.assign(features[choice.key]), "labels": labels}
+            for stage, choice in self.chosen.items()
+        }
+
+
+@dataclass(frozen=True)
+class BlindClusters(BlindPredictor):
+    """Clusters of features that look at no encoder."""
+
+    features: BlindFeatures
+    clusters: Clusters
+
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+        """Cluster train."""
+        classes, several_classes = fitted_classes(train), labels_of(train).ndim == 2
+        assign = self.clusters.fit(self.features(train), classes, runtime.seed)
+        return lambda split: {
+            "cluster": assign(self.features(split)),
+            "labels": check_against(split, several_classes, classes),
+        }
+
+
+@dataclass(frozen=True)
+class RandomClusters(BlindPredictor):
+    """A cluster by lot for each image: what the size of the split gives for nothing."""
+
+    clusters: Clusters
+
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+        """Learn the number of classes."""
+        classes, several_classes = fitted_classes(train), labels_of(train).ndim == 2
+        k = self.clusters.count or classes
+        return lambda split: {
+            "cluster": np.random.default_rng(runtime.seed).integers(0, k, len(split)),
+            "labels": check_against(split, several_classes, classes),
+        }
+
+
+def _metrics(multi_label: bool) -> dict[str, Metric]:
+    if multi_label:
+        return {"homogeneity": Homogeneity()}
+    return {
+        "NMI": normalized_mutual_information,
+        "ARI": adjusted_rand,
+        "matched_accuracy": matched_accuracy,
+    }
+
+
+def _unit(features: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(normalize(np.asarray(features, dtype=np.float32)))

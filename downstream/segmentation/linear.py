@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.features import batches, extract, frozen
+from downstream.features import batches, frozen
 from downstream.limit import limit
-from downstream.linear_grid import LinearGrid, LinearHead
-from downstream.metrics import confusion, miou
+from downstream.linear_grid import LinearGrid
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import PixelSample
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import (
     check_against,
     confusion_of,
     fitted_classes,
-    image_size,
-    masks_of,
     segmentation_metrics,
     upsampled_classes,
 )
 from downstream.segmentation.pictures import side_by_side
+from downstream.segmentation.pixel_heads import Choice, convolve, fit_heads, sampled, score
 from downstream.selection import at_edge, best, best_by_stage, several
-from pretext.data.dataset import IGNORE, Split
+from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
 
@@ -99,19 +93,14 @@ class SegmentationLinear(Protocol):
         classes = fitted_classes(train)
         check_against(val, classes)
         stages = encoder.stage_names if self.deepest is None else encoder.stage_names[-self.deepest :]
-        on_train, wanted = _sampled(encoder, train, self.pixels, stages, runtime)
-        on_val, wanted_val = _sampled(encoder, val, self.val_pixels, stages, runtime)
-        shares = torch.bincount(torch.from_numpy(wanted[wanted >= 0]), minlength=classes) + 1
-        log_share = (shares / shares.sum()).log()
+        on_train = sampled(encoder, train, self.pixels, stages, runtime)
+        on_val = sampled(encoder, val, self.val_pixels, stages, runtime)
 
         def heads() -> Iterator[Choice]:
             for done, stage in enumerate(stages):
-                fitted = self.grid.fit(on_train[stage], wanted, classes, runtime.device, runtime.seed)
-                for (p, setting), tau in product(enumerate(self.grid.settings), self.adjustments):
-                    plain = fitted.select(p)
-                    head = replace(plain, bias=plain.bias - tau * log_share.to(plain.bias))
-                    value = _score(head, on_val[stage], wanted_val)
-                    yield Choice(Trial(stage, {**setting._asdict(), "adjustment": tau}, value), head)
+                rows = (on_train.features[stage], on_train.classes)
+                held = (on_val.features[stage], on_val.classes)
+                yield from fit_heads(stage, self.grid, self.adjustments, rows, held, classes, runtime)
                 runtime.progress("linear heads", done + 1, len(stages))
 
         trials, chosen = best_by_stage(heads())
@@ -120,7 +109,7 @@ class SegmentationLinear(Protocol):
             stage=winner.trial.stage,
             trials=trials,
             at_edge=at_edge(trials, winner.trial),
-            train_score=_score(winner.head, on_train[winner.trial.stage], wanted),
+            train_score=score(winner.head, on_train.features[winner.trial.stage], on_train.classes),
             encoder=encoder,
             runtime=runtime,
             chosen=chosen,
@@ -133,13 +122,6 @@ class SegmentationLinear(Protocol):
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_segmenters`."""
         return blind_segmenters()
-
-
-class Choice(NamedTuple):
-    """What val chose for one stage."""
-
-    trial: Trial
-    head: LinearHead
 
 
 @dataclass(frozen=True)
@@ -185,34 +167,8 @@ class FittedSegmenter(Fitted):
                 yield (
                     where,
                     {
-                        stage: upsampled_classes(_convolve(self.chosen[stage].head, maps[stage]), size)
+                        stage: upsampled_classes(convolve(self.chosen[stage].head, maps[stage]), size)
                         for stage in stages
                     },
                 )
                 self.runtime.progress(f"segment {split.name}", where.stop, len(split))
-
-
-def _convolve(head: LinearHead, features: Tensor) -> Tensor:
-    """Logits (B, K, h, w) of maps (B, C, h, w)."""
-    logits = head.of(features.permute(0, 2, 3, 1).flatten(0, 2))  # (B·h·w, K)
-    return logits.view(len(features), *features.shape[2:], -1).permute(0, 3, 1, 2)
-
-
-def _sampled(
-    encoder: Encoder, split: Split, count: int, stages: Sequence[str], runtime: Runtime
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Features (N·count, C) of each stage at sampled pixels; their classes (N·count,), −1 if unlabelled."""
-    sample = PixelSample(*image_size(split), count)
-    features = extract(encoder, split, (sample,), runtime, stages)
-    flat = np.asarray(masks_of(split)).reshape(len(split), -1)
-    classes = np.take_along_axis(flat, sample.positions(torch.arange(len(split))).numpy(), 1).astype(np.int64)
-    classes[classes == IGNORE] = -1
-    rows = {key.stage: values.reshape(-1, values.shape[2]) for key, values in features.items()}
-    return rows, classes.ravel()
-
-
-def _score(head: LinearHead, features: NDArray[Any], classes: NDArray[np.int64]) -> float:
-    """Return mIoU over the labelled ones of these pixels."""
-    predicted = head.logits(features).argmax(1)[None, None]  # as one image of one row
-    target = np.where(classes < 0, IGNORE, classes)[None, None]
-    return miou(confusion(predicted, target, len(head.bias)))

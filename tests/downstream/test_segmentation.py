@@ -18,8 +18,9 @@ from downstream.metrics import confusion, miou
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.fcn import FCN, FCNFinetune
-from downstream.segmentation.linear import SegmentationLinear, _convolve
+from downstream.segmentation.linear import SegmentationLinear
 from downstream.segmentation.pictures import palette
+from downstream.segmentation.pixel_heads import convolve
 from pretext.backbones import Stage
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import make_split
@@ -87,7 +88,7 @@ def test_head_is_a_convolution_on_standardised_maps(tmp_path: Path) -> None:
         maps = forward(torch.from_numpy(test.pixels[:]).permute(0, 3, 1, 2) / 255).maps["conv2"]
     standard = (maps - head.scaling.mean[:, None, None]) * head.scaling.inverse[:, None, None]
     logits = F.conv2d(standard, head.weight.T[:, :, None, None], head.bias)
-    torch.testing.assert_close(_convolve(head, maps), logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(convolve(head, maps), logits, atol=1e-4, rtol=1e-4)
     upsampled = F.interpolate(logits, (SIZE, SIZE), mode="bilinear", align_corners=False).argmax(1)
     assert test.masks is not None
     wanted = confusion(upsampled.numpy(), test.masks, CLASSES)

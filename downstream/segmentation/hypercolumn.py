@@ -1,0 +1,172 @@
+"""Hypercolumns: one linear head on the maps of all stages together, upsampled to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from downstream.features import batches, frozen
+from downstream.limit import limit
+from downstream.linear_grid import LinearGrid, LinearHead, Standardisation
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.masks import check_against, confusion_of, fitted_classes, segmentation_metrics
+from downstream.segmentation.pictures import side_by_side
+from downstream.segmentation.pixel_heads import convolve, fit_heads, sampled, score
+from downstream.selection import at_edge, best_by_stage, several
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+COLUMN = "hypercolumn"
+"""Stands where records name a stage: all of them."""
+
+
+@dataclass(frozen=True)
+class Hypercolumn(Protocol):
+    """Softmax regression from what all stages say of a pixel to its class (arXiv:1411.5752).
+
+    Early stages know edges and place, late ones meaning; a column through all of them has both, which is why
+    colorization itself was done from hypercolumns (arXiv:1603.06668). The maps are upsampled bilinearly and
+    standardised by train. Fitted on a sample of pixels of each training image, chosen by the mIoU of a sample
+    of pixels of val, scored on all pixels of test, all as in `SegmentationLinear`.
+
+    Args:
+        grid, pixels, val_pixels, adjustments, train_limit: as in `SegmentationLinear`.
+
+    Raises:
+        ValueError: a number below one, or no adjustment.
+    """
+
+    grid: LinearGrid = field(
+        default_factory=lambda: LinearGrid(
+            lrs=(1e-3, 3e-3, 1e-2, 3e-2), weight_decays=(1e-4, 1e-3, 1e-2), epochs=8, batch_size=1024
+        )
+    )
+    pixels: int = 32
+    val_pixels: int = 128
+    adjustments: tuple[float, ...] = (0.0,)
+    train_limit: int | None = 2000
+    name = "segmentation_hypercolumn"
+    version = 1
+    task = "segmentation"
+    trains_encoder = False
+    paper = "arXiv:1411.5752"
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "adjustments", tuple(float(tau) for tau in self.adjustments))
+        if not self.adjustments:
+            raise ValueError("Hypercolumn: adjustments is empty; (0,) leaves the logits as they are")
+        for name in ("pixels", "val_pixels"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"Hypercolumn: {name} must be at least 1, got {value}")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The setting, where there are several."""
+        return several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, adjustment=self.adjustments)
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedHypercolumn:
+        """Fit all settings on train, select on val.
+
+        Raises:
+            ValueError: masks that are missing, of another size than the images, or with unknown classes.
+        """
+        train = limit(train, self.train_limit)
+        classes = fitted_classes(train)
+        check_against(val, classes)
+        stages = encoder.stage_names
+        on_train = sampled(encoder, train, self.pixels, stages, runtime)
+        on_val = sampled(encoder, val, self.val_pixels, stages, runtime)
+        rows = np.concatenate([on_train.features[stage] for stage in stages], 1)  # (P, ΣC)
+        held = (np.concatenate([on_val.features[stage] for stage in stages], 1), on_val.classes)
+        trials, chosen = best_by_stage(
+            fit_heads(COLUMN, self.grid, self.adjustments, (rows, on_train.classes), held, classes, runtime)
+        )
+        trial, head = chosen[COLUMN]
+        return FittedHypercolumn(
+            stage=COLUMN,
+            trials=trials,
+            at_edge=at_edge(trials, trial),
+            train_score=score(head, rows, on_train.classes),
+            encoder=encoder,
+            runtime=runtime,
+            setting=trial.setting,
+            heads=dict(
+                zip(stages, _cut(head, [on_train.features[stage].shape[1] for stage in stages]), strict=True)
+            ),
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `segmentation_metrics`."""
+        return segmentation_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_segmenters`."""
+        return blind_segmenters()
+
+
+@dataclass(frozen=True)
+class FittedHypercolumn(Fitted):
+    """One head, cut into the parts that belong to the stages; their logits add up."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    setting: dict[str, float | int | str]
+    heads: dict[str, LinearHead]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """Learning rate, weight decay and adjustment."""
+        return dict(self.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"confusion": (N, K, K) uint32}, from one pass over the images."""
+        classes = len(next(iter(self.heads.values())).bias)
+        masks = check_against(test, classes)
+        parts = [
+            confusion_of(predicted, masks[where], classes) for where, predicted in self._predictions(test)
+        ]
+        return {COLUMN: {"confusion": np.concatenate(parts)}}
+
+    def show(self, images: Split) -> NDArray[np.uint8]:
+        """Image, true mask and prediction, a row each."""
+        parts = [predicted.cpu().numpy() for _, predicted in self._predictions(images)]
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+
+    def _predictions(self, split: Split) -> Iterator[tuple[slice, Tensor]]:
+        """Classes (B, H, W), batch by batch."""
+        with frozen(self.encoder, self.runtime) as forward:
+            for where, pixels in batches(split, self.runtime.device):
+                maps = forward(pixels).maps
+                # A 1×1 convolution and upsampling commute: the few logits are upsampled, not the many maps.
+                logits = [
+                    F.interpolate(
+                        convolve(head, maps[stage]), pixels.shape[2:], mode="bilinear", align_corners=False
+                    )
+                    for stage, head in self.heads.items()
+                ]
+                yield where, torch.stack(logits).sum(0).argmax(1)
+                self.runtime.progress(f"segment {split.name}", where.stop, len(split))
+
+
+def _cut(head: LinearHead, widths: list[int]) -> list[LinearHead]:
+    """Cut a head on concatenated channels into one a part, whose logits sum to its own."""
+    means, inverses, weights = (
+        torch.split(values, widths) for values in (head.scaling.mean, head.scaling.inverse, head.weight)
+    )
+    biases = [head.bias] + [torch.zeros_like(head.bias)] * (len(widths) - 1)
+    return [
+        LinearHead(Standardisation(mean, inverse), weight, bias)
+        for mean, inverse, weight, bias in zip(means, inverses, weights, biases, strict=True)
+    ]

@@ -20,6 +20,8 @@ from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
 from pretext.fit.runtime import BF16, choose_device, choose_precision
 
+CONF = Path(__file__).parent
+
 NEEDS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
 """What a data set must name for a protocol of each task."""
 
@@ -69,10 +71,14 @@ class Workbench:
         """The chosen protocols that the target has labels for; the others are named aloud.
 
         Raises:
-            ValueError: a protocol was asked for on the command line that the target has no labels for.
+            ValueError: a protocol was asked for on the command line that the target has no labels for, or
+                settings are given for one that does not exist.
         """
         chosen: dict[str, Protocol] = {}
         for name, config in self.cfg.downstream.items():
+            if "_target_" not in config:  # an experiment's settings for a protocol that was not chosen
+                self._check_exists(str(name))
+                continue
             protocol: Protocol = instantiate(config, _convert_="all")
             if getattr(self.target, NEEDS[protocol.task]):
                 chosen[str(name)] = protocol
@@ -81,6 +87,12 @@ class Workbench:
                 raise ValueError(f"{name} needs {NEEDS[protocol.task]}; {self.target.name} has none")
             console.print(f"{self.target.name} has no labels for {name}: left out", style="yellow")
         return chosen
+
+    @staticmethod
+    def _check_exists(name: str) -> None:
+        known = sorted(path.stem for path in (CONF / "downstream").glob("*.yaml"))
+        if name not in known:
+            raise ValueError(f"settings for a protocol {name!r}, which is none of: {', '.join(known)}")
 
     def runtime(self, progress: Callable[[str, int, int], None] = silent) -> Runtime:
         """Where an evaluation runs. The head's own draw is 0: it is nested in the pretraining seed."""

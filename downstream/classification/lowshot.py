@@ -1,0 +1,257 @@
+"""Low-shot classification by linear SVMs on frozen features (arXiv:1905.01235, section 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from downstream.classification.baselines import blind_classifiers
+from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.one_vs_rest import (
+    GOYAL19_COSTS,
+    Heads,
+    checked_costs,
+    costs_at_edge,
+    unit_rows,
+)
+from downstream.classification.shots import SameAtEveryK, Shots, shot_metrics, shot_rows
+from downstream.classification.voc_ap import average_precisions
+from downstream.detection.average_precision import area_interpolation
+from downstream.features import extract
+from downstream.metrics import mean_over_classes, top_k_hits
+from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.selection import best
+from downstream.svm import Coordinates, SquaredHinge
+from downstream.window_pool import WindowPool
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+class Choice(NamedTuple):
+    """One stage: C of each k as val chose it, and the classifiers (D + 1, K · draws · C) fitted with it."""
+
+    trial: Trial
+    heads: Heads
+    at_edge: tuple[str, ...]
+    train_score: float
+
+
+class Few(NamedTuple):
+    """One k: the score on val of each C, the weights (R, draws · C) of the best, its score on the shots."""
+
+    values: NDArray[np.float64]
+    weights: Tensor
+    train_score: float
+
+
+@dataclass(frozen=True)
+class LowShot(Protocol):
+    """Linear SVMs fitted on k images a class and 19 k others, as arXiv:1905.01235 does on VOC 2007.
+
+    Features, objective and values of C are those of `goyal19_voc07_svm`. k images that show the class and
+    19 k that do not are drawn from train in 5 independent draws, the same for every encoder. Where an image
+    has one class, as in Places, k images of each class are drawn, and those of the others are its negatives.
+    One C is chosen for each k, by the score on val averaged over draws and classes; the mean over k of the
+    best scores chooses the stage. Published is C chosen on test: that is `lowshot_legacy`.
+
+    The primary metric is the mean over all k and draws, the others are those of each k: the area under the
+    envelope of the precision-recall curve, or top-1 where an image has one class. The rows keep every draw.
+    The encoder-blind predictors that scores are read against are fitted on all of train.
+
+    Args:
+        shots: values of k. All of them must be drawn for every class, else fitting is refused.
+        draws: independent draws.
+        negatives: images without the class for each one with it.
+        costs: values of C.
+        dimension: numbers that each stage is pooled to at most.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 96)
+    draws: int = 5
+    negatives: int = 19
+    costs: tuple[float, ...] = GOYAL19_COSTS
+    dimension: int = 9600
+
+    name = "lowshot"
+    version = 1
+    paper = "arXiv:1905.01235"
+    task = "classification"
+    trains_encoder = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shots", tuple(int(k) for k in self.shots))
+        object.__setattr__(self, "costs", checked_costs(self.name, self.costs))
+        ranges = {
+            "shots": len(self.shots) > 0 and min(self.shots) >= 1 and len(set(self.shots)) == len(self.shots),
+            "draws": self.draws >= 1,
+            "negatives": self.negatives >= 1,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
+        WindowPool(self.dimension)
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The stage, and C of each k."""
+        return ("stage", "C") if len(self.costs) > 1 else ("stage",)
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedShots:
+        """Draw the shots, fit every stage on them with every C, select on val.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; k larger than a class
+                allows.
+        """
+        classes, labels = fitted_classes(train), labels_of(train)
+        check_against(val, labels.ndim == 2, classes)
+        drawn = Shots(self.shots, self.draws, self.negatives).of(train, classes)
+        rows = np.flatnonzero(np.any([signs.any(1) for signs in drawn.values()], 0))
+        drawn = {k: signs[rows] for k, signs in drawn.items()}
+        pool = (WindowPool(self.dimension),)
+        on_train, on_val = extract(encoder, train, pool, runtime), extract(encoder, val, pool, runtime)
+        choices: dict[str, Choice] = {}
+        trials: list[Trial] = []
+        for done, key in enumerate(on_train):
+            examples = Coordinates.of(unit_rows(on_train[key][rows], runtime.device))
+            there = examples.place(unit_rows(on_val[key], runtime.device))
+            fits = [
+                self._fit_k(examples, torch.from_numpy(signs), there, val, labels[rows])
+                for signs in drawn.values()
+            ]
+            stage_trials, choice = self._choose(key.stage, fits, examples.axes)
+            trials += stage_trials
+            choices[key.stage] = choice
+            runtime.progress("SVMs on few images", done + 1, len(on_train))
+        winner = choices[best(trials).stage]
+        return FittedShots(
+            stage=winner.trial.stage,
+            trials=tuple(trials),
+            at_edge=winner.at_edge,
+            train_score=winner.train_score,
+            encoder=encoder,
+            runtime=runtime,
+            protocol=self,
+            multi_label=labels.ndim == 2,
+            classes=classes,
+            chosen=choices,
+        )
+
+    def _fit_k(
+        self,
+        examples: Coordinates,
+        signs: Tensor,
+        val_rows: Tensor,
+        val: Split,
+        labels: NDArray[Any],
+    ) -> Few:
+        """Every draw × class × C together."""
+        used = signs.any(1)
+        index = used.nonzero().squeeze(1)
+        few = examples.take(index.to(examples.rows.device))
+        tasks = signs.shape[1]
+        weights = few.rows.new_empty(few.rows.shape[1], len(self.costs) * tasks)  # C outermost
+        for part in SquaredHinge().solve(
+            few,
+            signs[index],
+            torch.arange(tasks).repeat(len(self.costs)),
+            torch.tensor(self.costs).repeat_interleave(tasks),
+        ):
+            weights[:, part.problems.to(weights.device)] = part.weights
+        weights = weights.view(-1, len(self.costs), tasks)
+        values = np.array([self._value(val_rows @ weights[:, i], val) for i in range(len(self.costs))])
+        best_weights = weights[:, int(values.argmax())].clone()
+        seen = (few.rows @ best_weights).cpu().numpy().reshape(len(index), self.draws, -1)
+        return Few(values, best_weights, _score_on_shots(seen, signs[index].numpy(), labels[index.numpy()]))
+
+    def _value(self, scores: Tensor, split: Split) -> float:
+        """The metric of one k, scores being (N, draws · C)."""
+        labels = labels_of(split)
+        shaped = scores.cpu().numpy().reshape(len(labels), 1, self.draws, -1)
+        metric = next(iter(shot_metrics(self.shots[:1], labels).values()))
+        return metric(shot_rows(shaped, split))
+
+    def _choose(self, stage: str, fits: list[Few], axes: Tensor) -> tuple[list[Trial], Choice]:
+        values = np.stack([few.values for few in fits])  # (K, costs)
+        means = values.mean(0)
+        trials = [Trial(stage, {"C": c}, float(v)) for c, v in zip(self.costs, means, strict=True)]
+        if len(self.costs) > 1:
+            listed = " ".join(f"{self.costs[i]:g}" for i in values.argmax(1))
+            trials.append(Trial(stage, {"C": listed}, float(values.max(1).mean())))
+        choice = Choice(
+            trials[-1],
+            Heads(axes @ torch.cat([few.weights for few in fits], 1)),
+            costs_at_edge(values, self.costs, "k"),
+            float(np.mean([few.train_score for few in fits])),
+        )
+        return trials, choice
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `shot_metrics`."""
+        return shot_metrics(self.shots, labels_of(split))
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return {name: SameAtEveryK(predictor) for name, predictor in blind_classifiers().items()}
+
+
+@dataclass(frozen=True)
+class LowShotLegacy(LowShot):
+    """`lowshot` as the released code aggregates it: C of each k is chosen on test, by the mean over draws.
+
+    Numbers beside which published ones can be put; not to be compared with those of other protocols.
+    """
+
+    name = "lowshot_legacy"
+    legacy = True
+
+
+@dataclass(frozen=True)
+class FittedShots(Fitted):
+    """SVMs of every k, draw and class, for each stage."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    runtime: Runtime
+    protocol: LowShot
+    multi_label: bool
+    classes: int
+    chosen: Mapping[str, Choice]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """C of each k, in the order of the k."""
+        return dict(self.chosen[self.stage].trial.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows of every stage, see `shot_rows`."""
+        check_against(test, self.multi_label, self.classes)
+        protocol, pool = self.protocol, WindowPool(self.protocol.dimension)
+        found: dict[str, Rows] = {}
+        for key, features in extract(self.encoder, test, (pool,), self.runtime).items():
+            scores = self.chosen[key.stage].heads.scores(features)
+            shape = (len(test), len(protocol.shots), protocol.draws, self.classes)
+            found[key.stage] = shot_rows(scores.reshape(shape), test)
+        return found
+
+
+def _score_on_shots(scores: NDArray[np.float32], signs: NDArray[np.int8], labels: NDArray[Any]) -> float:
+    """The metric on the very images that were fitted: scores (n, draws, C), signs (n, draws · C)."""
+    if labels.ndim == 2:
+        precision = average_precisions(scores.reshape(signs.shape), signs > 0, signs != 0, area_interpolation)
+        return mean_over_classes(precision)
+    drawn = np.abs(signs).reshape(scores.shape).max(2) > 0  # (n, draws)
+    hits = [top_k_hits(scores[own, d], labels[own], 1) for d, own in enumerate(drawn.T)]
+    return float(np.concatenate(hits).mean())

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import WandbLogger
 from conf import members, schema, tracking
 from conf.board import show_board
 from conf.console import console, progress
+from conf.encoders import named_encoder
 from conf.locks import locked
 from conf.members import Member
 from conf.plan import show_plan
@@ -65,14 +66,12 @@ def pretrain(bench: Workbench) -> list[str]:
 
 
 def evaluate(bench: Workbench) -> list[str]:
-    """Judge a saved encoder of one's own; the table shows it beside what was recorded for its twins.
+    """Judge an encoder from anywhere; the table shows it beside what was recorded for its twins.
 
     Raises:
-        ValueError: no encoder is named.
+        ValueError: no encoder is named, or none by that name.
     """
-    if bench.cfg.encoder is None:
-        raise ValueError("job=evaluate needs encoder=PATH: a run's folder, its encoder.json or .safetensors")
-    encoder = open_encoder(bench.cfg.encoder)
+    encoder = named_encoder(bench)
     subject = members.own_subject(encoder, bench.cfg.label)
     records = judged(bench, encoder, subject, seen=())
     records += blind(bench)

@@ -85,7 +85,8 @@ class Config:
     """The root.
 
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
-    encoder: for job=evaluate, a saved encoder; for job=colorize optionally a run's folder.
+    encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder.
+    encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
     label: the row name of a judged encoder of one's own.
     cache_gb: decimal gigabytes that cached features may take; null for any number.
     sweep: for job=status, the folder of a sweep; the newest under `output` without it.
@@ -114,6 +115,7 @@ class Config:
     image: str | None = None
     size: int = 64
     encoder: str | None = None
+    encoder_arguments: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
     sweep: str | None = None
 

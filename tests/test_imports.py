@@ -12,6 +12,7 @@ ALLOWED = {
     "pretext.inputs": {"pretext.color"},
     "pretext.backbones": {"pretext.inputs"},
     "pretext.encoder": {"pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color"},
+    "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
     "pretext.task": {"pretext.encoder"},
     "pretext.data": {"pretext.atomic", "pretext.color", "pretext.task"},
     "pretext.views": set(),

@@ -26,6 +26,8 @@ class ResNet(Backbone):
         kind: torchvision's residual block.
         depths: blocks of each of the four layers.
         small_stem: for images up to about 64 px: a 3×3 convolution of stride 1 and no pool.
+        stem_padding: of the first convolution, half its kernel without it. Some released networks for small
+            images pad by 2; then every map is that of an image two pixels larger.
     """
 
     def __init__(
@@ -34,10 +36,11 @@ class ResNet(Backbone):
         kind: type[BasicBlock] | type[Bottleneck],
         depths: Sequence[int],
         small_stem: bool,
+        stem_padding: int | None = None,
     ) -> None:
         stem_stride, pool_stride = (1, 1) if small_stem else (2, 2)
         stages = [Stage("stem", WIDTHS[0], stem_stride)]
-        blocks: list[nn.Module] = [_stem(in_channels, small_stem)]
+        blocks: list[nn.Module] = [_stem(in_channels, small_stem, stem_padding)]
         before, total = WIDTHS[0], stem_stride * pool_stride
         for i, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
             stride = 1 if i == 0 else 2
@@ -46,7 +49,11 @@ class ResNet(Backbone):
             stages.append(Stage(f"layer{i + 1}", out, total))
             blocks.append(_layer(kind, before, width, depth, stride, pool=i == 0 and not small_stem))
             before = out
-        super().__init__(in_channels, stages, blocks, {"small_stem": bool(small_stem)})
+        # Named where it is asked for alone: saved encoders and finished runs are compared by their arguments.
+        arguments: dict[str, object] = {"small_stem": bool(small_stem)}
+        if stem_padding is not None:
+            arguments["stem_padding"] = stem_padding
+        super().__init__(in_channels, stages, blocks, arguments)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -56,11 +63,11 @@ class ResNet18(ResNet):
     """Two basic blocks a layer: 64, 128, 256, 512 channels, 11.2 M parameters.
 
     Args:
-        in_channels, small_stem: as in `ResNet`.
+        in_channels, small_stem, stem_padding: as in `ResNet`.
     """
 
-    def __init__(self, in_channels: int, small_stem: bool = False) -> None:
-        super().__init__(in_channels, BasicBlock, (2, 2, 2, 2), small_stem)
+    def __init__(self, in_channels: int, small_stem: bool = False, stem_padding: int | None = None) -> None:
+        super().__init__(in_channels, BasicBlock, (2, 2, 2, 2), small_stem, stem_padding)
 
 
 class ResNet50(ResNet):
@@ -70,16 +77,17 @@ class ResNet50(ResNet):
     1×1 as in the paper.
 
     Args:
-        in_channels, small_stem: as in `ResNet`.
+        in_channels, small_stem, stem_padding: as in `ResNet`.
     """
 
-    def __init__(self, in_channels: int, small_stem: bool = False) -> None:
-        super().__init__(in_channels, Bottleneck, (3, 4, 6, 3), small_stem)
+    def __init__(self, in_channels: int, small_stem: bool = False, stem_padding: int | None = None) -> None:
+        super().__init__(in_channels, Bottleneck, (3, 4, 6, 3), small_stem, stem_padding)
 
 
-def _stem(in_channels: int, small: bool) -> nn.Module:
+def _stem(in_channels: int, small: bool, padding: int | None) -> nn.Module:
     kernel, stride = (3, 1) if small else (7, 2)
-    conv = nn.Conv2d(in_channels, WIDTHS[0], kernel, stride, padding=kernel // 2, bias=False)
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(in_channels, WIDTHS[0], kernel, stride, padding, bias=False)
     return nn.Sequential(OrderedDict(conv1=conv, bn1=nn.BatchNorm2d(WIDTHS[0]), relu=nn.ReLU(inplace=True)))
 
 

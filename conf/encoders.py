@@ -1,0 +1,97 @@
+"""The encoder that `job=evaluate encoder=…` names: made here, or elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from conf import members
+from conf.workbench import Workbench
+from downstream.digest import short
+from pretext import inputs
+from pretext.data.loader import batches
+from pretext.encoder import Encoder, open_encoder, recalibrate_batchnorm
+from pretext.fit.pretrain import RECALIBRATION_IMAGES
+from pretext.foreign import ZOOS, open_foreign
+from pretext.inputs import Input
+from pretext.spacing import spaced
+
+FORMS = (
+    "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
+    "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; another project's checkpoint"
+)
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+
+
+def named_encoder(bench: Workbench) -> Encoder:
+    """Open the encoder that the configuration names, on the CPU.
+
+    Raises:
+        ValueError: no name, a name of nothing or of several runs, or what opening it raises.
+        FileNotFoundError: a path where nothing is.
+        ConnectionError: weights that cannot be fetched.
+    """
+    spec: str | None = bench.cfg.encoder
+    if spec is None:
+        raise ValueError(f"job=evaluate needs encoder=…: {FORMS}")
+    path = Path(spec)
+    zoo, colon, _ = spec.partition(":")
+    if not path.exists() and not (colon and zoo in ZOOS):
+        if not _DIGEST.fullmatch(spec):
+            raise FileNotFoundError(f"no encoder {spec!r}; an encoder is {FORMS}")
+        path = _run(bench.output / "runs", spec)
+    if path.is_dir() or _is_own(path):
+        if bench.cfg.encoder_arguments:
+            raise ValueError(
+                "encoder_arguments are for other projects' checkpoints; this encoder says all itself"
+            )
+        return open_encoder(str(path))
+    arguments = members.plain(bench.cfg.encoder_arguments)
+    encoder = open_foreign(spec, _asked_input(bench.cfg), arguments, bench.cfg.seed)
+    if encoder.provenance.get("weights") == "random":
+        # As of every run without steps: untrained statistics would make it weak for the wrong reason.
+        train = bench.target.train
+        few = spaced(len(train), RECALIBRATION_IMAGES)
+        recalibrate_batchnorm(encoder, batches(train, bench.cfg.trainer.batch_size, few))
+        encoder.provenance["calibration"] = "batchnorm"
+    return encoder
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is one of the pair that `Encoder.save` writes."""
+    return path.suffix == ".json" or (path.suffix == ".safetensors" and path.with_suffix(".json").is_file())
+
+
+def _run(runs: Path, beginning: str) -> Path:
+    """The folder of the run whose digest begins so."""
+    found = {
+        folder.parent: digest
+        for folder in sorted(runs.glob("*/encoder.json"))
+        if (digest := _digest(folder)).startswith(beginning)
+    }
+    if len(found) != 1:
+        listed = "; ".join(f"{short(digest)} {folder.name}" for folder, digest in found.items())
+        what = f"several runs' digests begin with {beginning}: {listed}" if found else f"no run {beginning}"
+        raise ValueError(f"{what} under {runs}")
+    return next(iter(found))
+
+
+def _digest(description: Path) -> str:
+    try:
+        return str(json.loads(description.read_bytes())["provenance"]["run"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _asked_input(cfg: DictConfig) -> Input | None:
+    """The input, where the command line names it or its arguments; the default is for training here."""
+    overrides = [o.lstrip("+") for o in HydraConfig.get().overrides.task]
+    named = any(o.startswith("input=") for o in overrides)
+    arguments = members.plain(cfg.input_arguments)
+    if not named and not arguments:
+        return None
+    return inputs.build(cfg.input if named else "rgb", **arguments)

@@ -1,0 +1,142 @@
+"""Checkpoints of other projects, read as plain weights and refused wherever something does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors.torch import load as safetensors_load
+from torch import Tensor
+
+from pretext import inputs
+from pretext.backbones import Backbone
+from pretext.encoder import Encoder, from_state_dict
+from pretext.foreign.layouts import recognise
+from pretext.foreign.networks import network_of
+from pretext.inputs import Input
+
+UNKNOWN = "unknown"
+"""The name of pretraining images that nobody told us of: their overlap with test images is flagged."""
+
+
+class Settings:
+    """Stands in for a foreign object of settings, which is not built: what it is made of is dropped."""
+
+    def __new__(cls, *_: object) -> Settings:
+        """Take and forget whatever the object would have been made from."""
+        return super().__new__(cls)
+
+    def __setstate__(self, _: object) -> None:
+        """Forget the object's state."""
+
+
+INERT = (
+    "argparse.Namespace", "omegaconf.", "typing.Any", "collections.defaultdict",
+    "builtins.dict", "builtins.int", "builtins.float", "builtins.bool", "builtins.str", "builtins.list",
+    "builtins.tuple",
+)  # fmt: skip
+"""Beginnings of what `Settings` stands in for: objects of settings, and the types that they name."""
+
+
+def open_checkpoint(path: Path, seen: Input | None, arguments: Mapping[str, object]) -> Encoder:
+    """Open a checkpoint in one of the layouts; see `pretext.foreign.open_foreign`."""
+    content, sha256 = read(path)
+    layout, state = recognise(content, str(path))
+    parts = layout.split(state)
+    if parts.unknown:
+        raise ValueError(
+            f"{path} (layout {layout.name}): unexpected: {', '.join(parts.unknown[:20])}; left out knowingly "
+            f"is what begins with: {', '.join((*layout.beside, *layout.heads))}"
+        )
+    try:
+        _check_values(parts.backbone)
+        network, renamed = network_of(parts.backbone, layout, arguments)
+        encoder = Encoder(seen or default_input(network), network, {
+            "task": f"{layout.name}:{sha256[:12]}",
+            "source": f"{path.name} in the layout of {layout.source}",
+            "layout": layout.name,
+            "file_sha256": sha256,
+            "left_out": list(parts.left),
+            "arguments": dict(arguments),
+            "recipe": f"{sha256} {layout.name}",
+            "data_name": UNKNOWN,
+        })  # fmt: skip
+        from_state_dict(encoder, renamed)
+    except ValueError as error:
+        raise ValueError(f"{path} (layout {layout.name}): {error}") from error
+    return encoder.eval()
+
+
+def default_input(network: Backbone) -> Input:
+    """RGB by ImageNet's statistics.
+
+    Raises:
+        ValueError: a network of another number of channels: what it sees has to be said.
+    """
+    if network.in_channels != 3:
+        fit = [name for name, kind in inputs.INPUTS.items() if kind.channels == network.in_channels]
+        raise ValueError(
+            f"the network takes {network.in_channels} channels; say which input they are, one of: "
+            f"{', '.join(fit) or 'none fits'}"
+        )
+    return inputs.build("rgb")
+
+
+def read(path: Path) -> tuple[Any, str]:
+    """What a file holds, and its SHA-256. No code of the file is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file, or one that holds other objects than plain weights and settings.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors_load(path.read_bytes()), sha256
+        return _load(path), sha256
+    except Exception as error:  # torch and safetensors raise a dozen unrelated types on damaged files
+        raise ValueError(f"{path} cannot be read as plain weights: {_reason(path, error)}") from error
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        inert: list[Any] = [(Settings, name) for name in _globals(path) if name.startswith(INERT)]
+        with torch.serialization.safe_globals(inert):
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _globals(path: Path) -> list[str]:
+    """Names of the classes and functions in a file that `weights_only` refuses."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # not a file of today's format, or damaged: the caller says so
+        return []
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What is wrong with a file, in one line; PyTorch's own advice is to trust it."""
+    refused = [name for name in _globals(path) if not name.startswith(INERT)]
+    if refused:
+        return (
+            f"it holds {', '.join(refused)}; where you trust it, save its weights alone: "
+            "torch.save(checkpoint['state_dict'], …)"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "Unpickler error" in line), (lines or [type(error).__name__])[0])
+
+
+def _check_values(state: Mapping[str, Tensor]) -> None:
+    for name, value in state.items():
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"{name} {tuple(value.shape)} has more entries than the file holds of it")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} is not finite")

@@ -1,0 +1,142 @@
+"""job=evaluate with encoders from anywhere: what it records of them, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from foreign_checkpoints import moco, network, vit
+
+from conf import dispatch
+from downstream.gates import OVERLAP_UNCHECKED
+from downstream.records import Record, read_all
+
+TINY = [
+    "data.train=64", "data.val=24", "data.test=24", "data.workers=1", "trainer.device=cpu", "logger=none",
+    "downstream=[linear]", "downstream.linear.pools=[1]", "downstream.linear.grid.epochs=1",
+]  # fmt: skip
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("foreign")
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(folder)
+
+    def start(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments, *TINY])
+        return dispatch.main()
+
+    return start
+
+
+def judged(folder: Path, pretext: str) -> Record:
+    """The record of the selected stage of that row."""
+    found = [
+        r
+        for r in read_all(folder / "outputs" / "records")
+        if r.subject.pretext == pretext and r.result.selected and r.evaluation.primary
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_judged_and_named(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = moco(second=True)
+    torch.save(made.content, folder / "moco.pth.tar")
+    digest = sha256((folder / "moco.pth.tar").read_bytes()).hexdigest()
+    assert run("job=evaluate", "encoder=moco.pth.tar") == 0
+    name = f"moco_v2:{digest[:12]}"
+    assert name in "".join(capsys.readouterr().out.split())
+    record = judged(folder, name)
+    subject = record.subject
+    assert (subject.backbone, subject.input, subject.calibration) == ("ResNet18", "rgb", "none")
+    assert subject.recipe == f"{digest} moco_v2"
+    assert subject.pretraining == "unknown"
+    assert OVERLAP_UNCHECKED in record.result.flags
+
+    assert run("job=evaluate", "encoder=moco.pth.tar", "label=mine") == 0
+    assert judged(folder, "mine").subject.recipe == f"{digest} moco_v2"
+    assert judged(folder, "mine").result.value == record.result.value
+
+    statistics = ("+input_arguments.mean=[0.5,0.5,0.5]", "+input_arguments.std=[0.25,0.25,0.25]")
+    assert run("job=evaluate", "encoder=moco.pth.tar", "label=other", *statistics) == 0
+    assert judged(folder, "other").provenance.weights != record.provenance.weights
+
+
+@pytest.mark.slow
+def test_arguments_that_weights_do_not_tell(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(vit(heads=12, fixed=True).state_dict(), folder / "vit.pt")
+    assert run("job=evaluate", "encoder=vit.pt") == 1
+    assert "how many attention heads" in capsys.readouterr().out
+    assert run("job=evaluate", "encoder=vit.pt", "label=vit", "+encoder_arguments.heads=12") == 0
+    assert judged(folder, "vit").subject.backbone == "VisionTransformer"
+
+
+@pytest.mark.slow
+def test_random_weights_get_statistics_as_every_run_without_steps(run: Run, folder: Path) -> None:
+    assert run("job=evaluate", "encoder=torchvision:resnet18@random", "seed=3") == 0
+    record = judged(folder, "torchvision:resnet18@random")
+    assert record.subject.calibration == "batchnorm"
+    assert record.subject.seed == 3
+    assert record.subject.pretraining == ""
+    assert OVERLAP_UNCHECKED not in record.result.flags
+
+
+@pytest.mark.slow
+def test_a_run_is_found_by_its_digest(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = "+backbone.widths=[8,8,8,8,8]"
+    assert run("job=pretrain", "pretext=random", small) == 0
+    trained = next((folder / "outputs" / "runs").glob("random_*_s0_*"))
+    digest = json.loads((trained / "encoder.json").read_text())["provenance"]["run"]
+    assert run("job=evaluate", f"encoder='{digest[:12]}'") == 0
+    assert judged(folder, "random").subject.run == digest
+    assert run("job=pretrain", "pretext=random", small, "seed=1") == 0
+    for other in (folder / "outputs" / "runs").glob("random_*_s1_*"):
+        about = json.loads((other / "encoder.json").read_text())
+        about["provenance"]["run"] = digest[:8] + "0" * 56
+        (other / "encoder.json").write_text(json.dumps(about))
+    capsys.readouterr()
+    assert run("job=evaluate", f"encoder='{digest[:8]}'") == 1
+    said = capsys.readouterr().out
+    assert "several runs' digests begin with" in said
+    assert trained.name in said
+    assert run("job=evaluate", "encoder='0123456789abcdef'") == 1
+    assert "no run 0123456789abcdef" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("nowhere.pt", "no encoder 'nowhere.pt'; an encoder is a run's folder"),
+        ("torchvision:vgg16", "networks: resnet18, resnet50"),
+        ("timm:vit_smal", "no model 'vit_smal'"),
+        ("other.pt", "has none of the layouts that are known: moco_v3"),
+    ],
+)
+def test_what_is_no_encoder(
+    encoder: str, said: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"stem.weight": torch.ones(1)}, folder / "other.pt")
+    assert run("job=evaluate", f"encoder='{encoder}'") == 1
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "Traceback" not in shown
+
+
+def test_arguments_are_for_checkpoints(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(network().state_dict(), folder / "net.pt")
+    assert run("job=evaluate", "encoder=net.pt", "+encoder_arguments.heads=3") == 1
+    assert "ResNet18 cannot be built from" in capsys.readouterr().out

@@ -24,7 +24,7 @@ from downstream.neighbours import PRODUCT, nearest, vote
 
 RESULTS = Path(__file__).parent / "results" / "knn.json"
 KS = (10, 20, 100, 200)
-TEMPERATURES = (0.04, 0.07, 0.1, 0.2)
+TEMPERATURES = (0.01, 0.03, 0.07, 0.1, 0.3, 1.0)
 CLASSES = 200
 LIMIT = 1.2
 CPU = torch.device("cpu")

@@ -24,6 +24,13 @@ class StageSimilarity(NamedTuple):
     second: tuple[str, ...]
     values: NDArray[np.float64]
 
+    def markdown(self) -> str:
+        """A table: the first encoder's stages down, the second's across."""
+        lines = [" | ".join(["| CKA", *self.second]) + " |", "|---" * (len(self.second) + 1) + "|"]
+        for name, row in zip(self.first, self.values, strict=True):
+            lines.append(" | ".join([f"| {name}", *(f"{value:.2f}" for value in row)]) + " |")
+        return "\n".join(lines)
+
 
 def linear_cka(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Linear CKA: ‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖) of centred features, Frobenius norms.

@@ -12,7 +12,7 @@ from downstream.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
 from downstream.reductions import Maps
 from downstream.representation import hypersphere
-from downstream.representation.cka import linear_cka, stage_similarity
+from downstream.representation.cka import StageSimilarity, linear_cka, stage_similarity
 from downstream.representation.health import (
     COLLAPSED,
     Crop,
@@ -219,6 +219,16 @@ def test_stages_of_two_encoders(tmp_path: Path) -> None:
     whole = stage_similarity(first, second, images, runtime, Maps(half=False))
     i = first.stage_names.index("conv2")
     assert whole.values[i, i] == pytest.approx(slow_cka(*(m.astype(float) for m in maps)), rel=1e-4)
+
+
+def test_the_report_is_a_table() -> None:
+    made = StageSimilarity(("a", "b"), ("x", "y", "z"), np.array([[1, 0.5, 0], [0.123, 0.456, 0.789]]))
+    assert made.markdown().splitlines() == [
+        "| CKA | x | y | z |",
+        "|---|---|---|---|",
+        "| a | 1.00 | 0.50 | 0.00 |",
+        "| b | 0.12 | 0.46 | 0.79 |",
+    ]
 
 
 def test_features_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

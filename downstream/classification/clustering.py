@@ -153,7 +153,7 @@ class Clustering(Protocol):
         """Clusters by lot, one cluster, and clusters of histograms of the image."""
         clusters = Clusters(self.clusters, self.restarts)
         return {"random_clusters": RandomClusters(clusters)} | {
-            name: BlindClusters(made, clusters) for name, made in BLIND_FEATURES.items()
+            name: BlindClusters(made, clusters, self.train_limit) for name, made in BLIND_FEATURES.items()
         }
 
 
@@ -189,13 +189,15 @@ class FittedClustering(Fitted):
 
 @dataclass(frozen=True)
 class BlindClusters(BlindPredictor):
-    """Clusters of features that look at no encoder."""
+    """Clusters of features that look at no encoder, of the images that encoders' are made of."""
 
     features: BlindFeatures
     clusters: Clusters
+    train_limit: int | None
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Cluster train."""
+        train = limit(train, self.train_limit)
         classes, several_classes = fitted_classes(train), labels_of(train).ndim == 2
         assign = self.clusters.fit(self.features(train), classes, runtime.seed)
         return lambda split: {

@@ -140,7 +140,10 @@ class Retrieval(Protocol):
 
     def blind(self) -> dict[str, BlindPredictor]:
         """Retrieval by a constant, which is chance, and by histograms of the image."""
-        return {name: BlindRetrieval(made, self.recalls) for name, made in BLIND_FEATURES.items()}
+        return {
+            name: BlindRetrieval(made, self.recalls, self.train_limit)
+            for name, made in BLIND_FEATURES.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -175,13 +178,15 @@ class FittedRetrieval(Fitted):
 
 @dataclass(frozen=True)
 class BlindRetrieval(BlindPredictor):
-    """Retrieval by features that look at no encoder."""
+    """Retrieval by features that look at no encoder, from the gallery that encoders search."""
 
     features: BlindFeatures
     recalls: tuple[int, ...]
+    train_limit: int | None
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Make the gallery."""
+        train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         gallery = self.features(train)
 

@@ -164,6 +164,16 @@ def test_blind_retrieval_is_chance_or_colour(tmp_path: Path) -> None:
         assert mean_average_precision(predict(splits[1])) == pytest.approx(1)
 
 
+def test_a_limited_gallery_is_the_blind_predictors_too(tmp_path: Path) -> None:
+    small = Retrieval(recalls=(1,), train_limit=40)
+    train, test = single_label("train", 100, 1), single_label("test", 30, 2)
+    fitted = small.fit(one_hot_label(), train, single_label("val", 20, 3), Runtime(cache=tmp_path))
+    relevant = fitted.predict(test)["label"]["relevant"]
+    assert relevant.mean() < 12  # of 40, not of 100
+    for predictor in small.blind().values():
+        np.testing.assert_array_equal(predictor.fit(train, test, Runtime())(test)["relevant"], relevant)
+
+
 def test_bad_input_is_named(tmp_path: Path) -> None:
     runtime = Runtime(cache=tmp_path)
     splits = single_label("train", 50, 1), single_label("val", 20, 2)

@@ -128,7 +128,7 @@ def test_downstream(
     name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = composed(f"downstream=[{name}]")
-    small = {"min_size": 64, "max_size": 64, "width": 32, "ks": [5, 20], "shots": [1, 2]}
+    small = {"min_size": 64, "max_size": 64, "width": 32, "ks": [5, 20], "shots": [1, 2], "share": 0.4}
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
     for budget in ("recipe", "grid"):

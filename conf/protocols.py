@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 from hydra import compose
 from hydra.utils import instantiate
+from rich.cells import cell_len
 from rich.table import Table
 
 from conf.console import console
-from downstream.catalogue import facts
+from downstream.catalogue import Facts, facts
 from downstream.protocol import Protocol
 
+HEAD = ("downstream=", "v", "chosen on val", "cost", "paper")
+CHOSEN = HEAD.index("chosen on val")
 FOLDER = Path(__file__).parent / "downstream"
 
 
@@ -24,24 +28,47 @@ def protocols() -> dict[str, Protocol]:
 
 
 def show_protocols() -> None:
-    """Print the table, a section a task; computes nothing."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in ("downstream=", "v", "frozen", "chosen", "cost", "paper"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("downstream=", "paper"))
+    """Print the table, a section for each task and what is frozen in it; computes nothing."""
     every = [(name, facts(protocol)) for name, protocol in protocols().items()]
-    every.sort(key=lambda entry: (entry[1].task, entry[1].frozen != "encoder", entry[0]))
-    for task, group in groupby(every, key=lambda entry: entry[1].task):
-        table.add_section()
-        table.add_row(task, style="italic cyan")
-        for name, about in group:
-            own = name if about.name == name else f"{name} ({about.name})"
-            paper = about.paper.replace(", ", ",\n")
-            table.add_row(own, str(about.version), about.frozen, about.chosen, about.cost, paper)
-    console.print(table)
+    every.sort(key=lambda entry: (*_section(entry[1]), entry[0]))
+    rows = [_row(name, about) for name, about in every]
+    widths = _widths([HEAD, *rows])
+    console.print(_table([HEAD], widths, "bold"))
+    for (task, _, frozen), group in groupby(zip(every, rows, strict=True), lambda e: _section(e[0][1])):
+        console.print(f"{task} · frozen: {frozen}", style="italic cyan", highlight=False)
+        console.print(_table([row for _, row in group], widths, ""))
     console.print(
-        "Chosen on val; TEST marks a legacy protocol that chooses on test, as published. Cost is how often "
-        "the encoder sees the training images: 1 pass keeps its features for every head. What each "
-        "measures, and its settings: docs/protocols.md",
+        "TEST marks a legacy protocol that chooses on test, as published. Cost is how often the encoder sees "
+        "the training images: 1 pass keeps its features for every head. What each measures, and its "
+        "settings: docs/protocols.md",
         style="dim",
         highlight=False,
     )
+
+
+def _row(name: str, about: Facts) -> tuple[str, ...]:
+    own = name if about.name == name else f"{name} ({about.name})"
+    chosen, cost = about.chosen.removesuffix(" on val"), about.cost.replace("; ", "\n")
+    return own, str(about.version), chosen, cost, about.paper.replace(", ", "\n")
+
+
+def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    """Every column as wide as its longest line, but what is chosen, which takes the rest of the page."""
+    widths = [max(cell_len(line) for row in rows for line in row[i].split("\n")) for i in range(len(HEAD))]
+    rest = console.width - sum(widths) + widths[CHOSEN] - (len(HEAD) - 1)
+    widths[CHOSEN] = min(widths[CHOSEN], max(rest, len(HEAD[CHOSEN])))
+    return widths
+
+
+def _table(rows: Sequence[tuple[str, ...]], widths: Sequence[int], style: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+    for width in widths:
+        table.add_column(width=width, overflow="fold", style=style)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _section(about: Facts) -> tuple[str, bool, str]:
+    """The task, then the protocols that leave the encoder as it is, then the others by what they freeze."""
+    return about.task, about.frozen != "encoder", about.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,8 @@ from downstream.classification.one_vs_rest import (
     costs_at_edge,
     unit_rows,
 )
-from downstream.classification.shots import SameAtEveryK, Shots, shot_metrics, shot_rows
-from downstream.classification.voc_ap import average_precisions
-from downstream.detection.average_precision import area_interpolation
+from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots, shot_metrics, shot_rows
 from downstream.features import extract
-from downstream.metrics import mean_over_classes, top_k_hits
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import best
 from downstream.svm import Coordinates, SquaredHinge
@@ -43,11 +41,33 @@ class Choice(NamedTuple):
 
 
 class Few(NamedTuple):
-    """One k: the score on val of each C, the weights (R, draws · C) of the best, its score on the shots."""
+    """One k: scores on val by C, the classifiers (D + 1, draws · C) of the best C, their score on the shots."""
 
     values: NDArray[np.float64]
-    weights: Tensor
+    heads: Tensor
     train_score: float
+
+
+@dataclass(frozen=True)
+class Images:
+    """Features of unit length of one stage: of all images that are drawn (n, D), and of val (M, D)."""
+
+    drawn: Tensor
+    val: Tensor
+
+    def coordinates(self, index: NDArray[np.intp]) -> tuple[Coordinates, Tensor]:
+        """Coordinates of these drawn images, their own where they are less than half, and those of val."""
+        some = torch.from_numpy(index).to(self.drawn.device)
+        if 2 * len(index) <= len(self.drawn):
+            own = Coordinates.of(self.drawn[some])
+            return own, own.place(self.val)
+        shared, there = self._shared
+        return shared.take(some), there
+
+    @cached_property
+    def _shared(self) -> tuple[Coordinates, Tensor]:
+        shared = Coordinates.of(self.drawn)
+        return shared, shared.place(self.val)
 
 
 @dataclass(frozen=True)
@@ -115,22 +135,19 @@ class LowShot(Protocol):
         classes, labels = fitted_classes(train), labels_of(train)
         check_against(val, labels.ndim == 2, classes)
         drawn = Shots(self.shots, self.draws, self.negatives).of(train, classes)
-        rows = np.flatnonzero(np.any([signs.any(1) for signs in drawn.values()], 0))
+        rows = np.flatnonzero(np.any([signs.any((1, 2)) for signs in drawn.values()], 0))
         drawn = {k: signs[rows] for k, signs in drawn.items()}
         pool = (WindowPool(self.dimension),)
         on_train, on_val = extract(encoder, train, pool, runtime), extract(encoder, val, pool, runtime)
         choices: dict[str, Choice] = {}
         trials: list[Trial] = []
         for done, key in enumerate(on_train):
-            examples = Coordinates.of(unit_rows(on_train[key][rows], runtime.device))
-            there = examples.place(unit_rows(on_val[key], runtime.device))
-            fits = [
-                self._fit_k(examples, torch.from_numpy(signs), there, val, labels[rows])
-                for signs in drawn.values()
-            ]
-            stage_trials, choice = self._choose(key.stage, fits, examples.axes)
+            images = Images(
+                unit_rows(on_train[key][rows], runtime.device), unit_rows(on_val[key], runtime.device)
+            )
+            fits = [self._fit_k(images, signs, val, labels[rows]) for signs in drawn.values()]
+            stage_trials, choices[key.stage] = self._choose(key.stage, fits)
             trials += stage_trials
-            choices[key.stage] = choice
             runtime.progress("SVMs on few images", done + 1, len(on_train))
         winner = choices[best(trials).stage]
         return FittedShots(
@@ -146,41 +163,38 @@ class LowShot(Protocol):
             chosen=choices,
         )
 
-    def _fit_k(
-        self,
-        examples: Coordinates,
-        signs: Tensor,
-        val_rows: Tensor,
-        val: Split,
-        labels: NDArray[Any],
-    ) -> Few:
-        """Every draw × class × C together."""
-        used = signs.any(1)
-        index = used.nonzero().squeeze(1)
-        few = examples.take(index.to(examples.rows.device))
-        tasks = signs.shape[1]
-        weights = few.rows.new_empty(few.rows.shape[1], len(self.costs) * tasks)  # C outermost
-        for part in SquaredHinge().solve(
-            few,
-            signs[index],
-            torch.arange(tasks).repeat(len(self.costs)),
-            torch.tensor(self.costs).repeat_interleave(tasks),
-        ):
+    def _fit_k(self, images: Images, signs: NDArray[np.int8], val: Split, labels: NDArray[Any]) -> Few:
+        """One k from signs (n, draws, C): in each draw every class × C together, then one C for all."""
+        fits, on_val = [], []
+        for draw in range(self.draws):
+            column = signs[:, draw]
+            index = np.flatnonzero(column.any(1))
+            examples, there = images.coordinates(index)
+            weights = self._solve(examples, torch.from_numpy(column[index]))
+            on_val.append((there @ weights.flatten(1)).view(len(there), *weights.shape[1:]).cpu().numpy())
+            fits.append((index, examples, weights))
+        scores = np.stack(on_val, 2)[:, :, None]  # (M, costs, 1, draws, C)
+        metric = next(iter(shot_metrics(self.shots[:1], labels_of(val)).values()))
+        values = np.array([metric(shot_rows(scores[:, i], val)) for i in range(len(self.costs))])
+        chosen = [(index, examples, w[:, int(values.argmax())]) for index, examples, w in fits]
+        seen = [
+            score_on_shots((examples.rows @ w).cpu().numpy(), signs[index, draw], labels[index])
+            for draw, (index, examples, w) in enumerate(chosen)
+        ]
+        heads = torch.cat([examples.axes @ w for _, examples, w in chosen], 1)
+        return Few(values, heads, float(np.mean(seen)))
+
+    def _solve(self, examples: Coordinates, signs: Tensor) -> Tensor:
+        """Weights (R, costs, C) for signs (n, C)."""
+        classes = signs.shape[1]
+        weights = examples.rows.new_empty(examples.rows.shape[1], len(self.costs) * classes)
+        tasks = torch.arange(classes).repeat(len(self.costs))
+        costs = torch.tensor(self.costs).repeat_interleave(classes)
+        for part in SquaredHinge().solve(examples, signs, tasks, costs):
             weights[:, part.problems.to(weights.device)] = part.weights
-        weights = weights.view(-1, len(self.costs), tasks)
-        values = np.array([self._value(val_rows @ weights[:, i], val) for i in range(len(self.costs))])
-        best_weights = weights[:, int(values.argmax())].clone()
-        seen = (few.rows @ best_weights).cpu().numpy().reshape(len(index), self.draws, -1)
-        return Few(values, best_weights, _score_on_shots(seen, signs[index].numpy(), labels[index.numpy()]))
+        return weights.view(-1, len(self.costs), classes)
 
-    def _value(self, scores: Tensor, split: Split) -> float:
-        """The metric of one k, scores being (N, draws · C)."""
-        labels = labels_of(split)
-        shaped = scores.cpu().numpy().reshape(len(labels), 1, self.draws, -1)
-        metric = next(iter(shot_metrics(self.shots[:1], labels).values()))
-        return metric(shot_rows(shaped, split))
-
-    def _choose(self, stage: str, fits: list[Few], axes: Tensor) -> tuple[list[Trial], Choice]:
+    def _choose(self, stage: str, fits: list[Few]) -> tuple[list[Trial], Choice]:
         values = np.stack([few.values for few in fits])  # (K, costs)
         means = values.mean(0)
         trials = [Trial(stage, {"C": c}, float(v)) for c, v in zip(self.costs, means, strict=True)]
@@ -189,7 +203,7 @@ class LowShot(Protocol):
             trials.append(Trial(stage, {"C": listed}, float(values.max(1).mean())))
         choice = Choice(
             trials[-1],
-            Heads(axes @ torch.cat([few.weights for few in fits], 1)),
+            Heads(torch.cat([few.heads for few in fits], 1)),
             costs_at_edge(values, self.costs, "k"),
             float(np.mean([few.train_score for few in fits])),
         )
@@ -245,13 +259,3 @@ class FittedShots(Fitted):
             shape = (len(test), len(protocol.shots), protocol.draws, self.classes)
             found[key.stage] = shot_rows(scores.reshape(shape), test)
         return found
-
-
-def _score_on_shots(scores: NDArray[np.float32], signs: NDArray[np.int8], labels: NDArray[Any]) -> float:
-    """The metric on the very images that were fitted: scores (n, draws, C), signs (n, draws · C)."""
-    if labels.ndim == 2:
-        precision = average_precisions(scores.reshape(signs.shape), signs > 0, signs != 0, area_interpolation)
-        return mean_over_classes(precision)
-    drawn = np.abs(signs).reshape(scores.shape).max(2) > 0  # (n, draws)
-    hits = [top_k_hits(scores[own, d], labels[own], 1) for d, own in enumerate(drawn.T)]
-    return float(np.concatenate(hits).mean())

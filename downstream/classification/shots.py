@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 
 from downstream.bootstrap import example_mean
 from downstream.classification.labels import labels_of
-from downstream.classification.voc_ap import difficult_of, voc_ap_area, with_difficult
-from downstream.metrics import top_k_hits
+from downstream.classification.voc_ap import (
+    average_precisions,
+    difficult_of,
+    voc_ap_area,
+    with_difficult,
+)
+from downstream.detection.average_precision import area_interpolation
+from downstream.metrics import mean_over_classes, top_k_hits
 from downstream.protocol import BlindPredictor, Metric, Rows, Runtime
 from pretext.data.dataset import Split
 
@@ -37,7 +43,7 @@ class Shots:
     negatives: int
 
     def of(self, train: Split, classes: int) -> dict[int, NDArray[np.int8]]:
-        """By k: (N, draws · classes), 1 for a positive, −1 for a negative example, 0 for one not drawn.
+        """By k: (N, draws, classes), 1 for a positive, −1 for a negative example, 0 for one not drawn.
 
         Raises:
             ValueError: k larger than the data allows; names the class, what it has, and the largest k.
@@ -55,7 +61,7 @@ class Shots:
             for signs in found.values():
                 drawn = signs.any(2, keepdims=True)  # of any class: a negative of the others
                 signs[:] = np.where(drawn & (signs == 0), -1, signs)
-        return {k: signs.reshape(len(labels), -1) for k, signs in found.items()}
+        return found
 
     def _pools(
         self, train: Split, labels: NDArray[Any], classes: int
@@ -144,6 +150,13 @@ class _Hits:
 
     def __call__(self, rows: Rows) -> NDArray[np.float64]:
         return np.asarray(_at(rows["hits"], self.position).mean((1, 2), dtype=np.float64))
+
+
+def score_on_shots(scores: NDArray[np.float32], signs: NDArray[np.int8], labels: NDArray[Any]) -> float:
+    """The metric on the very images of one draw: scores and signs (n, C), labels of either kind."""
+    if labels.ndim == 1:
+        return float(top_k_hits(scores, labels, 1).mean())
+    return mean_over_classes(average_precisions(scores, signs > 0, signs != 0, area_interpolation))
 
 
 @dataclass(frozen=True)

@@ -40,23 +40,22 @@ def test_draws_of_several_classes_an_image() -> None:
     labels = labels_of(train)
     drawn = Shots((1, 4), 3, 5).of(train, CLASSES)
     for k, signs in drawn.items():
-        by_class = signs.reshape(60, 3, CLASSES)
         for c in range(CLASSES):
-            assert ((by_class[:, :, c] == 1).sum(0) == k).all()
-            assert ((by_class[:, :, c] == -1).sum(0) == 5 * k).all()
-            assert labels[(by_class[:, :, c] == 1).any(1), c].all()
-            assert not labels[(by_class[:, :, c] == -1).any(1), c].any()
-        assert not np.array_equal(by_class[:, 0], by_class[:, 1])
+            assert ((signs[:, :, c] == 1).sum(0) == k).all()
+            assert ((signs[:, :, c] == -1).sum(0) == 5 * k).all()
+            assert labels[(signs[:, :, c] == 1).any(1), c].all()
+            assert not labels[(signs[:, :, c] == -1).any(1), c].any()
+        assert not np.array_equal(signs[:, 0], signs[:, 1])
     assert (drawn[4][drawn[1] != 0] == drawn[1][drawn[1] != 0]).all()
     again = Shots((4,), 2, 5).of(train, CLASSES)[4]
-    np.testing.assert_array_equal(again, drawn[4].reshape(60, 3, -1)[:, :2].reshape(60, -1))
+    np.testing.assert_array_equal(again, drawn[4][:, :2])
     other = Shots((4,), 3, 5).of(multi_label("train", 60, 1), CLASSES)[4]
     assert not np.array_equal(other, drawn[4])
 
 
 def test_draws_of_one_class_an_image_are_each_others_negatives() -> None:
     train = single_label("train", 40, 0)
-    signs = Shots((2,), 3, 19).of(train, CLASSES)[2].reshape(40, 3, CLASSES)
+    signs = Shots((2,), 3, 19).of(train, CLASSES)[2]
     for draw in range(3):
         chosen = np.flatnonzero(signs[:, draw].any(1))
         assert np.bincount(labels_of(train)[chosen]).tolist() == [2] * CLASSES
@@ -77,7 +76,7 @@ def test_difficult_images_are_not_drawn() -> None:
     )
     pixels = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
     train = make_split("train", pixels, labels=labels, boxes=boxes)
-    signs = Shots((2,), 40, 5).of(train, 2)[2].reshape(20, 40, 2)
+    signs = Shots((2,), 40, 5).of(train, 2)[2]
     assert not signs[hard, :, 0].any()
     assert (signs[hard, :, 1] == -1).any(1).all()
 
@@ -147,7 +146,7 @@ def test_choice_on_val_and_test_scores_are_liblinears(tmp_path: Path) -> None:
     best = []
     for i, signs in enumerate(Shots(FEW.shots, FEW.draws, FEW.negatives).of(train, CLASSES).values()):
         values = np.zeros((3, FEW.draws * CLASSES))
-        for task, column in enumerate(signs.T):
+        for task, column in enumerate(signs.reshape(70, -1).T):
             for j, cost in enumerate(FEW.costs):
                 model = LinearSVC(
                     C=cost, class_weight={1: 2, -1: 1}, tol=1e-7, max_iter=50000, random_state=0

@@ -22,8 +22,14 @@ from pretext.fit.runtime import BF16, choose_device, choose_precision
 
 CONF = Path(__file__).parent
 
-NEEDS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
-"""What a data set must name for a protocol of each task."""
+NEEDS: dict[str, str | None] = {
+    "classification": "label_names",
+    "calibration": "label_names",
+    "detection": "box_names",
+    "segmentation": "mask_names",
+    "representation": None,
+}
+"""What a data set must have for a protocol of each task; None: images alone."""
 
 
 class Workbench:
@@ -80,11 +86,12 @@ class Workbench:
                 self._check_exists(str(name))
                 continue
             protocol: Protocol = instantiate(config, _convert_="all")
-            if getattr(self.target, NEEDS[protocol.task]):
+            needs = NEEDS[protocol.task]
+            if needs is None or getattr(self.target, needs):
                 chosen[str(name)] = protocol
                 continue
             if any(o.startswith("downstream=") for o in HydraConfig.get().overrides.task):
-                raise ValueError(f"{name} needs {NEEDS[protocol.task]}; {self.target.name} has none")
+                raise ValueError(f"{name} needs {needs}; {self.target.name} has none")
             console.print(f"{self.target.name} has no labels for {name}: left out", style="yellow")
         return chosen
 

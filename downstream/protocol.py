@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
+SOLVED = ("classification", "detection", "segmentation")
+"""Tasks that an encoder helps to solve; scores of other kinds stand beside them and enter no ranking."""
+
 Rows = Mapping[str, NDArray[Any]]
 """What was predicted, one entry an example on the first axis of every array."""
 
@@ -84,7 +87,7 @@ class Protocol(ABC):
 
     Attributes:
         name, version: stored in every record; a change of what is measured raises the version.
-        task: "classification", "detection" or "segmentation".
+        task: one of `SOLVED`, or "calibration" or "representation", whose scores describe and rank nothing.
         trains_encoder: whether encoder parameters may move; where not, a gate checks them to the bit.
         legacy: whether the published protocol selects on test; then val is test and records say so.
         paper: who published it: "arXiv:…", or "this suite" for what is nobody else's.

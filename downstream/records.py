@@ -75,7 +75,7 @@ class Evaluation:
     Attributes:
         digest: of everything that determines the evaluation; shared by the records of one file.
         data, split: the downstream set and the split that was scored.
-        task: "classification", "detection" or "segmentation".
+        task: what the protocol judges, see `Protocol`.
         protocol, version: name and version; `settings` is the digest of all of its fields.
         trains_encoder: whether the protocol fine-tunes.
         stage: the stage the head stood on; empty for a blind predictor.

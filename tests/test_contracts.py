@@ -13,6 +13,7 @@ from hydra import compose
 from hydra.utils import instantiate
 
 from conf import members
+from conf.workbench import NEEDS
 from downstream.evaluate import evaluate, evaluate_blind
 from downstream.protocol import Fitted, Protocol, Runtime
 from pretext import inputs
@@ -23,7 +24,6 @@ from pretext.encoder import Encoder
 from pretext.fit import load_task, save_task
 
 CONF = Path(__file__).parent.parent / "conf"
-TASKS = {"classification": "label_names", "detection": "box_names", "segmentation": "mask_names"}
 
 
 def names(group: str) -> list[str]:
@@ -135,7 +135,7 @@ def test_downstream(
         if budget in settings:
             settings[budget]["epochs"] = 1
     protocol: Protocol = instantiate(settings, _convert_="all")
-    assert protocol.task in TASKS
+    assert protocol.task in NEEDS
     assert protocol.version >= 1
     torch.manual_seed(0)
     backbone = instantiate(cfg.backbone, in_channels=1, widths=[8, 8, 8, 8, 8], _convert_="all")

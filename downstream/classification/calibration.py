@@ -44,7 +44,7 @@ class Calibration(Protocol):
     name = "calibration"
     version = 1
     paper = "arXiv:1706.04599"
-    task = "classification"
+    task = "calibration"
     trains_encoder = False
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from downstream.leaderboard.statistics import Interval, Pooled, Scores, Share, Verdict
+from downstream.protocol import SOLVED
 
 RANDOM, SUPERVISED = "random", "supervised"
 TWINS = (RANDOM, SUPERVISED)
@@ -30,8 +31,8 @@ class Column(NamedTuple):
 
     @property
     def ranks(self) -> bool:
-        """Whether its scores may rank pretext tasks."""
-        return not self.data.startswith(MACHINERY)
+        """Whether its scores may rank pretext tasks: real images, and a score of a task that is solved."""
+        return not self.data.startswith(MACHINERY) and self.task in SOLVED
 
     @property
     def mode(self) -> str:

@@ -81,7 +81,7 @@ class RepresentationHealth(Protocol):
     name = "health"
     version = 1
     paper = "arXiv:2210.02885, arXiv:2005.10242"
-    task = "classification"
+    task = "representation"
     trains_encoder = False
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_board import COLUMNS, benchmark, blind, one
+from made_board import COLUMNS, TRUTH, benchmark, blind, one
 
 from downstream.leaderboard.board import Board, Cell, Row
 from downstream.leaderboard.frames import cells_frame, scores_frame
@@ -104,6 +104,23 @@ def test_scenes_never_rank() -> None:
     mixed = rows(build(benchmark(3, "scenes-128") + benchmark(3)))
     assert mixed["rotation"].rank == rows(build(benchmark()))["rotation"].rank
     assert mixed["rotation"].gain == rows(build(benchmark()))["rotation"].gain
+
+
+def test_scores_that_describe_do_not_rank() -> None:
+    described = [
+        replace(
+            r, evaluation=replace(r.evaluation, task="representation", protocol="health", metric="RankMe")
+        )
+        for r in benchmark()
+        if (r.evaluation.task, r.evaluation.protocol) == (COLUMNS[0][0], f"{COLUMNS[0][1]}_{COLUMNS[0][0]}")
+    ]
+    assert len(described) == 3 * len(TRUTH)
+    plain, beside = rows(build(benchmark())), rows(build(benchmark() + described))
+    for name in TRUTH:
+        assert (beside[name].rank, beside[name].gain) == (plain[name].rank, plain[name].gain)
+        (cell,) = (cell for column, cell in beside[name].cells.items() if column.task == "representation")
+        assert not cell.best
+        assert cell.verdict is None
 
 
 def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> None:

@@ -33,7 +33,7 @@ class Coordinates:
     A rotation leaves ‖w‖² and all w·x as they are, and makes the Hessian of the SVM nearly diagonal.
 
     Attributes:
-        rows: (N, R) float32 coordinates; R is the rank of the examples.
+        rows: (N, R) float32 coordinates; R is D + 1, or the rank of fewer examples.
         spectrum: (R,) float32, the sum of squares of each coordinate over the examples it was made from.
         axes: (D + 1, R) float32, orthonormal columns.
         count: how many examples it was made from.
@@ -58,13 +58,14 @@ class Coordinates:
             raise ValueError(f"the features of example {int(finite.int().argmin())} are not finite")
         x = with_bias(examples)
         if x.shape[1] <= len(x):
-            spectrum, vectors = _falling(_scatter(x))
-            axes = vectors.float()
-            return Coordinates(x @ axes, spectrum.float(), axes, len(x))
-        spectrum, vectors = _falling(_scatter(x.T))
-        root = spectrum.sqrt()
+            # Any rotation is exact; that these axes are the principal ones only makes it fast.
+            values, axes = torch.linalg.eigh(_scatter(x, torch.float32))
+            return Coordinates(x @ axes, values.clamp(min=0), axes, len(x))
+        values, vectors = torch.linalg.eigh(_scatter(x.T, torch.float64))
+        keep = values > NULL * values[-1]
+        vectors, root = vectors[:, keep], values[keep].sqrt()
         axes = (x.T.double() @ (vectors / root)).float()
-        return Coordinates((vectors * root).float(), spectrum.float(), axes, len(x))
+        return Coordinates((vectors * root).float(), values[keep].float(), axes, len(x))
 
     def take(self, index: Tensor) -> Coordinates:
         """The examples `index` in the same coordinates."""
@@ -227,17 +228,10 @@ def _line_search(w: Tensor, direction: Tensor, margin: Tensor, change: Tensor, w
     return step
 
 
-def _scatter(x: Tensor) -> Tensor:
-    """XᵀX (D, D) in float64, in pieces."""
-    total = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+def _scatter(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """XᵀX (D, D), in pieces."""
+    total = torch.zeros(x.shape[1], x.shape[1], dtype=dtype, device=x.device)
     for start in range(0, len(x), CHUNK):
-        exact = x[start : start + CHUNK].double()
-        total.addmm_(exact.T, exact)
+        piece = x[start : start + CHUNK].to(dtype)
+        total.addmm_(piece.T, piece)
     return total
-
-
-def _falling(scatter: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (R,) that are not rounding, largest first, and their vectors as columns."""
-    values, vectors = torch.linalg.eigh(scatter)
-    keep = values > NULL * values[-1]
-    return values[keep].flip(0), vectors[:, keep].flip(1)

@@ -121,14 +121,15 @@ def test_problems_are_solved_as_if_alone_and_in_their_order(monkeypatch: pytest.
 def test_repeated_constant_and_zero_channels_do_no_harm() -> None:
     features, labels = rectified(90, 12)
     more = torch.cat([features, features, torch.full((90, 1), 0.2), torch.zeros(90, 2)], 1)
-    coordinates = Coordinates.of(more)
-    assert coordinates.rows.shape == (90, 13)
     costs, tasks = torch.tensor([1.0]), torch.zeros(1, dtype=torch.int64)
-    signs = signs_of(labels, 0)
-    w, _ = together(list(SquaredHinge().solve(coordinates, signs, tasks, costs)), coordinates, 1)
-    truth = liblinear(more, signs[:, 0], 1.0, dual=False)
-    wanted = objective(more, truth, signs[:, 0], 1.0)
-    assert objective(more, w[:, 0], signs[:, 0], 1.0) == pytest.approx(wanted, rel=2e-4)
+    for examples, rank in ((90, 28), (20, 13)):
+        some, signs = more[:examples], signs_of(labels[:examples], 0)
+        coordinates = Coordinates.of(some)
+        assert coordinates.rows.shape == (examples, rank)
+        w, _ = together(list(SquaredHinge().solve(coordinates, signs, tasks, costs)), coordinates, 1)
+        truth = liblinear(some, signs[:, 0], 1.0, dual=False)
+        wanted = objective(some, truth, signs[:, 0], 1.0)
+        assert objective(some, w[:, 0], signs[:, 0], 1.0) == pytest.approx(wanted, rel=2e-4)
 
 
 def test_a_large_cost_separates_what_can_be_separated() -> None:

@@ -15,6 +15,7 @@ from conf.console import console
 from conf.members import Member
 from conf.workbench import Workbench
 from downstream.evaluate import evaluation_digest, stored
+from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
 from downstream.records import Record, read_all
 from pretext.data.loader import batches
@@ -121,8 +122,9 @@ def _evaluation(bench: Workbench, protocol: Protocol, past: Sequence[Record], fo
         return statistics.median(before)
     train = min(getattr(protocol, "train_limit", None) or len(bench.target.train), len(bench.target.train))
     once = train + len(bench.target.val) + len(bench.target.test)
-    epochs = getattr(getattr(protocol, "recipe", None), "epochs", 1)
-    return forward * (once + (3 if protocol.trains_encoder else 1) * epochs * train)
+    recipe = getattr(protocol, "recipe", None)
+    trained = recipe.steps(train) * recipe.batch_size if isinstance(recipe, Tuning) else train
+    return forward * (once + (3 if protocol.trains_encoder else 1) * trained)
 
 
 def _clock(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from downstream.finetuning import Norm, Recipe
+from downstream.finetuning import Norm, Tuning
 from downstream.protocol import Protocol
 
 
@@ -37,9 +37,9 @@ def facts(protocol: Protocol) -> Facts:
     )
 
 
-def _recipe(protocol: Protocol) -> Recipe | None:
+def _recipe(protocol: Protocol) -> Tuning | None:
     recipe = getattr(protocol, "recipe", None)
-    return recipe if isinstance(recipe, Recipe) else None
+    return recipe if isinstance(recipe, Tuning) else None
 
 
 def _frozen(protocol: Protocol) -> str:
@@ -67,11 +67,10 @@ def _where(protocol: Protocol) -> str:
 
 
 def _cost(protocol: Protocol) -> str:
-    """One pass where features are kept; epochs of what is trained on, once for each learning rate tried."""
+    """One pass where features are kept; what trains on them, once for each learning rate tried."""
     recipe = _recipe(protocol)
     if recipe is None:
         return "training" if protocol.trains_encoder else "1 pass"
     trials = max(len(getattr(protocol, "lrs", ())), 1)
-    epochs = f"{recipe.epochs} {'epoch' if recipe.epochs == 1 else 'epochs'}"
-    whole = epochs if trials == 1 else f"{trials} × {epochs}"
+    whole = recipe.length if trials == 1 else f"{trials} × {recipe.length}"
     return whole if protocol.trains_encoder else f"1 pass; head: {whole}"

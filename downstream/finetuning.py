@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,16 +41,15 @@ class Optimiser(StrEnum):
     ADAMW = "adamw"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to fine-tune: a warm-up, then a cosine to zero.
+@dataclass(frozen=True, kw_only=True)
+class Tuning(ABC):
+    """How a model is trained, but for how long and by which schedule; those are its subclasses' affair.
 
     Args:
-        epochs, batch_size: passes over the training examples, and examples a step.
+        batch_size: examples a step.
         lr: peak learning rate of the head.
         backbone_lr: factor on `lr` for the encoder; 0 leaves its parameters where they are.
         weight_decay: on all weights of two and more axes; biases and norms are spared.
-        warmup: part of the steps, in [0, 1), during which the learning rate rises linearly.
         clip: largest gradient norm over all parameters, or None.
         optimiser: which optimiser, "sgd" or "adamw".
         norm: what the encoder's BatchNorm does, "eval" or "train".
@@ -59,12 +59,10 @@ class Recipe:
         ValueError: a value outside its range; the message names the field and the value.
     """
 
-    epochs: int = 5
     batch_size: int = 32
     lr: float = 1e-3
     backbone_lr: float = 1.0
     weight_decay: float = 1e-2
-    warmup: float = 0.1
     clip: float | None = 10.0
     optimiser: Optimiser = Optimiser.ADAMW
     norm: Norm = Norm.EVAL
@@ -75,24 +73,84 @@ class Recipe:
         object.__setattr__(self, "optimiser", _member(Optimiser, "optimiser", self.optimiser))
         object.__setattr__(self, "norm", _member(Norm, "norm", self.norm))
         object.__setattr__(self, "frozen_stages", tuple(self.frozen_stages))
-        ranges = {
-            "epochs": self.epochs >= 1,
+        for name, good in self._ranges().items():
+            if not good:
+                raise ValueError(f"{type(self).__name__}: {name}={getattr(self, name)!r} is out of range")
+
+    def _ranges(self) -> dict[str, bool]:
+        """Whether each field lies in its range."""
+        return {
             "batch_size": self.batch_size >= 1,
             "lr": self.lr > 0,
             "backbone_lr": self.backbone_lr >= 0,
             "weight_decay": self.weight_decay >= 0,
-            "warmup": 0 <= self.warmup < 1,
             "clip": self.clip is None or self.clip > 0,
         }
-        for name, good in ranges.items():
-            if not good:
-                raise ValueError(f"Recipe: {name}={getattr(self, name)!r} is out of range")
+
+    @property
+    @abstractmethod
+    def length(self) -> str:
+        """How long training takes, in words."""
+
+    @abstractmethod
+    def steps(self, examples: int) -> int:
+        """Steps of the whole training on so many examples."""
+
+    @abstractmethod
+    def factor(self, step: int, steps: int) -> float:
+        """What the peak learning rate is multiplied by in a step, from 0, of so many."""
+
+    @abstractmethod
+    def batches(self, examples: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """The examples (B,) int64 of every step."""
+
+    def steps_a_pass(self, examples: int) -> int:
+        """Steps in which every example is seen once."""
+        return math.ceil(examples / self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Tuning):
+    """How to fine-tune by epochs: a warm-up, then a cosine to zero.
+
+    Args:
+        epochs: passes over the training examples; batches of one differ in size by one at most.
+        warmup: part of the steps, in [0, 1), during which the learning rate rises linearly.
+    """
+
+    epochs: int = 5
+    warmup: float = 0.1
+
+    def _ranges(self) -> dict[str, bool]:
+        return {"epochs": self.epochs >= 1, **super()._ranges(), "warmup": 0 <= self.warmup < 1}
+
+    @property
+    def length(self) -> str:
+        """The epochs."""
+        return f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+
+    def steps(self, examples: int) -> int:
+        """Steps of all epochs."""
+        return self.epochs * self.steps_a_pass(examples)
+
+    def factor(self, step: int, steps: int) -> float:
+        """Rise linearly to 1, fall to 0 by a cosine."""
+        warmup = int(self.warmup * steps)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+    def batches(self, examples: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Every example once an epoch: a remainder of one example would stop BatchNorm."""
+        for _ in range(self.epochs):
+            order = torch.randperm(examples, generator=generator)
+            yield from order.tensor_split(self.steps_a_pass(examples))
 
 
 def _member(kind: type[E], field: str, value: str) -> E:
     if value not in [member.value for member in kind]:
         allowed = ", ".join(member.value for member in kind)
-        raise ValueError(f"Recipe: {field} must be one of {allowed}; got {value!r}")
+        raise ValueError(f"{field} must be one of {allowed}; got {value!r}")
     return kind(value)
 
 
@@ -137,7 +195,7 @@ def finetune(
     model: nn.Module,
     loss: Callable[[Tensor, torch.Generator], Tensor],
     examples: int,
-    recipe: Recipe,
+    recipe: Tuning,
     runtime: Runtime,
     encoder: Encoder | None = None,
     what: str = "fine-tune",
@@ -153,7 +211,7 @@ def finetune(
             None where the whole model is a head.
 
     Returns:
-        Mean loss of each epoch.
+        Mean loss of each pass over the examples, the last one as far as it went.
 
     Raises:
         ValueError: no examples, or a frozen stage that the encoder lacks.
@@ -166,15 +224,16 @@ def finetune(
     _freeze(frozen, encoder, recipe)
     before = [_state(module) for module in frozen]
     optimiser = _optimiser(model, encoder, recipe)
-    steps = math.ceil(examples / recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_cosine(recipe, steps * recipe.epochs))
+    steps = recipe.steps(examples)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: recipe.factor(step, steps))
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     generator = torch.Generator().manual_seed(runtime.seed)
-    losses: list[Tensor] = []
+    losses: list[float] = []
+    unseen: list[Tensor] = []
     model.train()
     _still_norms(frozen, encoder, recipe)
     with seeded(runtime.seed, runtime.device), torch.enable_grad():
-        for index in _batches(examples, steps, recipe.epochs, generator):
+        for step, index in enumerate(recipe.batches(examples, generator), 1):
             with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
                 value = loss(index, generator)
             optimiser.zero_grad(set_to_none=True)
@@ -183,40 +242,36 @@ def finetune(
                 nn.utils.clip_grad_norm_(trained, recipe.clip)
             optimiser.step()
             schedule.step()
-            losses.append(value.detach())
-            if len(losses) % CHECK_EVERY == 0:
-                _check_finite(losses[-CHECK_EVERY:], len(losses), what)
-            runtime.progress(what, len(losses), steps * recipe.epochs)
-    _check_finite(losses[-(len(losses) % CHECK_EVERY or CHECK_EVERY) :], len(losses), what)
+            unseen.append(value.detach())
+            if len(unseen) == CHECK_EVERY or step == steps:
+                losses += _finite(unseen, len(losses), what)
+                unseen.clear()
+            runtime.progress(what, step, steps)
     _check_unmoved(frozen, before)
     model.eval()
-    return torch.stack(losses).float().view(recipe.epochs, steps).mean(1).tolist()
+    size = recipe.steps_a_pass(examples)
+    passes = [losses[first : first + size] for first in range(0, steps, size)]
+    return [sum(values) / len(values) for values in passes]
 
 
-def _batches(examples: int, steps: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
-    # Batches of an epoch differ in size by one at most: a remainder of one example would stop BatchNorm.
-    for _ in range(epochs):
-        yield from torch.randperm(examples, generator=generator).tensor_split(steps)
-
-
-def _frozen_modules(encoder: Encoder, recipe: Recipe) -> list[nn.Module]:
+def _frozen_modules(encoder: Encoder, recipe: Tuning) -> list[nn.Module]:
     if recipe.backbone_lr == 0 and recipe.norm is Norm.EVAL:
         return [encoder]
     for name in recipe.frozen_stages:
         if name not in encoder.stage_names:
             listed = ", ".join(encoder.stage_names)
-            raise ValueError(f"Recipe: frozen_stages has {name!r}; the encoder's stages are: {listed}")
+            raise ValueError(f"frozen_stages has {name!r}; the encoder's stages are: {listed}")
     return [encoder.backbone.blocks[name] for name in recipe.frozen_stages]
 
 
-def _freeze(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Recipe) -> None:
+def _freeze(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Tuning) -> None:
     for module in frozen:
         module.requires_grad_(False)
     if encoder is not None and recipe.backbone_lr == 0:
         encoder.requires_grad_(False)
 
 
-def _still_norms(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Recipe) -> None:
+def _still_norms(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: Tuning) -> None:
     for module in frozen:
         module.eval()
     if encoder is not None and recipe.norm is Norm.EVAL:
@@ -225,7 +280,7 @@ def _still_norms(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: R
                 module.eval()
 
 
-def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Tuning) -> torch.optim.Optimizer:
     inside = set() if encoder is None else {id(p) for p in encoder.parameters()}
     groups = []
     for part, factor in ((True, recipe.backbone_lr), (False, 1.0)):
@@ -243,22 +298,12 @@ def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Recipe) -> tor
     return torch.optim.AdamW(groups, fused=True)
 
 
-def _warmup_cosine(recipe: Recipe, total: int) -> Callable[[int], float]:
-    warmup = int(recipe.warmup * total)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
-
-    return factor
-
-
-def _check_finite(losses: list[Tensor], done: int, what: str) -> None:
-    finite = torch.stack(losses).isfinite().tolist()
-    if not all(finite):
-        step = done - len(losses) + finite.index(False)
-        raise FloatingPointError(f"{what}: the loss of step {step} is {losses[finite.index(False)].item()}")
+def _finite(losses: list[Tensor], before: int, what: str) -> list[float]:
+    values: list[float] = torch.stack(losses).float().tolist()
+    for step, value in enumerate(values, before):
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{what}: the loss of step {step} is {value}")
+    return values
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -6,28 +6,51 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from conf.console import console
 from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.evaluate import picture_path
+from downstream.leaderboard import Published
 from downstream.records import Record
 
 
-def show_board(output: Path, records: Sequence[Record]) -> Path:
+def show_board(output: Path, records: Sequence[Record], settings: DictConfig) -> Path:
     """Print the table, write it and its pictures to `boards/<digest of its evaluations>`, name the folder.
 
     Args:
         output: the folder of runs, records and boards.
         records: of all rows; several of one evaluation count once.
+        settings: of the leaderboard: whether published numbers are shown too, and which.
     """
     ordered = list({_key(record): record for record in records}.values())
     evaluations = sorted({record.evaluation.digest for record in ordered})
     folder = output / "boards" / short(digest(evaluations))
-    leaderboard.leaderboard(ordered, folder)
+    published = _published(ordered, settings)
+    leaderboard.leaderboard(ordered, folder, published)
     count = _gather_pictures(output, ordered, folder / "pictures")
-    leaderboard.show(ordered, console)
+    leaderboard.show(ordered, console, published)
     console.print(f"Tables and {count} pictures are in {folder}", highlight=False, soft_wrap=True)
     return folder
+
+
+def _published(records: Sequence[Record], settings: DictConfig) -> tuple[Published, ...]:
+    """Others' numbers that the settings ask for: on the table's own data sets, or all there are."""
+    if settings.published_everywhere:
+        return leaderboard.read_published()
+    if not settings.published:
+        return ()
+    every = leaderboard.read_published()
+    found = leaderboard.beside(leaderboard.build(records), every)
+    if not found:
+        known = ", ".join(dict.fromkeys(row.data for row in every))
+        console.print(
+            f"No published number is known on these data sets; leaderboard.published_everywhere=true shows "
+            f"those on {known}.",
+            highlight=False,
+        )
+    return found
 
 
 def _key(record: Record) -> tuple[str, str, str, str]:

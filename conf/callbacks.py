@@ -24,7 +24,8 @@ class SweepTable(Callback):
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
         if evaluations:
             records = read_all(Path(config.output) / "records")
-            show_board(Path(config.output), [r for r in records if r.evaluation.digest in evaluations])
+            own = [r for r in records if r.evaluation.digest in evaluations]
+            show_board(Path(config.output), own, config.leaderboard)
         for outcome in sweep.failures:
             last = (outcome.error or "").strip().splitlines()[-1]
             console.print(f"failed: {' '.join(outcome.overrides)}\n  {last}", style="red", highlight=False)

@@ -96,7 +96,7 @@ def leaderboard(bench: Workbench) -> list[str]:
     records = read_all(bench.records)
     if not records:
         raise ValueError(f"{bench.records} has no records; run job=benchmark first")
-    show_board(bench.output, records)
+    show_board(bench.output, records, bench.cfg.leaderboard)
     return []
 
 
@@ -249,7 +249,7 @@ def blind(bench: Workbench) -> list[Record]:
 def finish(bench: Workbench, records: list[Record]) -> list[str]:
     """Show the table, unless a sweep will; return the evaluations."""
     if not bench.in_sweep:
-        show_board(bench.output, records)
+        show_board(bench.output, records, bench.cfg.leaderboard)
     return list(dict.fromkeys(record.evaluation.digest for record in records))
 
 

@@ -81,6 +81,17 @@ class Logger:
 
 
 @dataclass
+class Leaderboard:
+    """What stands in a table beside what was measured.
+
+    published: numbers of others on the table's data sets. published_everywhere: all that are known.
+    """
+
+    published: bool = False
+    published_everywhere: bool = False
+
+
+@dataclass
 class Config:
     """The root.
 
@@ -103,6 +114,7 @@ class Config:
     downstream: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
+    leaderboard: Leaderboard = field(default_factory=Leaderboard)
     experiment: Any = None
     seed: int = 0
     input: str = "lightness"
@@ -131,7 +143,9 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ValueError: a key that the schema does not have; the message lists those that exist.
     """
-    typed = {"": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext}
+    typed = {
+        "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "leaderboard": Leaderboard,
+    }  # fmt: skip
     for place, kind in typed.items():
         node = cfg[place] if place else cfg
         known = [f.name for f in fields(kind)]

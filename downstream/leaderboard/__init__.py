@@ -13,13 +13,32 @@ from downstream.leaderboard.board import Board
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.latex import latex
 from downstream.leaderboard.markdown import markdown
+from downstream.leaderboard.published import (
+    NAME,
+    Published,
+    beside,
+    published_frame,
+    published_sheets,
+    read_published,
+)
 from downstream.leaderboard.sheets import sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import print_sheet
 from downstream.records import Record
 from pretext.atomic import write_bytes
 
-__all__ = ["Board", "Paths", "build", "cells_frame", "leaderboard", "scores_frame", "show"]
+__all__ = [
+    "Board",
+    "Paths",
+    "Published",
+    "beside",
+    "build",
+    "cells_frame",
+    "leaderboard",
+    "read_published",
+    "scores_frame",
+    "show",
+]
 
 SHOWN = ("scores", "gains", "across_inputs")
 """Tables that a terminal shows; the stage curves are in the files."""
@@ -35,8 +54,11 @@ class Paths(NamedTuple):
     scores: Path
 
 
-def leaderboard(records: Sequence[Record], folder: Path) -> Paths:
+def leaderboard(records: Sequence[Record], folder: Path, published: Sequence[Published] = ()) -> Paths:
     """Write the tables of these records, each file whole or not at all.
+
+    Args:
+        published: others' numbers, in tables of their own behind the measured ones and in `published.csv`.
 
     Returns:
         Markdown, LaTeX and plain text (80 columns); `cells.csv`, one line a cell; `scores.csv`, one a record.
@@ -45,7 +67,7 @@ def leaderboard(records: Sequence[Record], folder: Path) -> Paths:
         ValueError: no record of a primary metric.
     """
     board = build(records)
-    made = sheets(board)
+    made = sheets(board) + published_sheets(board, published)
     text = io.StringIO()
     console = Console(file=text, width=80, color_system=None, legacy_windows=False)
     for sheet in made:
@@ -66,15 +88,21 @@ def leaderboard(records: Sequence[Record], folder: Path) -> Paths:
     )
     for path, content in zip(paths, contents, strict=True):
         write_bytes(path, content.encode())
+    others = folder / "published.csv"
+    if published:
+        write_bytes(others, published_frame(published).to_csv(index=False, lineterminator="\n").encode())
+    else:
+        others.unlink(missing_ok=True)  # of an earlier table with them
     return paths
 
 
-def show(records: Sequence[Record], console: Console) -> None:
-    """Print the tables of these records, but the stage curves.
+def show(records: Sequence[Record], console: Console, published: Sequence[Published] = ()) -> None:
+    """Print the tables of these records, but the stage curves, then those of others' numbers.
 
     Raises:
         ValueError: no record of a primary metric.
     """
-    for sheet in sheets(build(records)):
-        if sheet.name in SHOWN:
+    board = build(records)
+    for sheet in sheets(board) + published_sheets(board, published):
+        if sheet.name in SHOWN or sheet.name.startswith(NAME):
             print_sheet(sheet, console)

@@ -10,6 +10,7 @@ import torch
 from planted import CLASSES, SIZE, constant, masked, one_hot_mask, planted, small_encoder
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
+from torchvision.models.segmentation.fcn import FCNHead
 
 from downstream.features import frozen, load_images
 from downstream.finetuning import Recipe, finetune, seeded
@@ -17,7 +18,7 @@ from downstream.linear_grid import LinearGrid
 from downstream.metrics import confusion, miou
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
-from downstream.segmentation.fcn import FCN, FCNFinetune
+from downstream.segmentation.fcn import FCNFinetune
 from downstream.segmentation.linear import SegmentationLinear
 from downstream.segmentation.pictures import palette
 from downstream.segmentation.pixel_heads import convolve
@@ -241,7 +242,7 @@ def test_fcn_at_rate_zero_equals_the_same_head_on_frozen_maps(tmp_path: Path) ->
         return F.interpolate(logits, (SIZE, SIZE), mode="bilinear", align_corners=False)
 
     with seeded(runtime.seed, runtime.device):
-        head = FCN(encoder, "conv3", CLASSES).head
+        head = FCNHead(8, CLASSES)
     features, masks = maps(train), torch.from_numpy(np.asarray(train.masks)).long()
 
     def loss(index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

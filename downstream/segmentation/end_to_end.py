@@ -1,0 +1,150 @@
+"""Training whole segmenters, encoder included, and choosing among learning rates on val."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from downstream.features import load_images
+from downstream.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.limit import limit
+from downstream.protocol import Fitted, Rows, Runtime, Trial
+from downstream.segmentation.masks import check_against, confusion_of, fitted_classes, masks_of, mean_iou
+from downstream.segmentation.pictures import side_by_side
+from downstream.selection import at_edge, best
+from pretext.data.dataset import IGNORE, Split
+from pretext.encoder import Encoder
+
+TRAIN_SCORED = 500
+"""Training images that the train score is taken on."""
+
+Head = Callable[[int, int], nn.Module]
+"""(channels of the stage, number of classes) → a module from its map (B, C, h, w) to logits (B, K, h, w)."""
+
+
+class Segmenter(nn.Module):
+    """An encoder up to one stage and a head on it, whose logits are upsampled bilinearly to the image."""
+
+    def __init__(self, encoder: Encoder, stage: str, classes: int, head: Head) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.stage = stage
+        self.classes = classes
+        self.head = head(encoder.backbone.stage(stage).channels, classes)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [0, 1] to logits (B, K, H, W)."""
+        logits: Tensor = self.head(self.encoder(rgb, stop=self.stage).maps[self.stage])
+        size = (rgb.shape[2], rgb.shape[3])
+        return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+
+
+def fit_segmenters(
+    head: Head,
+    encoder: Encoder,
+    stage: str | None,
+    train: Split,
+    val: Split,
+    recipe: Tuning,
+    lrs: Sequence[float],
+    flip: bool,
+    runtime: Runtime,
+) -> FittedSegmenter:
+    """Train one model a learning rate on train, keep the one that is best on val by mIoU.
+
+    Args:
+        head: builds the head.
+        stage: the stage under it; the last without it.
+        lrs: `recipe.lr` if empty.
+        flip: mirror training images and masks at random.
+
+    Raises:
+        ValueError: masks that are missing, of another size than the images, or with unknown classes; an
+            unknown stage.
+    """
+    classes = fitted_classes(train)
+    check_against(val, classes)
+    name = encoder.stage_names[-1] if stage is None else encoder.backbone.stage(stage).name
+    trials: list[Trial] = []
+    kept: Segmenter | None = None
+    for lr in lrs or (recipe.lr,):
+        with seeded(runtime.seed, runtime.device):
+            copied = private_copy(encoder, runtime.device)
+            model = Segmenter(copied, name, classes, head).to(runtime.device)
+        loss = _loss(model, train, flip, runtime.device)
+        finetune(
+            model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, f"fine-tune, lr {lr:g}"
+        )
+        trials.append(Trial(name, {"lr": lr}, mean_iou(_rows(model, val, runtime))))
+        if best(trials) is trials[-1]:
+            kept = model
+    assert kept is not None
+    winner = best(trials)
+    return FittedSegmenter(
+        stage=name,
+        trials=tuple(trials),
+        at_edge=at_edge(trials, winner),
+        train_score=mean_iou(_rows(kept, limit(train, TRAIN_SCORED), runtime)),
+        setting=winner.setting,
+        model=kept,
+        runtime=runtime,
+    )
+
+
+@dataclass(frozen=True)
+class FittedSegmenter(Fitted):
+    """The fine-tuned model with the learning rate that val chose."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    setting: dict[str, float | int | str]
+    model: Segmenter
+    runtime: Runtime
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """The head's learning rate."""
+        return dict(self.setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"confusion": (N, K, K) uint32} of the one stage."""
+        return {self.stage: _rows(self.model, test, self.runtime)}
+
+    def show(self, images: Split) -> NDArray[np.uint8]:
+        """Image, true mask and prediction, a row each."""
+        parts = [logits.argmax(1).cpu().numpy() for _, logits in outputs(self.model, images, self.runtime)]
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+
+
+def _loss(
+    model: Segmenter, train: Split, flip: bool, device: torch.device
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    masks = masks_of(train)
+
+    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+        images = load_images(train, index.numpy(), device)
+        target = torch.from_numpy(np.array(masks[index.numpy()])).to(device).long()  # (B, H, W)
+        if flip:
+            flips = random_flips(len(index), generator)
+            images, target = mirror(images, flips), mirror(target, flips)
+        total = F.cross_entropy(model(images), target, ignore_index=IGNORE, reduction="sum")
+        return total / (target != IGNORE).sum().clamp(min=1)
+
+    return loss
+
+
+def _rows(model: Segmenter, split: Split, runtime: Runtime) -> Rows:
+    masks = check_against(split, model.classes)
+    parts = [
+        confusion_of(logits.argmax(1), masks[where], model.classes)
+        for where, logits in outputs(model, split, runtime)
+    ]
+    return {"confusion": np.concatenate(parts)}

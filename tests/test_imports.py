@@ -29,7 +29,7 @@ ALLOWED = {
     "pretext": {"pretext.encoder"},
     "downstream": {
         "pretext.atomic", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.data",
+        "pretext.data", "pretext.views",
     },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic` is a leaf that writes files."""

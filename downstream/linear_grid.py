@@ -19,6 +19,9 @@ RESIDENT = 2 * 1024**3
 ROTATED = 2304
 """Channels up to which training takes place along the principal axes; beyond, finding them costs too much."""
 
+FEW_CLASSES = 32
+"""Below so many classes torch's softmax over the last axis is slow on a CPU."""
+
 CHUNK = 4096
 BETAS = (0.9, 0.999)
 EPSILON = 1e-6
@@ -229,9 +232,17 @@ def _residual(logits: Tensor, targets: Tensor) -> Tensor:
         return (logits.sigmoid() - targets.to(logits.dtype).unsqueeze(1)).div_(len(logits))
     labelled = targets >= 0
     spot = targets.long().clamp(min=0)[:, None, None].expand(-1, logits.shape[1], 1)  # (B, P, 1)
-    residual = logits.softmax(2)
+    residual = _softmax(logits)
     residual.scatter_add_(2, spot, residual.new_tensor(-1.0).expand(spot.shape))
     return residual.mul_((labelled / labelled.sum().clamp(min=1))[:, None, None])
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Softmax over classes (B, P, C)."""
+    if logits.shape[2] >= FEW_CLASSES:
+        return logits.softmax(2)
+    powers = (logits - logits.amax(2, keepdim=True)).exp_()
+    return powers.div_(powers.sum(2, keepdim=True))
 
 
 def _principal_axes(

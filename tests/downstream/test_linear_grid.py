@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from downstream import linear_grid
-from downstream.linear_grid import LinearGrid, Setting, Standardisation
+from downstream.linear_grid import LinearGrid, Setting, Standardisation, _softmax
 from downstream.protocol import Trial
 from downstream.selection import at_edge, best
 
@@ -184,3 +184,9 @@ def test_edge_is_flagged_only_where_the_grid_was_too_short() -> None:
     assert at_edge(decays, trial(0.2, 1, 1.0)) == ()
     rising = [trial(0.1, 1, 0.0), trial(0.3, 1, 0.1), trial(0.5, 1, 1.0)]
     assert at_edge(rising, rising[2]) == ("weight_decay",)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_softmax_of_few_classes_is_torchs(classes: int) -> None:
+    logits = 30 * torch.randn(7, 3, classes, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(_softmax(logits), logits.softmax(2))

@@ -123,6 +123,14 @@ def _chosen_among(fitted: Fitted) -> set[str]:
     return {key for key, found in values.items() if len(found) > 1}
 
 
+def _brief(budget: dict[str, Any]) -> dict[str, Any]:
+    """What makes a budget small."""
+    if "share" in budget:
+        return {"share": 1e-4}
+    steps = {"iterations": 2, "milestones": [1], "warmup_iterations": 1}
+    return {key: steps[key] for key in steps if key in budget} or {"epochs": 1}
+
+
 @pytest.mark.parametrize("name", names("downstream"))
 def test_downstream(
     name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,7 +141,7 @@ def test_downstream(
     settings |= {key: value for key, value in small.items() if key in settings}
     for budget in ("recipe", "grid"):
         if budget in settings:
-            settings[budget]["epochs"] = 1
+            settings[budget] |= _brief(settings[budget])
     protocol: Protocol = instantiate(settings, _convert_="all")
     assert protocol.task in NEEDS
     assert protocol.version >= 1

@@ -1,0 +1,105 @@
+"""DeepLabv3's head, fine-tuned together with the encoder (arXiv:1706.05587)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+
+from downstream.finetuning import Norm, Optimiser, Tuning
+from downstream.iterations import PolynomialRecipe
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
+from downstream.segmentation.masks import segmentation_metrics
+from downstream.selection import several
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class DeepLabV3(Protocol):
+    """Atrous spatial pyramid pooling on one stage (torchvision's head), all trained end to end.
+
+    The head reads the stage's map at several atrous rates and as a whole, 256 channels each, and joins them;
+    its logits are upsampled bilinearly to the image. The budget is that of arXiv:1706.05587 for output stride
+    16: 30 k iterations of 16 images at 0.007, falling to zero by the power 0.9, BatchNorm trained. Not as
+    published: the encoder keeps its strides instead of having its last stages dilated, images are mirrored
+    but neither scaled nor cropped, and there is no second training at output stride 8.
+
+    Args:
+        recipe: budget, learning rates, frozen stages, BatchNorm; two images a step or more.
+        lrs: head learning rates to choose among on val, each a training of its own; `recipe.lr` if empty.
+        rates: atrous rates, in cells of the stage's map.
+        stage: the stage under the head; the last without it.
+        flip: mirror training images and masks at random.
+        train_limit: train on that many images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: rates that are not positive, or a batch of one: the head's BatchNorm after pooling has no
+            variance of one image.
+    """
+
+    recipe: Tuning = field(
+        default_factory=lambda: PolynomialRecipe(
+            iterations=30_000,
+            power=0.9,
+            batch_size=16,
+            lr=0.007,
+            weight_decay=1e-4,
+            clip=None,
+            optimiser=Optimiser.SGD,
+            norm=Norm.TRAIN,
+        )
+    )
+    lrs: tuple[float, ...] = ()
+    rates: tuple[int, ...] = (6, 12, 18)
+    stage: str | None = None
+    flip: bool = True
+    train_limit: int | None = None
+    name = "deeplabv3"
+    version = 1
+    paper = "arXiv:1706.05587"
+    task = "segmentation"
+    trains_encoder = True
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        object.__setattr__(self, "rates", tuple(int(rate) for rate in self.rates))
+        if not self.rates or min(self.rates) < 1:
+            raise ValueError(f"{self.name}: rates={self.rates!r} is out of range")
+        if self.recipe.batch_size < 2:
+            raise ValueError(f"{self.name}: batch_size={self.recipe.batch_size!r} is out of range; 2 or more")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.lrs)
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
+        """Train one model a learning rate on train, keep the one that is best on val.
+
+        Raises:
+            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
+                unknown stage.
+        """
+
+        def head(channels: int, classes: int) -> nn.Module:
+            built: nn.Module = DeepLabHead(channels, classes, self.rates)
+            return built
+
+        train = limit(train, self.train_limit)
+        return fit_segmenters(
+            head, encoder, self.stage, train, val, self.recipe, self.lrs, self.flip, runtime
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `segmentation_metrics`."""
+        return segmentation_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_segmenters`."""
+        return blind_segmenters()

@@ -1,0 +1,101 @@
+"""FCN-32s fine-tuned as representation learning publishes it (arXiv:1603.08511, section 3.2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from downstream.finetuning import Norm, Optimiser
+from downstream.iterations import SteppedRecipe
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
+from downstream.segmentation.masks import segmentation_metrics
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Zhang16Fcn32s(Protocol):
+    """FCN-32s (arXiv:1411.4038): one 1×1 score layer on the last stage, upsampled to the image in one go.
+
+    The encoder is fine-tuned with it. As published for VOC 2011 with the annotations of SBD, 736 images of
+    val as test: 150 k iterations at 1e-4, divided by ten every 50 k, momentum 0.9, weight decay 5e-4. The
+    score layer starts from zero behind dropout, images are not augmented. The batch of 20 is that of
+    arXiv:1411.4038. An encoder that has fc6 and fc7 as convolutions is judged through them; where it ends
+    with its convolutions, the scores lie on these. Not as published: the upsampling is bilinear
+    interpolation, which is what the fixed deconvolution approximates; biases learn at the rate of weights.
+
+    Args:
+        recipe: budget, learning rates, frozen stages, BatchNorm.
+        dropout: in front of the score layer, in [0, 1).
+        stage: the stage under the score layer; the last without it.
+        train_limit: train on that many images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: a dropout out of range.
+    """
+
+    recipe: SteppedRecipe = field(
+        default_factory=lambda: SteppedRecipe(
+            iterations=150_000,
+            milestones=(50_000, 100_000),
+            batch_size=20,
+            lr=1e-4,
+            weight_decay=5e-4,
+            clip=None,
+            optimiser=Optimiser.SGD,
+            norm=Norm.EVAL,
+        )
+    )
+    dropout: float = 0.5
+    stage: str | None = None
+    train_limit: int | None = None
+    name = "zhang16_fcn32s"
+    version = 1
+    paper = "arXiv:1603.08511"
+    task = "segmentation"
+    trains_encoder = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"{self.name}: dropout={self.dropout!r} is out of range")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
+        """Train on train; val is scored, nothing is chosen by it.
+
+        Raises:
+            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
+                unknown stage.
+        """
+
+        def head(channels: int, classes: int) -> nn.Module:
+            return score_layer(channels, classes, self.dropout)
+
+        train = limit(train, self.train_limit)
+        return fit_segmenters(head, encoder, self.stage, train, val, self.recipe, (), False, runtime)
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `segmentation_metrics`."""
+        return segmentation_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_segmenters`."""
+        return blind_segmenters()
+
+
+def score_layer(channels: int, classes: int, dropout: float) -> nn.Sequential:
+    """Dropout and a 1×1 convolution (B, C, h, w) → (B, K, h, w) that starts from zero."""
+    score = nn.Conv2d(channels, classes, 1)
+    nn.init.zeros_(score.weight)
+    assert score.bias is not None
+    nn.init.zeros_(score.bias)
+    return nn.Sequential(OrderedDict(dropout=nn.Dropout(dropout), score=score))

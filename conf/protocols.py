@@ -39,8 +39,8 @@ def show_protocols() -> None:
         console.print(_table([row for _, row in group], widths, ""))
     console.print(
         "TEST marks a legacy protocol that chooses on test, as published. Cost is how often the encoder sees "
-        "the training images: 1 pass keeps its features for every head. What each measures, and its "
-        "settings: docs/protocols.md",
+        "the training images: 1 pass keeps its features for every head; augmented images it sees anew at "
+        "every step. What each measures, and its settings: docs/protocols.md",
         style="dim",
         highlight=False,
     )

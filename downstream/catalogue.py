@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from downstream.finetuning import Norm, Tuning
 from downstream.protocol import Protocol
+from downstream.sgd_recipe import SgdRecipe
 
 
 class Facts(NamedTuple):
@@ -67,7 +68,13 @@ def _where(protocol: Protocol) -> str:
 
 
 def _cost(protocol: Protocol) -> str:
-    """One pass where features are kept; what trains on them, once for each learning rate tried."""
+    """One pass where features are kept; what trains on them, once for each learning rate tried.
+
+    Where images are augmented, no feature can be kept: each step runs the encoder.
+    """
+    streamed = getattr(protocol, "recipe", None)
+    if isinstance(streamed, SgdRecipe):
+        return f"augmented; {streamed.length}"
     recipe = _recipe(protocol)
     if recipe is None:
         return "training" if protocol.trains_encoder else "1 pass"

@@ -67,10 +67,9 @@ def test_last_tokens_are_the_transformers_own() -> None:
         features = encoder(images)
         tokens = last_tokens(backbone, lambda: encoder(images), 4)
         patches = backbone.embed(encoder.input(images))
-        state = torch.cat(
-            [(backbone.blocks["embed"].cls_token + backbone.blocks["embed"].pos_embed[:, :1]).expand(2, -1, -1),
-             patches.values + patches.positions], 1,
-        )  # fmt: skip
+        first = backbone.blocks["embed"]
+        token = (first.cls_token + first.pos_embed[:, :1]).expand(2, -1, -1)
+        state = torch.cat([token, patches.values + patches.positions], 1)
         slow = []
         for name in ("block2", "block4", "block6"):
             for module in list(backbone.blocks[name])[:2]:

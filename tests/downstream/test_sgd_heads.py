@@ -1,6 +1,7 @@
 """Heads trained together: hand-worked steps, PyTorch's own layers as an oracle, published schedules."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from downstream.readings import EveryStage, LastStage
 from downstream.sgd_heads import Heads, Source, losses_of, score, train_heads
 from downstream.sgd_recipe import SgdRecipe
 from pretext.backbones import Stage
+from pretext.data.dataset import Split
 from pretext.data.split import make_split
 from pretext.encoder import Encoder
 
@@ -33,25 +35,19 @@ class Kept:
         return images
 
 
-def fit(
-    encoder: Encoder, recipe: SgdRecipe, train: Any, augment: Any = None, **named: Any
-) -> dict[Source, Heads]:
-    read, seed = named.get("read", STAGES), named.get("seed", 0)
-    return train_heads(
-        encoder, read, train, train.labels, CLASSES, recipe, augment or Kept(), Runtime(seed=seed)
-    )  # fmt: skip
+def fit(encoder: Encoder, recipe: SgdRecipe, train: Split, **named: Any) -> dict[Source, Heads]:
+    read, augment = named.get("read", STAGES), named.get("augment", Kept())
+    runtime = Runtime(seed=named.get("seed", 0))
+    return train_heads(encoder, read, train, train.labels, CLASSES, recipe, augment, runtime)
 
 
 def oracle(
-    encoder: Encoder, stage: str, batches: list[Tensor], targets: list[Tensor], lr: float, recipe: SgdRecipe, n: int
-) -> tuple[nn.Linear, list[Tensor]]:  # fmt: skip
-    """One head by nn.BatchNorm2d, nn.Linear and torch.optim.SGD; and the maps it was trained on."""
-    with torch.no_grad():
-        maps = [F.adaptive_avg_pool2d(encoder(images).maps[stage], 2) for images in batches]
-    first = recipe.init_std * torch.randn(
-        CLASSES, maps[0][0].numel(), generator=torch.Generator().manual_seed(0)
-    )
-    linear = nn.Linear(maps[0][0].numel(), CLASSES)
+    maps: list[Tensor], targets: list[Tensor], lr: float, recipe: SgdRecipe, examples: int
+) -> nn.Linear:
+    """One head by nn.BatchNorm2d, nn.Linear and torch.optim.SGD, on batches of maps (B, C, h, w)."""
+    width, generator = maps[0][0].numel(), torch.Generator().manual_seed(0)
+    first = recipe.init_std * torch.randn(CLASSES, width, generator=generator)
+    linear = nn.Linear(width, CLASSES)
     with torch.no_grad():
         linear.weight.copy_(first)
         linear.bias.zero_()
@@ -61,7 +57,7 @@ def oracle(
         {"params": [linear.bias], "lr": lr * recipe.bias_lr, "weight_decay": 0.0},
     ]
     sgd = torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    schedule = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: recipe.rate(step, n))
+    schedule = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: recipe.rate(step, examples))
     for x, wanted in zip(maps, targets, strict=True):
         logits = linear(norm(x).flatten(1))
         loss = (
@@ -73,7 +69,7 @@ def oracle(
         loss.backward()
         sgd.step()
         schedule.step()
-    return linear, maps
+    return linear
 
 
 @pytest.mark.parametrize("make", [single_label, multi_label])
@@ -85,19 +81,21 @@ def test_every_head_is_the_one_trained_alone_by_pytorch(make: Any, nesterov: boo
         decay_bias=False, bias_lr=2.0, normalise=True,
     )  # fmt: skip
     kept = Kept()
-    heads = fit(encoder, recipe, train, kept)
+    heads = fit(encoder, recipe, train, augment=kept)
     assert [len(images) for images in kept.images] == [17, 17, 16] * 4
     at = {images.tobytes(): i for i, images in enumerate(train.pixels)}
     positions = [
         [at[(x.permute(1, 2, 0) * 255).round().byte().numpy().tobytes()] for x in images]
         for images in kept.images
     ]
-    assert sorted(sum(positions[:3], [])) == list(range(50)), "every image once an epoch"
+    assert sorted(chain(*positions[:3])) == list(range(50)), "every image once an epoch"
     targets = [torch.from_numpy(train.labels[index]) for index in positions]
     assert set(heads) == {Source(name) for name in encoder.stage_names}
     for stage in ("conv2", "conv5"):
+        with torch.no_grad():
+            maps = [F.adaptive_avg_pool2d(encoder(images).maps[stage], 2) for images in kept.images]
         for p, lr in enumerate(recipe.lrs):
-            linear, maps = oracle(encoder, stage, kept.images, targets, lr, recipe, 50)
+            linear = oracle(maps, targets, lr, recipe, 50)
             head = heads[Source(stage)]
             torch.testing.assert_close(head.weight[p], linear.weight, rtol=1e-3, atol=1e-5)
             torch.testing.assert_close(head.bias[p], linear.bias, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,110 @@
+"""Linear classifiers by SGD on augmented images: fitted at once, chosen on val, scored on plain images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from downstream.augment import Augmentation
+from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
+from downstream.limit import limit
+from downstream.protocol import Fitted, Rows, Runtime, Trial
+from downstream.selection import at_edge, best, best_by_stage
+from downstream.sgd_heads import Heads, Read, Source, score, train_heads
+from downstream.sgd_recipe import SgdRecipe
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+TRAIN_SCORED = 1000
+"""Training examples that the train score is taken on."""
+
+
+class Choice(NamedTuple):
+    """One head of a stage, with what val said of it."""
+
+    trial: Trial
+    source: Source
+    heads: Heads
+    position: int
+
+
+@dataclass(frozen=True)
+class FittedStream(Fitted):
+    """One head a stage, each with the setting that val chose; scores are logits."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    encoder: Encoder
+    read: Read
+    runtime: Runtime
+    multi_label: bool
+    classes: int
+    chosen: Mapping[str, tuple[Trial, Source, Heads]]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """Learning rate, and reading where there are several, of the selected stage."""
+        return dict(self.chosen[self.stage][0].setting)
+
+    def predict(self, test: Split) -> dict[str, Rows]:
+        """Rows {"scores": (N, classes) logits, "labels"} of every stage."""
+        labels = check_against(test, self.multi_label, self.classes)
+        heads = {source: head for _, source, head in self.chosen.values()}
+        scores = score(self.encoder, self.read, heads, test, self.runtime)
+        return {source.stage: {"scores": found[:, 0], "labels": labels} for source, found in scores.items()}
+
+
+def fit_stream(
+    encoder: Encoder,
+    train: Split,
+    val: Split,
+    runtime: Runtime,
+    *,
+    read: Read,
+    recipe: SgdRecipe,
+    augment: Augmentation,
+    train_limit: int | None,
+) -> FittedStream:
+    """Train a head for every source and learning rate; choose each stage's, and the stage, on val.
+
+    Raises:
+        ValueError: labels that are missing, out of range or absent from train; images that are not square.
+        FloatingPointError: a loss or a score that is not finite.
+    """
+    train = limit(train, train_limit)
+    classes, labels = fitted_classes(train), labels_of(train)
+    multi_label = labels.ndim == 2
+    wanted = check_against(val, multi_label, classes)
+    metric = primary(multi_label)
+    heads = train_heads(encoder, read, train, labels, classes, recipe, augment, runtime)
+
+    def choices() -> Iterator[Choice]:
+        for source, scores in score(encoder, read, heads, val, runtime).items():
+            for p, lr in enumerate(recipe.lrs):
+                value = metric({"scores": scores[:, p], "labels": wanted})
+                setting = {"lr": lr} | ({"reading": source.reading} if source.reading else {})
+                yield Choice(Trial(source.stage, setting, value), source, heads[source], p)
+
+    trials, found = best_by_stage(choices())
+    chosen = {
+        stage: (choice.trial, choice.source, choice.heads.alone(choice.position))
+        for stage, choice in found.items()
+    }
+    trial, source, head = chosen[best(trials).stage]
+    part = limit(train, TRAIN_SCORED)
+    on_train = score(encoder, read, {source: head}, part, runtime)[source][:, 0]
+    return FittedStream(
+        stage=trial.stage,
+        trials=trials,
+        at_edge=at_edge(trials, trial),
+        train_score=metric({"scores": on_train, "labels": labels_of(part)}),
+        encoder=encoder,
+        read=read,
+        runtime=runtime,
+        multi_label=multi_label,
+        classes=classes,
+        chosen=chosen,
+    )

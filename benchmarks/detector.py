@@ -31,10 +31,10 @@ from torchvision.ops import MultiScaleRoIAlign
 from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import ConstantBox
 from downstream.detection.boxes import Target, Targets, boxes_of, collect, fitted_classes
-from downstream.detection.faster_rcnn import FasterRcnnDetector
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap
 from downstream.detection.matching import detection_rows
+from downstream.detection.rcnn import RcnnDetector, pyramid_parts
 from downstream.features import load_images
 from downstream.finetuning import Optimiser, Recipe, finetune, private_copy
 from downstream.protocol import Runtime
@@ -179,9 +179,8 @@ def tuned(build: Callable[[], Any], encoder: Encoder, train: Split, val: Split) 
 
 def full_size(encoder: Encoder, train: Split, images: int = 4) -> dict[str, float]:
     """Torchvision's defaults on the same encoder: what 64 px images cost at 800."""
-    detector = FasterRcnnDetector(
-        private_copy(encoder, CPU), fitted_classes(train), True, 256, 800, 1333
-    ).train()
+    copied = private_copy(encoder, CPU)
+    detector = RcnnDetector(copied, pyramid_parts(copied, fitted_classes(train), 256), (800,), 1333).train()
     targets = Targets(boxes_of(train), CPU).of(range(images))
     pixels = load_images(train, slice(0, images), CPU)
     return timed(lambda: torch.autograd.backward(detector.loss(pixels, targets)), images)

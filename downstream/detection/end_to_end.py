@@ -21,7 +21,7 @@ from downstream.detection.boxes import (
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, train_score, val_score
 from downstream.features import batches, load_images
-from downstream.finetuning import Recipe, finetune, mirror, private_copy, random_flips, seeded
+from downstream.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
 from downstream.protocol import Runtime, Trial
 from downstream.selection import at_edge, best
 from pretext.data.dataset import Split
@@ -56,7 +56,7 @@ def fit_detectors(
     encoder: Encoder,
     train: Split,
     val: Split,
-    recipe: Recipe,
+    recipe: Tuning,
     lrs: Sequence[float],
     flip: bool,
     runtime: Runtime,

@@ -23,12 +23,13 @@ from downstream.detection.boxes import (
     mirror_targets,
 )
 from downstream.detection.draw import class_colour, draw_detections
-from downstream.detection.faster_rcnn import FasterRcnn, FasterRcnnDetector
+from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.detection.fcos import FcosHead
 from downstream.detection.finetune import DetectionFinetune, FcosDetector
 from downstream.detection.frozen import DetectionFrozen
 from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stages
 from downstream.detection.matching import Detections
+from downstream.detection.rcnn import RcnnDetector, pyramid_parts
 from downstream.detection.scoring import val_score
 from downstream.features import load_images
 from downstream.finetuning import Recipe
@@ -239,7 +240,8 @@ def test_faster_rcnn_takes_steps_on_tiny_images(pyramid: bool, runtime: Runtime)
 
 
 def test_faster_rcnn_resizes_and_normalises_by_its_arguments_alone() -> None:
-    detector = FasterRcnnDetector(small(), 3, True, 32, 96, 128)
+    encoder = small()
+    detector = RcnnDetector(encoder, pyramid_parts(encoder, 3, 32), (96,), 128)
     assert (detector.rcnn.transform.min_size, detector.rcnn.transform.max_size) == ((96,), 128)
     image = torch.rand(3, 96, 96)
     batch, _ = detector.rcnn.transform([image])

@@ -41,7 +41,7 @@ class Choice(NamedTuple):
 
 
 class Few(NamedTuple):
-    """One k: scores on val by C; classifiers (D + 1, draws · C) of the best C, and their score on the shots."""
+    """One k: scores on val by C; classifiers (D + 1, draws · C) of the best, and their score on the shots."""
 
     values: NDArray[np.float64]
     heads: Tensor

@@ -46,12 +46,15 @@ def _recipe(protocol: Protocol) -> Tuning | None:
 def _frozen(protocol: Protocol) -> str:
     if not protocol.trains_encoder:
         return "encoder"
+    if protocol.freezes is not None:
+        return protocol.freezes
     recipe = _recipe(protocol)
     if recipe is None:
         return "nothing"
     if recipe.backbone_lr == 0:
         return "encoder" if recipe.norm is Norm.EVAL else "encoder but BN"
-    parts = [*recipe.frozen_stages, *(["BN statistics"] if recipe.norm is Norm.EVAL else [])]
+    stages = getattr(protocol, "freezes", recipe.frozen_stages)
+    parts = [*stages, *(["BN statistics"] if recipe.norm is Norm.EVAL else [])]
     return ", ".join(parts) or "nothing"
 
 
@@ -78,6 +81,8 @@ def _cost(protocol: Protocol) -> str:
     recipe = _recipe(protocol)
     if recipe is None:
         return "training" if protocol.trains_encoder else "1 pass"
-    trials = max(len(getattr(protocol, "lrs", ())), 1)
+    trials = max(len(getattr(protocol, "lrs", ())), 1) * getattr(protocol, "trials", 1)
     whole = recipe.length if trials == 1 else f"{trials} × {recipe.length}"
-    return whole if protocol.trains_encoder else f"1 pass; head: {whole}"
+    if protocol.trains_encoder:
+        return whole
+    return f"augmented; {whole}" if hasattr(protocol, "augment") else f"1 pass; head: {whole}"

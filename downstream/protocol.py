@@ -105,6 +105,11 @@ class Protocol(ABC):
         """What `fit` chooses, by its settings' names, "stage" among them; None where a class does not say."""
         return None
 
+    @property
+    def freezes(self) -> str | None:
+        """What of the encoder stays as it is, in words, where more does than `recipe` says; else None."""
+        return None
+
     @abstractmethod
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> Fitted:
         """Fit and select. Sees train and val; must leave `encoder` as it was (fine-tuning copies it)."""

@@ -100,7 +100,17 @@ class Silent(LinearProbe):
         return None
 
 
+@dataclass(frozen=True)
+class LastOnly(ClassificationFinetune):
+    """A protocol that freezes more than its recipe says."""
+
+    @property
+    def freezes(self) -> str:
+        return "all but the last stage"
+
+
 def test_legacy_and_silence_show() -> None:
+    assert facts(LastOnly()).frozen == "all but the last stage"
     assert facts(Old()).chosen == "stage, lr, weight_decay on TEST"
     assert facts(Old()).paper == "arXiv:1603.08511"
     assert facts(Silent()).chosen == "not stated (on val)"

@@ -53,8 +53,7 @@ def _frozen(protocol: Protocol) -> str:
         return "nothing"
     if recipe.backbone_lr == 0:
         return "encoder" if recipe.norm is Norm.EVAL else "encoder but BN"
-    stages = getattr(protocol, "freezes", recipe.frozen_stages)
-    parts = [*stages, *(["BN statistics"] if recipe.norm is Norm.EVAL else [])]
+    parts = [*recipe.frozen_stages, *(["BN statistics"] if recipe.norm is Norm.EVAL else [])]
     return ", ".join(parts) or "nothing"
 
 
@@ -71,7 +70,7 @@ def _where(protocol: Protocol) -> str:
 
 
 def _cost(protocol: Protocol) -> str:
-    """One pass where features are kept; what trains on them, once for each learning rate tried.
+    """One pass where features are kept; what trains on them, once for each learning rate and trial.
 
     Where images are augmented, no feature can be kept: each step runs the encoder.
     """

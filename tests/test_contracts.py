@@ -127,8 +127,8 @@ def _brief(budget: dict[str, Any]) -> dict[str, Any]:
     """What makes a budget small."""
     if "share" in budget:
         return {"share": 1e-4}
-    steps = {"iterations": 2, "milestones": [1], "warmup_iterations": 1}
-    return {key: steps[key] for key in steps if key in budget} or {"epochs": 1}
+    steps = {"iterations": 2, "milestones": [1], "warmup_iterations": 1, "batch_size": 4}
+    return {key: steps[key] for key in steps if key in budget} if "iterations" in budget else {"epochs": 1}
 
 
 @pytest.mark.parametrize("name", names("downstream"))
@@ -136,7 +136,16 @@ def test_downstream(
     name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = composed(f"downstream=[{name}]")
-    small = {"min_size": 64, "max_size": 64, "width": 32, "ks": [5, 20], "shots": [1, 2], "share": 0.4}
+    small = {
+        "min_size": 64,
+        "max_size": 64,
+        "width": 32,
+        "ks": [5, 20],
+        "shots": [1, 2],
+        "share": 0.4,
+        "min_sizes": [64],
+        "trials": 2,
+    }
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
     for budget in ("recipe", "grid"):

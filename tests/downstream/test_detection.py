@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rectangles import COLOURS, rectangles, small
 from torch import Tensor
 
 from downstream.detection.average_precision import METRICS, coco_ap
@@ -35,42 +36,11 @@ from downstream.features import load_images
 from downstream.finetuning import Recipe
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
-from pretext.backbones import Backbone, SmallNet, Stage
+from pretext.backbones import Backbone, Stage
 from pretext.data.dataset import Boxes, Split
 from pretext.encoder import Encoder
 
-COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 80, 230]], np.uint8)
 QUICK = Recipe(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
-
-
-def rectangles(images: int, seed: int, name: str = "train", size: int = 64) -> Split:
-    """Up to two coloured rectangles on gray; the colour is the class; some images are empty."""
-    rng = np.random.default_rng(seed)
-    pixels = np.full((images, size, size, 3), 128, np.uint8)
-    pixels += rng.integers(0, 20, pixels.shape, dtype=np.uint8)
-    boxes, labels, counts = [], [], []
-    for image in pixels:
-        halves = rng.permutation(2)[: rng.integers(0, 3)]
-        for half in halves:
-            label = int(rng.integers(len(COLOURS)))
-            width, height = rng.integers(14, size // 2 - 4, 2)
-            x = half * size // 2 + rng.integers(0, size // 2 - width)
-            y = rng.integers(0, size - height)
-            image[y : y + height, x : x + width] = COLOURS[label]
-            boxes.append((x, y, x + width, y + height))
-            labels.append(label)
-        counts.append(len(halves))
-    return Split(
-        name,
-        pixels,
-        f"rectangles {images} {seed} {size}",
-        boxes=Boxes(
-            np.cumsum([0, *counts]).astype(np.int64),
-            np.array(boxes, np.float32).reshape(-1, 4),
-            np.array(labels, np.int64),
-            np.zeros(len(labels), np.bool_),
-        ),
-    )
 
 
 class Painted(torch.nn.Module):
@@ -89,11 +59,6 @@ class Blank(torch.nn.Module):
 
 def planted(block: torch.nn.Module) -> Encoder:
     return Encoder(inputs.build("rgb"), Backbone(3, [Stage("only", 3, 8)], [block], {})).eval()
-
-
-def small(seed: int = 0) -> Encoder:
-    torch.manual_seed(seed)
-    return Encoder(inputs.build("rgb"), SmallNet(3, widths=(8, 8, 16, 16, 16))).eval()
 
 
 def same_rows(a: Rows, b: Rows) -> bool:

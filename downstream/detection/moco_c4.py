@@ -1,0 +1,108 @@
+"""Faster R-CNN in the C4 layout, everything trained, five trials (arXiv:1911.05722, section 4.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from downstream.detection.average_precision import METRICS
+from downstream.detection.baselines import blind_detectors
+from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.goyal19_c4 import checked_sizes
+from downstream.detection.rcnn import RcnnDetector, c4_parts
+from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
+from downstream.finetuning import Norm, Optimiser
+from downstream.iterations import SteppedRecipe
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class MocoC4(Protocol):
+    """Faster R-CNN with C4, nothing frozen, BatchNorm trained, one more BatchNorm behind the last stage.
+
+    The published schedule for VOC 2007 + 2012: 24 k iterations of 16 images at 0.02, steps at 18 k and 22 k,
+    warm-up of 100, short sides of 480 to 800. A score is the mean over five trainings that differ in their
+    seed alone (initial head, order, mirroring, sizes), as published; the rows keep every trial, and its
+    interval is over test images, the trials being averaged in each resample. Nothing is chosen on val.
+    BatchNorm sees the whole batch, which the published training synchronises over GPUs for; the statistics
+    that are tested with are running averages, not recomputed. Losses are torchvision's.
+
+    Args:
+        recipe: budget, learning rates, BatchNorm.
+        trials: trainings.
+        min_sizes: short side of the resized image; several are drawn from while training, the last one is
+            that of testing.
+        max_size: its long side at most.
+        flip: mirror training images at random.
+        train_limit: train on that many images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    recipe: SteppedRecipe = field(
+        default_factory=lambda: SteppedRecipe(
+            iterations=24_000,
+            milestones=(18_000, 22_000),
+            batch_size=16,
+            lr=0.02,
+            weight_decay=1e-4,
+            warmup_iterations=100,
+            warmup_factor=1e-3,
+            clip=None,
+            optimiser=Optimiser.SGD,
+            norm=Norm.TRAIN,
+        )
+    )
+    trials: int = 5
+    min_sizes: tuple[int, ...] = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
+    max_size: int = 1333
+    flip: bool = True
+    train_limit: int | None = None
+    name = "moco_c4"
+    version = 1
+    paper = "arXiv:1911.05722"
+    task = "detection"
+    trains_encoder = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
+        if self.trials < 1:
+            raise ValueError(f"{self.name}: trials={self.trials!r} is out of range")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> RepeatedDetectors:
+        """Train the detectors; val is scored, nothing is chosen by it.
+
+        Raises:
+            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
+                of one stage.
+        """
+
+        def build(copied: Encoder, classes: int) -> RcnnDetector:
+            parts = c4_parts(copied, classes, extra_norm=True) | {
+                "rpn_pre_nms_top_n_train": 12_000,
+                "rpn_pre_nms_top_n_test": 6000,
+            }
+            return RcnnDetector(copied, parts, self.min_sizes, self.max_size)
+
+        train = limit(train, self.train_limit)
+        first = runtime.seed * self.trials  # no two draws share a trial
+        runtimes = [replace(runtime, seed=first + i) for i in range(self.trials)]
+        return repeated(
+            [fit_detectors(build, encoder, train, val, self.recipe, (), self.flip, one) for one in runtimes]
+        )
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """Means over trials of what `detection_metrics` has."""
+        return {name: MeanOverTrials(metric) for name, metric in METRICS.items()}
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_detectors`."""
+        return blind_detectors()

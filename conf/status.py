@@ -17,7 +17,8 @@ from rich.text import Text
 
 from conf import sweep
 from conf.console import console
-from conf.locks import LOCK, held
+from conf.locks import LOCK
+from pretext.locks import held
 
 DONE, RUNNING, FAILED, STOPPED, MISSING = "done", "running", "failed", "stopped", "missing"
 STYLES = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", MISSING: "dim"}

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.locks import held, locked, try_locked
+
 INDEX = "features.json"
 
 
@@ -116,25 +118,25 @@ class ArrayCache:
         Where another writer is first, its entry stays: entries of one name hold the same values.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as held:
-            with _locked(self.root):  # nobody may take the new folder for a leftover before it is locked
+        with ExitStack() as stack:
+            with locked(self.root):  # nobody may take the new folder for a leftover before it is locked
                 folder = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.root))
-                held.enter_context(_locked(folder))
+                stack.enter_context(locked(folder))
             try:
                 draft = Draft(folder, self)
                 yield draft
                 draft.finish()
                 folder.chmod(0o755)  # mkdtemp makes it private
-                with _locked(self.root):
+                with locked(self.root):
                     _move(folder, self.root / name)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def make_room(self) -> None:
         """Remove what killed processes left, then the least recently used entries until the limit holds."""
-        with _locked(self.root):
+        with locked(self.root):
             sizes = {folder: _bytes(folder) for folder in self._folders()}
-            rubbish = [f for f in sizes if f.name.startswith(".") and not _is_held(f)]
+            rubbish = [f for f in sizes if f.name.startswith(".") and not held(f)]
             excess = 0
             if self.limit is not None:
                 excess = sum(size for folder, size in sizes.items() if folder not in rubbish) - self.limit
@@ -155,9 +157,9 @@ class ArrayCache:
 
     def _hide(self, folder: Path) -> Path | None:
         """Rename an entry that nobody uses to a name that nobody reads; None where it is in use."""
-        with ExitStack() as held:
+        with ExitStack() as stack:
             for file in folder.glob("*.npy"):
-                if not held.enter_context(_try_lock(file)):
+                if not stack.enter_context(try_locked(file)):
                     return None
             hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=self.root))
             return folder.rename(hidden)  # onto the empty folder, in one step
@@ -213,38 +215,3 @@ def _last_use(folder: Path) -> tuple[int, str]:
         return (folder / INDEX).stat().st_mtime_ns, folder.name
     except FileNotFoundError:
         return 0, folder.name
-
-
-def _is_held(path: Path) -> bool:
-    with _try_lock(path) as free:
-        return not free
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock of a file or a folder; waits for it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _try_lock(path: Path) -> Iterator[bool]:
-    """Hold the exclusive lock of a file or a folder if it is free; yields whether it was."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # removed meanwhile: nobody holds it, and nothing is left to do
-        yield True
-        return
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(handle)

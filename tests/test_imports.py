@@ -14,9 +14,10 @@ ALLOWED = {
     "pretext.encoder": {"pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color"},
     "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
     "pretext.task": {"pretext.encoder"},
-    "pretext.data": {"pretext.atomic", "pretext.color", "pretext.task"},
+    "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task"},
     "pretext.views": set(),
     "pretext.spacing": set(),
+    "pretext.locks": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
         "pretext.views", "pretext.spacing",
@@ -28,11 +29,11 @@ ALLOWED = {
     },
     "pretext": {"pretext.encoder"},
     "downstream": {
-        "pretext.atomic", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.data", "pretext.views",
+        "pretext.atomic", "pretext.locks", "pretext.encoder", "pretext.backbones", "pretext.inputs",
+        "pretext.color", "pretext.data", "pretext.views",
     },
 }  # fmt: skip
-"""What each unit may import beside itself; `pretext.atomic` is a leaf that writes files."""
+"""What each unit may import beside itself; `pretext.atomic` and `pretext.locks` are leaves."""
 
 CONFIGURATION = {"hydra", "omegaconf", "wandb", "conf", "run"}
 

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pretext.data.pack import locked
 from pretext.data.source import MissingData
+from pretext.locks import locked
 
 
 def fetch_into(root: Path, place: str, name: str, fetch: Callable[[Path], object]) -> None:

@@ -6,14 +6,12 @@ folder waits and takes its result.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
+
+from pretext.locks import locked
 
 Progress = Callable[[str, int, int], None]
 """progress(what, done, total), called often."""
@@ -125,15 +125,6 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(f"packing {what} takes {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free")
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of that name; whoever asks meanwhile waits."""
-    # The file stays: removing it would let two processes lock two files of one name.
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go by the system when the process dies
-        yield
 
 
 def _commit(part: Path, folder: Path) -> None:

@@ -127,9 +127,8 @@ def evaluate(
     unmoved.check()
     blind = evaluate_blind(protocol, data, runtime, records=records, draws=draws)
     chance = _best_by_metric(blind)
-    flags += gates.head_trained(
-        fitted, max((chance[r.evaluation.metric] for r in blind if r.evaluation.primary), default=0.0)
-    )
+    level = max((chance[r.evaluation.metric] for r in blind if r.evaluation.primary), default=0.0)
+    flags += gates.head_trained(fitted, level if protocol.trains_head else -math.inf)
     flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     cost = meter.cost(len(data.test), parameter_count(encoder), 2 * macs(encoder, (height, width)))

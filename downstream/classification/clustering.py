@@ -87,6 +87,7 @@ class Clustering(Protocol):
     version = 1
     task = "classification"
     trains_encoder = False
+    trains_head = False
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.

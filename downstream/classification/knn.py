@@ -73,6 +73,7 @@ class NearestNeighbours(Protocol):
     paper = "arXiv:1805.01978"
     task = "classification"
     trains_encoder = False
+    trains_head = False
 
     def __post_init__(self) -> None:
         # Lists and integers come from configuration files.

@@ -80,6 +80,7 @@ class Retrieval(Protocol):
     version = 1
     task = "classification"
     trains_encoder = False
+    trains_head = False
 
     def __post_init__(self) -> None:
         for name in ("recalls", "pools"):  # lists come from configuration files

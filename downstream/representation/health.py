@@ -83,6 +83,7 @@ class RepresentationHealth(Protocol):
     paper = "arXiv:2210.02885, arXiv:2005.10242"
     task = "representation"
     trains_encoder = False
+    trains_head = False
 
     def __post_init__(self) -> None:
         if not 0 < self.crop <= 1:

@@ -89,7 +89,7 @@ class Protocol(ABC):
         name, version: stored in every record; a change of what is measured raises the version.
         task: one of `SOLVED`, or "calibration" or "representation", whose scores describe and rank nothing.
         trains_encoder: whether encoder parameters may move; where not, a gate checks them to the bit.
-        trains_head: whether something is fitted to train's labels; else a weak score on train tells of no fault.
+        trains_head: whether something is fitted to train's labels; else a weak score there is no fault.
         legacy: whether the published protocol selects on test; then val is test and records say so.
         paper: who published it: "arXiv:…", or "this suite" for what is nobody else's.
     """

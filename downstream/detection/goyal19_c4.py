@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from downstream.detection.baselines import blind_detectors
 from downstream.detection.end_to_end import fit_detectors
-from downstream.detection.rcnn import RcnnDetector, c4_parts
+from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Optimiser
 from downstream.iterations import SteppedRecipe
@@ -112,15 +112,3 @@ class Goyal19C4(Protocol):
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_detectors`."""
         return blind_detectors()
-
-
-def checked_sizes(name: str, min_sizes: tuple[int, ...], max_size: int) -> tuple[int, ...]:
-    """Short sides as a tuple of integers.
-
-    Raises:
-        ValueError: none, or one that is not positive or exceeds the longest long side; names the protocol.
-    """
-    sizes = tuple(int(size) for size in min_sizes)
-    if not sizes or not 1 <= min(sizes) <= max(sizes) <= max_size:
-        raise ValueError(f"{name}: 1 ≤ min_sizes ≤ max_size must hold, got {sizes} and {max_size}")
-    return sizes

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import blind_detectors
 from downstream.detection.end_to_end import fit_detectors
-from downstream.detection.goyal19_c4 import checked_sizes
-from downstream.detection.rcnn import RcnnDetector, c4_parts
+from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
 from downstream.finetuning import Norm, Optimiser
 from downstream.iterations import SteppedRecipe

@@ -22,8 +22,10 @@ from pretext.encoder import Encoder
 RATIOS = (0.5, 1.0, 2.0)
 """Height by width of the anchors."""
 
+IMAGES_AT_ONCE = 8
+"""Images that are detected on together: they grow to full size on the way in."""
+
 _C4_ANCHORS = (32, 64, 128, 256, 512)
-_IMAGES_AT_ONCE = 8  # they grow to `min_size` on the way in
 
 
 class PyramidMaps(nn.Module):
@@ -108,7 +110,7 @@ class RcnnDetector(Detector):
 
     def detect(self, rgb: Tensor) -> list[Target]:
         """Detections of each image."""
-        parts = torch.split(rgb, _IMAGES_AT_ONCE)
+        parts = torch.split(rgb, IMAGES_AT_ONCE)
         return [{**found, "labels": found["labels"] - 1} for part in parts for found in self.rcnn(list(part))]
 
 
@@ -150,3 +152,15 @@ def c4_parts(encoder: Encoder, classes: int, extra_norm: bool = False) -> dict[s
         "box_head": _LastStage(encoder, extra_norm),
         "box_predictor": FastRCNNPredictor(encoder.stages[-1].channels, classes + 1),
     }
+
+
+def checked_sizes(name: str, min_sizes: tuple[int, ...], max_size: int) -> tuple[int, ...]:
+    """Short sides as a tuple of integers.
+
+    Raises:
+        ValueError: none, or one that is not positive or exceeds the longest long side; names the protocol.
+    """
+    sizes = tuple(int(size) for size in min_sizes)
+    if not sizes or not 1 <= min(sizes) <= max(sizes) <= max_size:
+        raise ValueError(f"{name}: 1 ≤ min_sizes ≤ max_size must hold, got {sizes} and {max_size}")
+    return sizes

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +107,21 @@ class Tuning(ABC):
     def steps_a_pass(self, examples: int) -> int:
         """Steps in which every example is seen once."""
         return math.ceil(examples / self.batch_size)
+
+    def groups(self, model: nn.Module, encoder: Encoder | None) -> list[dict[str, Any]]:
+        """Parameters that move, by learning rate and weight decay, as optimisers take them."""
+        inside = set() if encoder is None else {id(p) for p in encoder.parameters()}
+        groups = []
+        for part, factor in ((True, self.backbone_lr), (False, 1.0)):
+            for matrix in (True, False):
+                params = [
+                    p
+                    for p in model.parameters()
+                    if p.requires_grad and (id(p) in inside) is part and (p.ndim > 1) is matrix
+                ]
+                decay = self.weight_decay if matrix else 0.0
+                groups.append({"params": params, "lr": factor * self.lr, "weight_decay": decay})
+        return [group for group in groups if group["params"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +252,7 @@ def finetune(
             with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
                 value = loss(index, generator)
             optimiser.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            torch.autograd.backward(value)
             if recipe.clip is not None:
                 nn.utils.clip_grad_norm_(trained, recipe.clip)
             optimiser.step()
@@ -281,18 +296,7 @@ def _still_norms(frozen: Iterable[nn.Module], encoder: Encoder | None, recipe: T
 
 
 def _optimiser(model: nn.Module, encoder: Encoder | None, recipe: Tuning) -> torch.optim.Optimizer:
-    inside = set() if encoder is None else {id(p) for p in encoder.parameters()}
-    groups = []
-    for part, factor in ((True, recipe.backbone_lr), (False, 1.0)):
-        for matrix in (True, False):
-            params = [
-                p
-                for p in model.parameters()
-                if p.requires_grad and (id(p) in inside) is part and (p.ndim > 1) is matrix
-            ]
-            decay = recipe.weight_decay if matrix else 0.0
-            groups.append({"params": params, "lr": factor * recipe.lr, "weight_decay": decay})
-    groups = [group for group in groups if group["params"]]
+    groups = recipe.groups(model, encoder)
     if recipe.optimiser is Optimiser.SGD:
         return torch.optim.SGD(groups, momentum=0.9)
     return torch.optim.AdamW(groups, fused=True)

@@ -104,7 +104,7 @@ class ClassificationFinetune(Protocol):
                 model = Classifier(private_copy(encoder, runtime.device), stage, classes).to(runtime.device)
             loss = _loss(model, train, labels, self.flip, runtime.device)
             finetune(model, loss, len(train), recipe, runtime, model.encoder, f"fine-tune, lr {lr:g}")
-            trials.append(Trial(stage, {"lr": lr}, metric(_rows(model, val, multi_label, runtime))))
+            trials.append(Trial(stage, {"lr": lr}, metric(scored_rows(model, val, multi_label, runtime))))
             models.append(model)
         winner = best(trials)
         model = models[trials.index(winner)]
@@ -113,7 +113,7 @@ class ClassificationFinetune(Protocol):
             stage=stage,
             trials=tuple(trials),
             at_edge=at_edge(trials, winner),
-            train_score=metric(_rows(model, part, multi_label, runtime)),
+            train_score=metric(scored_rows(model, part, multi_label, runtime)),
             setting=winner.setting,
             model=model,
             multi_label=multi_label,
@@ -149,7 +149,7 @@ class FittedClassifier(Fitted):
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, C) logits, "labels"} of the one stage."""
-        return {self.stage: _rows(self.model, test, self.multi_label, self.runtime)}
+        return {self.stage: scored_rows(self.model, test, self.multi_label, self.runtime)}
 
 
 def _loss(
@@ -174,7 +174,8 @@ def _loss(
     return loss
 
 
-def _rows(model: Classifier, split: Split, multi_label: bool, runtime: Runtime) -> Rows:
+def scored_rows(model: Classifier, split: Split, multi_label: bool, runtime: Runtime) -> Rows:
+    """Rows {"scores": (N, C) logits, "labels"} of a split that is labelled as train was."""
     labels = check_against(split, multi_label, model.classes)
     return {
         "scores": np.concatenate([x.cpu().numpy() for _, x in outputs(model, split, runtime)]),

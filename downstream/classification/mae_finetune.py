@@ -1,0 +1,213 @@
+"""End-to-end fine-tuning as MAE is judged (arXiv:2111.06377)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from timm.layers.drop import DropPath
+from timm.layers.weight_init import trunc_normal_
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from downstream.augment import Augmentation, ResizedCrop
+from downstream.classification.baselines import blind_classifiers
+from downstream.classification.finetune import (
+    TRAIN_SCORED,
+    Classifier,
+    FittedClassifier,
+    scored_rows,
+)
+from downstream.classification.labels import (
+    check_against,
+    classification_metrics,
+    fitted_classes,
+    labels_of,
+    primary,
+)
+from downstream.classification.voc_ap import one_hot
+from downstream.erasing import RandomErasing
+from downstream.features import load_images
+from downstream.finetuning import Norm, Optimiser, finetune, private_copy, seeded
+from downstream.layer_decay import LayerDecayRecipe
+from downstream.limit import limit
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from pretext.data.dataset import Split
+from pretext.encoder import Encoder
+
+PUBLISHED = LayerDecayRecipe(
+    epochs=100,
+    batch_size=1024,
+    lr=5e-4,
+    layer_decay=0.65,
+    weight_decay=0.05,
+    warmup=0.05,
+    clip=None,
+    optimiser=Optimiser.ADAMW,
+    norm=Norm.TRAIN,
+)
+"""Budget and rates published for ViT-B."""
+
+
+class AveragedClassifier(Classifier):
+    """The last stage averaged over the image, LayerNorm, a linear layer that starts close to zero."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__(encoder, encoder.stage_names[-1], classes)
+        channels = encoder.stages[-1].channels
+        linear = nn.Linear(channels, classes)
+        trunc_normal_(linear.weight, std=2e-5)
+        nn.init.zeros_(linear.bias)
+        self.head = nn.Sequential(nn.LayerNorm(channels), linear)
+
+
+@dataclass(frozen=True)
+class MaeFinetune(Protocol):
+    """Everything fine-tuned by AdamW with rates that fall layer by layer, under strong regularisation.
+
+    As published for ViT-B: 100 epochs of batches of 1,024 with five of warm-up, 5e-4 for a batch of 256,
+    layer decay 0.65, weight decay 0.05, stochastic depth 0.1, mixup 0.8 or cutmix 1.0 in every batch, a part
+    of every fourth image erased, labels smoothed by 0.1. The classifier sees the average of the last stage's
+    map behind a LayerNorm; of a transformer the patches' tokens, without the class token. Other networks have
+    stages for layers, BatchNorm that follows the batches, and no stochastic depth. Plain images are scored
+    after the last epoch: the release names the best epoch on the images that it reports. Nothing is chosen
+    here, on any split.
+
+    Not as published: no RandAugment; erased parts hold noise of [0, 1] colours; the average is taken behind
+    the transformer's own final norm, not in front of it; the rate falls to zero, not to 1e-6. Several classes
+    an image: logistic loss summed over classes, the truth of each smoothed towards one half.
+
+    Args:
+        recipe: budget and learning rates.
+        augment, erase: how training images are varied.
+        mixup, cutmix: parameter of the Beta distribution of each; 0 leaves it out. One of them, evenly, is
+            drawn for each batch.
+        smoothing: of the labels, in [0, 1).
+        drop_path: of stochastic depth (arXiv:1603.09382) in the last block, in [0, 1); 0 in the first.
+        train_limit: train on that many images, drawn by the split's digest; on all without it.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    recipe: LayerDecayRecipe = PUBLISHED
+    augment: Augmentation = field(default_factory=ResizedCrop)
+    erase: RandomErasing = field(default_factory=RandomErasing)
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    smoothing: float = 0.1
+    drop_path: float = 0.1
+    train_limit: int | None = None
+
+    name = "mae_finetune"
+    version = 1
+    paper = "arXiv:2111.06377"
+    task = "classification"
+    trains_encoder = True
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "mixup": self.mixup >= 0,
+            "cutmix": self.cutmix >= 0,
+            "smoothing": 0 <= self.smoothing < 1,
+            "drop_path": 0 <= self.drop_path < 1,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
+        """Train on train; val is scored, nothing is chosen by it.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; images not square.
+        """
+        train = limit(train, self.train_limit)
+        classes, labels = fitted_classes(train), labels_of(train)
+        several = labels.ndim == 2
+        check_against(val, several, classes)
+        with seeded(runtime.seed, runtime.device):
+            own = with_drop_path(private_copy(encoder, runtime.device), self.drop_path)
+            model = AveragedClassifier(own, classes).to(runtime.device)
+        targets = torch.from_numpy(one_hot(labels, classes)).float().to(runtime.device)
+        finetune(
+            model, self._loss(model, train, targets, several), len(train), self.recipe, runtime, model.encoder
+        )
+        setting: dict[str, float | int | str] = {"lr": self.recipe.lr}
+        metric = primary(several)
+        on_val, on_train = (
+            metric(scored_rows(model, split, several, runtime)) for split in (val, limit(train, TRAIN_SCORED))
+        )
+        return FittedClassifier(
+            stage=model.stage,
+            trials=(Trial(model.stage, setting, on_val),),
+            at_edge=(),
+            train_score=on_train,
+            setting=setting,
+            model=model,
+            multi_label=several,
+            runtime=runtime,
+        )
+
+    def _loss(
+        self, model: nn.Module, train: Split, targets: Tensor, several: bool
+    ) -> Callable[[Tensor, torch.Generator], Tensor]:
+        mix = mixing(self.mixup, self.cutmix)
+
+        def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+            images = load_images(train, index.numpy(), targets.device)
+            images = self.erase(self.augment(images, generator), generator)
+            images, wanted = mix(images, targets[index.to(targets.device)])
+            return soft_loss(model(images).float(), wanted, self.smoothing, several)
+
+        return loss
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `classification_metrics`."""
+        return classification_metrics(split)
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return blind_classifiers()
+
+
+def mixing(mixup: float, cutmix: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Mix images (B, 3, H, W) and targets (B, C), by mixup or cutmix, one draw a batch.
+
+    Draws from torch's global generator, which fine-tuning seeds.
+    """
+    kinds = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+    ways: list[nn.Module] = [kind(alpha=alpha) for kind, alpha in kinds if alpha > 0]
+
+    def mix(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if not ways:
+            return images, targets
+        way = ways[int(torch.randint(len(ways), ()))]
+        mixed: tuple[Tensor, Tensor] = way(images, targets)
+        return mixed
+
+    return mix
+
+
+def soft_loss(logits: Tensor, targets: Tensor, smoothing: float, several: bool) -> Tensor:
+    """Mean loss of logits (B, C) against shares of classes (B, C), smoothed."""
+    if not several:
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    smooth = targets * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(logits, smooth, reduction="sum") / len(logits)
+
+
+def with_drop_path(encoder: Encoder, rate: float) -> Encoder:
+    """Give a transformer's blocks stochastic depth, from 0 in the first to `rate` in the last; in place."""
+    blocks = [module for module in encoder.backbone.modules() if isinstance(module, Block)]
+    for block, probability in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
+        block.drop_path1, block.drop_path2 = DropPath(probability), DropPath(probability)
+    return encoder

@@ -17,13 +17,12 @@ _UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<op
 def keys(config: DictConfig, prefix: str = "") -> list[str]:
     """Return every dotted key of a configuration, groups before their members."""
     found: list[str] = []
-    for name in config:
+    for name in map(str, config):
         dotted = f"{prefix}{name}"
         found.append(dotted)
-        if not OmegaConf.is_missing(config, name) and OmegaConf.is_dict(config._get_node(name)):
-            child = config._get_node(name)
-            if not child._is_none():
-                found += keys(child, f"{dotted}.")
+        child = None if OmegaConf.is_missing(config, name) else config._get_node(name)
+        if isinstance(child, DictConfig) and not child._is_none():
+            found += keys(child, f"{dotted}.")
     return found
 
 

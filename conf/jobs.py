@@ -28,6 +28,7 @@ from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
+from pretext.tasks.colouring import ColouringTask
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -135,7 +136,7 @@ def colorize(bench: Workbench) -> list[str]:
                 "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
             )
     task = load_task(folder).to(bench.device)
-    if not hasattr(task, "colorize"):
+    if not isinstance(task, ColouringTask):
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
     target = bench.output / "colorized"
     for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.size, bench.device):

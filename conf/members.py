@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from hydra import compose
@@ -25,6 +25,15 @@ VERSION = 1
 """Raised when a change of code changes what a pretraining run computes."""
 
 TWINS = ("random", "supervised")
+
+
+@runtime_checkable
+class StartsFromAnother(Protocol):
+    """A task that may start from another one's weights."""
+
+    def initialise_from(self, parent: Task) -> None:
+        """Take over what both have."""
+        ...
 
 
 class Member(NamedTuple):
@@ -58,7 +67,8 @@ def plain(node: Any) -> Any:
 
 def pretext_config(name: str) -> DictConfig:
     """Compose the pretext task of that name as its YAML states it."""
-    return compose("config", overrides=[f"pretext={name}"]).pretext
+    found: DictConfig = compose("config", overrides=[f"pretext={name}"]).pretext
+    return found
 
 
 def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twin: bool = False) -> Member:
@@ -226,7 +236,7 @@ def start_from(task: Task, parent: Task) -> None:
     if parent.untrained:
         task.encoder.load_state_dict(parent.encoder.state_dict())
         return
-    if not hasattr(task, "initialise_from"):
+    if not isinstance(task, StartsFromAnother):
         raise ValueError(f"{type(task).__name__} does not start from another task; its YAML names a parent")
     task.initialise_from(parent)
 

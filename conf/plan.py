@@ -92,7 +92,7 @@ def _sample(bench: Workbench, count: int) -> tuple[torch.Tensor, torch.Tensor | 
 
 
 def _step(task: Task, images: Images) -> None:
-    task.loss(task.views(images, torch.Generator().manual_seed(0))).loss.backward()
+    torch.autograd.backward(task.loss(task.views(images, torch.Generator().manual_seed(0))).loss)
 
 
 def _timed(work: Any, device: torch.device) -> float:

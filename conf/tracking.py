@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 from wandb.errors import CommError, UsageError
@@ -19,10 +19,15 @@ from downstream.records import Record
 from pretext.atomic import write_json
 
 _LOGIN_SECONDS = 15
-_MODES = {m: m for m in ("online", "offline", "disabled", "shared")} | {"dryrun": "offline", "run": "online"}
+Mode = Literal["online", "offline", "disabled", "shared"]
+_MODES: dict[str, Mode] = {
+    "online": "online", "offline": "offline", "disabled": "disabled", "shared": "shared",
+    "run": "online", "dryrun": "offline",
+}  # fmt: skip
+"""What WANDB_MODE may say, and what W&B calls it today."""
 
 
-def mode() -> str:
+def mode() -> Mode:
     """W&B's mode: WANDB_MODE if set, else online exactly with a key.
 
     Raises:
@@ -74,7 +79,7 @@ def tracked(
     )
     wanted = mode()
     try:
-        run = wandb.init(mode=wanted, settings=settings, **arguments)  # type: ignore[arg-type]
+        run = wandb.init(mode=wanted, settings=settings, **arguments)
     except (CommError, UsageError, TimeoutError) as error:
         console.print(f"W&B cannot be reached ({type(error).__name__}); logging offline.")
         run = wandb.init(mode="offline", settings=settings, **arguments)
@@ -111,8 +116,8 @@ def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encod
         pictures: folder of the evaluations' pictures.
         encoder: folder of the encoder; None keeps it local.
     """
-    columns = ["task", "protocol", "version", "stage", "selected", "metric", "value"]
-    rows = []
+    columns: list[str | int] = ["task", "protocol", "version", "stage", "selected", "metric", "value"]
+    rows: list[Iterable[Any]] = []
     for record in records:
         e, r = record.evaluation, record.result
         rows.append([e.task, e.protocol, e.version, e.stage, r.selected, e.metric, r.value])

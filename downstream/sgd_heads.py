@@ -129,7 +129,7 @@ def train_heads(
                     heads[source] = Heads.begin(x.shape[1:], classes, recipe, runtime.seed).to(x.device)
             with torch.enable_grad():
                 losses = [losses_of(heads[s](x.float()), wanted[index.to(x.device)]) for s, x in seen.items()]
-                torch.cat(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+                torch.autograd.backward(torch.cat(losses).sum())
             sgd.step(heads.values(), recipe.rate(step, len(train)))
             watch(torch.cat(losses).detach(), step + 1 == total)
             runtime.progress("linear heads", step + 1, total)

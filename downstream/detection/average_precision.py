@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.detection.matching import SIZES
 from downstream.protocol import Rows
 
 Counts = NDArray[np.int64]
@@ -58,7 +59,9 @@ class _Class(NamedTuple):
     targets: Counts
 
 
-def _sort_classes(rows: Rows, matched: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> list[_Class]:
+def _sort_classes(
+    rows: Rows, matched: NDArray[np.bool_], ignored: NDArray[np.bool_], targets: Counts
+) -> list[_Class]:
     row, slot = np.nonzero(rows["classes"] >= 0)
     score, image = -rows["scores"][row, slot].astype(np.float64), rows["image"][row]
     label = rows["classes"][row, slot]
@@ -66,13 +69,13 @@ def _sort_classes(rows: Rows, matched: NDArray[np.bool_], ignored: NDArray[np.bo
     order = np.lexsort((slot, image, score, label))
     row, slot, label = row[order], slot[order], label[order]
     hit, excused = matched[row, slot], ignored[row, slot]  # (M, T)
-    classes = rows["targets"].shape[1]
+    classes = targets.shape[1]
     limits = np.searchsorted(label, np.arange(classes + 1))
     found = []
     for c in range(classes):
         part = slice(limits[c], limits[c + 1])
         curves = tuple(_curve(hit[part, t], excused[part, t]) for t in range(matched.shape[2]))
-        found.append(_Class(row[part], curves, rows["targets"][:, c]))
+        found.append(_Class(row[part], curves, targets[:, c]))
     return found
 
 
@@ -105,12 +108,14 @@ class AveragePrecision:
     Args:
         interpolate: how a precision-recall curve becomes a number.
         matched, ignored: names of the rows (N, K, T) to read.
+        targets: name of the rows (N, C) that count the objects.
         thresholds: positions of the T thresholds to average over; None = all.
     """
 
     interpolate: Interpolation
     matched: str = "matched"
     ignored: str = "ignored"
+    targets: str = "targets"
     thresholds: tuple[int, ...] | None = None
 
     def __call__(self, rows: Rows) -> float:
@@ -124,7 +129,7 @@ class AveragePrecision:
         """
         matched, ignored = rows[self.matched], rows[self.ignored]
         chosen = list(range(matched.shape[2]) if self.thresholds is None else self.thresholds)
-        classes = _sort_classes(rows, matched[:, :, chosen], ignored[:, :, chosen])
+        classes = _sort_classes(rows, matched[:, :, chosen], ignored[:, :, chosen], rows[self.targets])
 
         def score(counts: Counts) -> float:
             values = [v for one in classes for v in _class_precision(one, counts, self.interpolate)]
@@ -152,4 +157,10 @@ METRICS = {
     "voc_ap_11point": voc_ap_11point,
     "voc_ap_area": voc_ap_area,
 }
-"""Every detection metric by name, the primary one first."""
+"""Every detection metric that all sets have, by name, the primary one first."""
+
+BY_SIZE = {
+    size: AveragePrecision(coco_interpolation, f"matched_{size}", f"ignored_{size}", f"targets_{size}")
+    for size in SIZES
+}
+"""COCO's AP over IoU .5:.05:.95 of objects of one size, by its name."""

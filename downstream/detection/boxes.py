@@ -78,13 +78,14 @@ def check_against(split: Split, classes: int) -> Boxes:
 class Targets:
     """All boxes of a split on one device, handed out by image as torchvision takes them.
 
-    Difficult objects are trained on like any other, as most VOC detectors do.
+    Difficult objects are trained on like any other, as most VOC detectors do; crowds are not, as in COCO.
     """
 
     def __init__(self, boxes: Boxes, device: torch.device) -> None:
-        self.offsets = boxes.offsets.tolist()
-        self.boxes = torch.from_numpy(boxes.xyxy.copy()).to(device)
-        self.labels = torch.from_numpy(boxes.labels.copy()).to(device)
+        kept = ~boxes.difficult if boxes.crowds else np.ones(len(boxes.labels), np.bool_)
+        self.offsets = np.append(0, np.cumsum(kept))[boxes.offsets].tolist()
+        self.boxes = torch.from_numpy(boxes.xyxy[kept]).to(device)
+        self.labels = torch.from_numpy(boxes.labels[kept]).to(device)
 
     def of(self, index: Iterable[int]) -> list[Target]:
         """Targets of these images."""

@@ -100,7 +100,7 @@ class DetectionFinetune(Protocol):
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """See `detection_metrics`."""
-        return detection_metrics()
+        return detection_metrics(split)
 
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_detectors`."""

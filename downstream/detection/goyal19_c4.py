@@ -107,7 +107,7 @@ class Goyal19C4(Protocol):
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """See `detection_metrics`."""
-        return detection_metrics()
+        return detection_metrics(split)
 
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_detectors`."""

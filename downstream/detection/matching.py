@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,15 @@ IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 """COCO's thresholds .5:.05:.95; the last axis of `matched` and `ignored`."""
 
 VOC_THRESHOLD = 0.5
+
+SIZES: dict[str, tuple[float, float]] = {
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, np.inf),
+}
+"""COCO's ranges of an object's area, both ends included, in pixels of the images as the split holds them."""
+
+_OUTCOMES = ("matched", "ignored")
 _CHUNK = 256  # images matched at once: bounds memory at COCO's 100 detections × 60 objects
 
 
@@ -39,6 +48,9 @@ def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detec
 
     COCO (`matched`, `ignored`): a detection takes the free object of highest IoU at or above the
     threshold (the later one on a tie); where no regular object is free, a difficult one makes it ignored.
+    Of crowds (`Boxes.crowds`) it is the share of the detection that lies on them. By size (`matched_small`,
+    `ignored_small`, …) objects of another size make what takes them ignored, once each, and so does a size
+    of its own that is another, where nothing is taken. Sizes are areas of boxes.
     VOC (`voc_matched`, `voc_ignored`): only the object of highest IoU counts (the earlier one on a tie),
     taken or not. Difficult objects, as in VOC, excuse any number of detections and are never counted.
 
@@ -50,8 +62,9 @@ def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detec
 
     Returns:
         scores (N, K) float32; classes (N, K) int64, −1 = padding; matched, ignored (N, K, 10) bool;
-        voc_matched, voc_ignored (N, K, 1) bool; targets (N, C) int64, counts of objects that are not
-        difficult; image (N,) int64, the position in the split, by which equal scores are ordered.
+        matched_small, ignored_small, … the same for each of `SIZES`; voc_matched, voc_ignored (N, K, 1) bool;
+        targets (N, C) int64, counts of objects that are not difficult, and targets_small, … by size; image
+        (N,) int64, the position in the split, by which equal scores are ordered.
 
     Raises:
         ValueError: different numbers of images, labels out of range, scores or boxes that are not finite.
@@ -68,30 +81,40 @@ def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detec
     labels[image, position] = detections.labels[kept]
     boxes[image, position] = detections.xyxy[kept]
 
-    outcome = {
-        "matched": np.zeros((images, width, len(IOU_THRESHOLDS)), np.bool_),
-        "ignored": np.zeros((images, width, len(IOU_THRESHOLDS)), np.bool_),
-        "voc_matched": np.zeros((images, width, 1), np.bool_),
-        "voc_ignored": np.zeros((images, width, 1), np.bool_),
-    }
+    coco = [f"{what}{suffix}" for suffix in ("", *(f"_{size}" for size in SIZES)) for what in _OUTCOMES]
+    outcome = {name: np.zeros((images, width, len(IOU_THRESHOLDS)), np.bool_) for name in coco}
+    outcome |= {f"voc_{what}": np.zeros((images, width, 1), np.bool_) for what in _OUTCOMES}
     for first in range(0, images, _CHUNK):
         part = slice(first, min(first + _CHUNK, images))
-        overlap, difficult = _overlaps(boxes[part], labels[part], truth, part)
-        outcome["matched"][part], outcome["ignored"][part] = _match_coco(overlap, difficult)
-        outcome["voc_matched"][part], outcome["voc_ignored"][part] = _match_voc(overlap, difficult)
+        pairs = _pairs(boxes[part], labels[part], truth, part)
+        found = _match_voc(pairs.overlap, pairs.difficult)
+        outcome["voc_matched"][part], outcome["voc_ignored"][part] = found
+        found = _match_coco(pairs, (0.0, np.inf))
+        outcome["matched"][part], outcome["ignored"][part] = found
+        for size, area in SIZES.items():
+            found = _match_coco(pairs, area)
+            outcome[f"matched_{size}"][part], outcome[f"ignored_{size}"][part] = found
     return {
         "scores": scores,
         "classes": labels,
         **outcome,
         "targets": count_targets(truth, classes),
+        **{f"targets_{size}": count_targets(truth, classes, area) for size, area in SIZES.items()},
         "image": np.arange(images),
     }
 
 
-def count_targets(truth: Boxes, classes: int) -> NDArray[np.int64]:
-    """Objects that are not difficult, by image and class: (N, C) int64."""
+def areas(xyxy: NDArray[Any]) -> NDArray[np.float64]:
+    """Area (…,) of boxes (…, 4)."""
+    wide: NDArray[np.float64] = xyxy.astype(np.float64)
+    area: NDArray[np.float64] = (wide[..., 2] - wide[..., 0]) * (wide[..., 3] - wide[..., 1])
+    return area
+
+
+def count_targets(truth: Boxes, classes: int, area: tuple[float, float] = (0.0, np.inf)) -> NDArray[np.int64]:
+    """Objects that are not difficult and of an area in this range, by image and class: (N, C) int64."""
     counts = np.zeros((len(truth.offsets) - 1, classes), np.int64)
-    regular = ~truth.difficult
+    regular = ~truth.difficult & _inside(areas(truth.xyxy), area)
     np.add.at(counts, (owner(truth.offsets)[regular], truth.labels[regular]), 1)
     return counts
 
@@ -137,10 +160,21 @@ def _arrange(
     return image[kept], _rank_in_group(image[kept]), kept
 
 
-def _overlaps(
-    boxes: NDArray[np.float64], labels: NDArray[np.int64], truth: Boxes, part: slice
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """IoU (B, K, G) of detections and padded objects, −1 across classes; difficult (B, G)."""
+class _Pairs(NamedTuple):
+    """Detections and padded objects of some images.
+
+    overlap: IoU (B, K, G), −1 across classes; coco_overlap: the same, but the share of the detection on
+    crowds; difficult (B, G); areas of detections (B, K) and objects (B, G).
+    """
+
+    overlap: NDArray[np.float64]
+    coco_overlap: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+    detection_areas: NDArray[np.float64]
+    object_areas: NDArray[np.float64]
+
+
+def _pairs(boxes: NDArray[np.float64], labels: NDArray[np.int64], truth: Boxes, part: slice) -> _Pairs:
     offsets = truth.offsets[part.start : part.stop + 1]
     image = owner(offsets)
     rows = np.arange(offsets[0], offsets[-1])
@@ -152,47 +186,77 @@ def _overlaps(
     objects[image, slot] = truth.xyxy[rows]
     object_labels[image, slot] = truth.labels[rows]
     difficult[image, slot] = truth.difficult[rows]
-    overlap = iou(boxes, objects)  # (B, K, G)
-    overlap[labels[:, :, None] != object_labels[:, None, :]] = -1.0
-    return overlap, difficult
+    overlap = coco_overlap = iou(boxes, objects)  # (B, K, G)
+    if truth.crowds:
+        coco_overlap = np.where(difficult[:, None, :], share(boxes, objects), overlap)
+    other = labels[:, :, None] != object_labels[:, None, :]
+    return _Pairs(
+        np.where(other, -1.0, overlap),
+        np.where(other, -1.0, coco_overlap),
+        difficult,
+        areas(boxes),
+        areas(objects),
+    )
+
+
+def _inside(area: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.bool_]:
+    return (area >= limits[0]) & (area <= limits[1])
+
+
+def _shared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    corner = np.maximum(a[:, :, None, :2], b[:, None, :, :2])
+    side = np.clip(np.minimum(a[:, :, None, 2:], b[:, None, :, 2:]) - corner, 0, None)
+    shared: NDArray[np.float64] = side[..., 0] * side[..., 1]
+    return shared
 
 
 def iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """IoU of (B, K, 4) and (B, G, 4) boxes: (B, K, G), 0 where the union has no area."""
-    corner = np.maximum(a[:, :, None, :2], b[:, None, :, :2])
-    side = np.clip(np.minimum(a[:, :, None, 2:], b[:, None, :, 2:]) - corner, 0, None)
-    shared = side[..., 0] * side[..., 1]  # (B, K, G)
-    area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
-    area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
-    union = area_a[:, :, None] + area_b[:, None, :] - shared
+    shared = _shared(a, b)  # (B, K, G)
+    union = areas(a)[:, :, None] + areas(b)[:, None, :] - shared
     iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
 
 
-def _match_coco(
-    overlap: NDArray[np.float64], difficult: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def share(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each of the boxes (B, K, 4) that lies on each of (B, G, 4): (B, K, G), 0 without an area."""
+    shared, own = _shared(a, b), areas(a)[:, :, None]
+    return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
+
+
+def _match_coco(pairs: _Pairs, area: tuple[float, float]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Matched and ignored (B, K, T), one rank of all images and thresholds at a time."""
+    overlap, difficult = pairs.coco_overlap, pairs.difficult
     images, ranks, width = overlap.shape
-    matched = np.zeros((images, ranks, len(IOU_THRESHOLDS)), np.bool_)
-    ignored = np.zeros_like(matched)
+    counts = len(IOU_THRESHOLDS)
+    matched = np.zeros((images, ranks, counts), np.bool_)
+    ignored = np.broadcast_to(~_inside(pairs.detection_areas, area)[..., None], matched.shape).copy()
     if width == 0:
         return matched, ignored
-    free = np.broadcast_to(~difficult[:, None, :], (images, len(IOU_THRESHOLDS), width)).copy()  # (B, T, G)
-    thresholds = IOU_THRESHOLDS[None, :, None]
+    inside = _inside(pairs.object_areas, area)
+    free = np.broadcast_to((~difficult & inside)[:, None, :], (images, counts, width)).copy()  # (B, T, G)
+    # What makes a detection ignored: difficult objects as often as they like, those of another size once.
+    excuses = np.broadcast_to((difficult | ~inside)[:, None, :], (images, counts, width)).copy()
+    once = ~difficult[:, None, :]
     batch = np.arange(images)[:, None]
-    column = np.arange(len(IOU_THRESHOLDS))[None, :]
+    column = np.arange(counts)[None, :]
     for rank in range(ranks):
         iou = overlap[:, rank, None, :]  # (B, 1, G)
-        reaches = iou >= thresholds  # (B, T, G)
-        candidate = np.where(reaches & free, iou, -1.0)
-        # The last of equal overlaps wins, as in pycocotools: search from the end.
-        best = width - 1 - candidate[:, :, ::-1].argmax(2)  # (B, T)
-        hit = candidate[batch, column, best] >= 0
+        reaches = iou >= IOU_THRESHOLDS[None, :, None]  # (B, T, G)
+        hit, best = _last_best(np.where(reaches & free, iou, -1.0))
         matched[:, rank] = hit
         free[batch, column, best] &= ~hit
-        ignored[:, rank] = ~hit & (reaches & difficult[:, None, :]).any(2)
+        excused, best = _last_best(np.where(reaches & excuses, iou, -1.0))
+        excused &= ~hit
+        excuses[batch, column, best] &= ~(excused & np.take_along_axis(once, best[..., None], 2)[..., 0])
+        ignored[:, rank] = ~hit & (ignored[:, rank] | excused)
     return matched, ignored
+
+
+def _last_best(candidates: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Whether there is a candidate (B, T) among (B, T, G), and which: the last of equals, as in COCO."""
+    best = candidates.shape[2] - 1 - candidates[:, :, ::-1].argmax(2)
+    return np.take_along_axis(candidates, best[..., None], 2)[..., 0] >= 0, best
 
 
 def _match_voc(

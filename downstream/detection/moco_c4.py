@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import blind_detectors
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
+from downstream.detection.scoring import average_precisions
 from downstream.finetuning import Norm, Optimiser
 from downstream.iterations import SteppedRecipe
 from downstream.limit import limit
@@ -99,8 +99,8 @@ class MocoC4(Protocol):
         )
 
     def metrics(self, split: Split) -> dict[str, Metric]:
-        """Means over trials of what `detection_metrics` has."""
-        return {name: MeanOverTrials(metric) for name, metric in METRICS.items()}
+        """Means over trials of what `average_precisions` has."""
+        return {name: MeanOverTrials(metric) for name, metric in average_precisions(split).items()}
 
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_detectors`."""

@@ -168,7 +168,7 @@ class RetinaNetFinetune(Protocol):
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """See `detection_metrics`."""
-        return detection_metrics()
+        return detection_metrics(split)
 
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_detectors`."""

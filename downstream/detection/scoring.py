@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.detection.average_precision import METRICS, coco_ap
-from downstream.detection.boxes import check_against
+from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrecision, coco_ap
+from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
-from downstream.detection.matching import Detections, detection_rows
+from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows
 from downstream.limit import limit
 from downstream.protocol import Fitted, Metric, Rows, Trial
 from pretext.data.dataset import Split
@@ -22,9 +22,19 @@ TRAIN_SCORED = 500
 Detect = Callable[[Split], Detections]
 
 
-def detection_metrics() -> dict[str, Metric]:
-    """COCO AP, the primary one, and its relatives by name."""
-    return dict(METRICS)
+def average_precisions(split: Split) -> dict[str, AveragePrecision]:
+    """COCO AP, the primary one, AP50, AP75, both of VOC's, and COCO AP by size for sizes that `split` has."""
+    truth = boxes_of(split)
+    classes = int(truth.labels.max(initial=0)) + 1
+    there = {
+        f"ap_{size}": BY_SIZE[size] for size in SIZES if count_targets(truth, classes, SIZES[size]).any()
+    }
+    return {**METRICS, **there}
+
+
+def detection_metrics(split: Split) -> dict[str, Metric]:
+    """See `average_precisions`."""
+    return {**average_precisions(split)}
 
 
 def rows_of(detect: Detect, split: Split, classes: int) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ import numpy as np
 
 from pretext.data.canvas import Canvas
 from pretext.data.coco_json import Annotations, Contents, boxes_of, mask_of, read_annotations
-from pretext.data.dataset import IGNORE, DataSet
+from pretext.data.dataset import IGNORE, DataSet, Split
 from pretext.data.labelled import Labels
 from pretext.data.pack import Progress, packed, silent
 from pretext.data.photographs import Encoded, Photographs, read_file
@@ -71,7 +71,7 @@ def coco_layout(
         raise BadArchive(f"{found[1]} and {found[3]} differ in their categories: {odd}")
     if masks and len(classes) >= IGNORE:
         raise BadArchive(f"{found[1]}: a mask holds at most {IGNORE - 1} classes, not {len(classes)}")
-    return published(
+    data = published(
         name,
         cache,
         pool.source(),
@@ -85,6 +85,14 @@ def coco_layout(
         skip_bad=skip_bad,
         progress=progress,
     )
+    return replace(
+        data, train=_with_crowds(data.train), val=_with_crowds(data.val), test=_with_crowds(data.test)
+    )
+
+
+def _with_crowds(split: Split) -> Split:
+    """The same split, what is difficult in it declared a crowd."""
+    return replace(split, boxes=None if split.boxes is None else replace(split.boxes, crowds=True))
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,15 @@ class Boxes:
     """Boxes of all images of a split, ragged: image i owns rows `offsets[i]:offsets[i + 1]`.
 
     xyxy: (M, 4) float32 in pixels, 0 ≤ x1 < x2 ≤ W; labels: (M,) int64 from 0;
-    difficult: (M,) bool, objects that VOC neither rewards nor punishes.
+    difficult: (M,) bool, objects that VOC neither rewards nor punishes. crowds: whether those are COCO's
+    crowds, of which a detection overlaps as much as the share of it that lies on them.
     """
 
     offsets: NDArray[np.int64]
     xyxy: NDArray[np.float32]
     labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
+    crowds: bool = False
 
     def of(self, image: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
         """Boxes (K, 4), labels (K,), difficult (K,) of one image."""

@@ -71,8 +71,12 @@ def select_boxes(boxes: Boxes, rows: NDArray[np.int64]) -> Boxes:
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
     at = np.repeat(np.asarray(boxes.offsets)[rows], counts) + within
-    return Boxes(
-        offsets, np.asarray(boxes.xyxy[at]), np.asarray(boxes.labels[at]), np.asarray(boxes.difficult[at])
+    return replace(
+        boxes,
+        offsets=offsets,
+        xyxy=np.asarray(boxes.xyxy[at]),
+        labels=np.asarray(boxes.labels[at]),
+        difficult=np.asarray(boxes.difficult[at]),
     )
 
 

@@ -117,6 +117,7 @@ def test_labels_arrive_as_written(root: Path, stream: bool) -> None:
             np.testing.assert_array_equal(split.masks[k], expected)
     assert any((split.masks == IGNORE).any() for split in data.splits.values())
     assert any(split.boxes.difficult.any() for split in data.splits.values())
+    assert all(split.boxes.crowds for split in data.splits.values())
 
 
 def test_without_masks_there_are_none(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from downstream.detection import matching
 from downstream.detection.average_precision import (
+    BY_SIZE,
     METRICS,
     ap50,
     ap75,
@@ -79,12 +81,12 @@ def random_problem(
 def coco_oracle(
     coco_class: Any, eval_class: Any, found: Detections, truth: Boxes, classes: int
 ) -> tuple[float, ...]:
-    """AP, AP50, AP75 by a library."""
+    """AP, AP50, AP75, AP of small, medium and large objects by a library; difficult objects are crowds."""
     images = len(truth.offsets) - 1
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for image in range(images):
-        for box, label, _ in zip(*truth.of(image), strict=True):
+        for box, label, crowd in zip(*truth.of(image), strict=True):
             x, y, right, bottom = map(float, box)
             size = [x, y, right - x, bottom - y]
             annotations.append(
@@ -94,7 +96,7 @@ def coco_oracle(
                     "category_id": int(label),
                     "bbox": size,
                     "area": size[2] * size[3],
-                    "iscrowd": 0,
+                    "iscrowd": int(crowd),
                 }
             )
         for box, label, score in zip(*found.of(image), strict=True):
@@ -120,19 +122,84 @@ def coco_oracle(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return tuple(float(value) for value in evaluation.stats[:3])
+    return tuple(float(value) for value in evaluation.stats[:6])
+
+
+LIBRARIES = pytest.mark.parametrize(
+    "oracle", [(COCO, COCOeval), (FasterCOCO, COCOeval_faster)], ids=["pycocotools", "faster"]
+)
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(
-    "oracle", [(COCO, COCOeval), (FasterCOCO, COCOeval_faster)], ids=["pycocotools", "faster"]
-)
+@LIBRARIES
 def test_equals_the_libraries(seed: int, oracle: tuple[Any, Any]) -> None:
     found, truth = random_problem(seed)
     rows = detection_rows(found, truth, 4)
     expected = coco_oracle(*oracle, found, truth, 4)
     assert 0.05 < expected[0] < 0.9
-    assert (coco_ap(rows), ap50(rows), ap75(rows)) == pytest.approx(expected, abs=1e-6)
+    assert (coco_ap(rows), ap50(rows), ap75(rows)) == pytest.approx(expected[:3], abs=1e-6)
+
+
+def enlarged(boxes: Any, factors: tuple[int, ...], seed: int) -> Any:
+    """The same boxes, those of each image enlarged by one of these factors."""
+    drawn = np.random.default_rng(seed).choice(factors, len(boxes.offsets) - 1).astype(np.float32)
+    xyxy = boxes.xyxy * drawn[matching.owner(boxes.offsets)][:, None]
+    return boxes._replace(xyxy=xyxy) if isinstance(boxes, Detections) else replace(boxes, xyxy=xyxy)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("crowds", [0.0, 0.3], ids=["plain", "crowds"])
+@LIBRARIES
+def test_equals_the_libraries_by_size_and_with_crowds(
+    seed: int, crowds: float, oracle: tuple[Any, Any]
+) -> None:
+    """Empty images, ties of score and overlap, sizes on both sides of 32² and 96², some exactly there."""
+    found, truth = random_problem(seed, images=60, difficult=crowds)
+    found, truth = (enlarged(boxes, (1, 2, 4, 8, 16), seed) for boxes in (found, truth))
+    for boxes in (found, truth):
+        boxes.xyxy[:2] = [(0, 0, 32, 32), (0, 0, 96, 96)]
+    truth = replace(truth, crowds=crowds > 0)
+    rows = detection_rows(found, truth, 4)
+    expected = coco_oracle(*oracle, found, truth, 4)
+    assert all(0.02 < value < 0.95 for value in expected)
+    got = (coco_ap(rows), ap50(rows), ap75(rows), *(metric(rows) for metric in BY_SIZE.values()))
+    assert got == pytest.approx(expected, abs=1e-6)
+    if crowds:
+        # Without their flag the same boxes overlap by IoU, as VOC's difficult objects do.
+        plain = detection_rows(found, replace(truth, crowds=False), 4)
+        assert not np.array_equal(plain["ignored"], rows["ignored"])
+        assert np.array_equal(plain["voc_ignored"], rows["voc_ignored"])
+
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_an_object_on_the_border_of_two_sizes_is_of_both(side: int) -> None:
+    truth = make_boxes([(0, 0, side, side, 0)])
+    rows = detection_rows(make_detections([(0, 0, side, side, 0, 0.9)]), truth, 1)
+    sizes = {size for size in BY_SIZE if count_targets(truth, 1, matching.SIZES[size]).any()}
+    assert sizes == ({"small", "medium"} if side == 32 else {"medium", "large"})
+    assert all(BY_SIZE[size](rows) == 1.0 for size in sizes)
+
+
+def test_a_crowd_excuses_what_lies_on_it_and_a_difficult_object_what_equals_it() -> None:
+    truth = make_boxes([(0, 0, 40, 40, 0, True), (60, 60, 70, 70, 0)])
+    found = make_detections([(0, 0, 8, 8, 0, 0.9), (10, 10, 18, 18, 0, 0.8), (60, 60, 70, 70, 0, 0.5)])
+    crowd = detection_rows(found, replace(truth, crowds=True), 1)
+    assert crowd["ignored"][0, :, 0].tolist() == [True, True, False]
+    assert coco_ap(crowd) == 1.0
+    difficult = detection_rows(found, truth, 1)
+    assert not difficult["ignored"].any()
+    assert coco_ap(difficult) == pytest.approx(1 / 3)
+
+
+def test_an_object_of_another_size_excuses_one_detection() -> None:
+    """Among small objects: what takes a medium one is ignored, once; then what is small itself is false."""
+    truth = make_boxes([(0, 0, 40, 40, 0), (60, 60, 70, 70, 0)])
+    twice = [(0, 0, 40, 40, 0, 0.9), (0, 0, 40, 31, 0, 0.8), (0, 0, 32, 31, 0, 0.7), (60, 60, 70, 70, 0, 0.5)]
+    rows = detection_rows(make_detections(twice), truth, 1)
+    # 40 × 31 is medium itself; 32 × 31 is small and overlaps the object that is gone.
+    assert rows["ignored_small"][0, :, 0].tolist() == [True, True, False, False]
+    assert rows["matched_small"][0, :, 0].tolist() == [False, False, False, True]
+    assert BY_SIZE["small"](rows) == pytest.approx(0.5)
 
 
 def test_equals_pycocotools_beyond_a_hundred_detections_an_image() -> None:
@@ -285,7 +352,7 @@ def test_counts_equal_drawn_rows_in_any_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     index = rng.integers(0, 15, 15)
     drawn: Rows = take(rows, index)
-    for metric in METRICS.values():
+    for metric in (*METRICS.values(), *BY_SIZE.values()):
         by_count = metric.counted(rows)(np.bincount(index, minlength=15))
         assert metric(drawn) == pytest.approx(by_count, abs=1e-12, nan_ok=True)
         assert metric(take(drawn, rng.permutation(15))) == pytest.approx(by_count, abs=1e-12, nan_ok=True)

@@ -21,7 +21,7 @@ from downstream.detection.goyal19_c4 import Goyal19C4
 from downstream.detection.moco_c4 import MocoC4
 from downstream.detection.rcnn import RcnnDetector, c4_parts
 from downstream.detection.repeated import MeanOverTrials, join, separate
-from downstream.detection.scoring import FittedDetectors
+from downstream.detection.scoring import FittedDetectors, average_precisions
 from downstream.features import load_images
 from downstream.protocol import Protocol, Runtime, take
 from pretext import inputs
@@ -148,8 +148,10 @@ def test_trials_differ_and_are_averaged(images: Split) -> None:
         wanted = single.fits[0].predict(images)["conv5"]
         assert all(np.array_equal(part[name], wanted[name]) for name in wanted)
     assert not np.array_equal(parts[0]["scores"], parts[1]["scores"])
+    single = average_precisions(images)
+    assert set(single) == {*METRICS, "ap_small"}  # 64 pixels hold no large ones
     for name, metric in MOCO.metrics(images).items():
-        assert metric(rows) == pytest.approx(np.mean([METRICS[name](part) for part in parts]))
+        assert metric(rows) == pytest.approx(np.mean([single[name](part) for part in parts]))
     assert fitted.trials[0].val == pytest.approx(np.mean([s.trials[0].val for s in singles]))
     assert fitted.train_score == pytest.approx(np.mean([s.train_score for s in singles]))
     assert len(fitted.trials) == 1

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf import status, sweep
-from conf.locks import LOCK, held, locked
+from conf.locks import locked
 
 
 @pytest.fixture
@@ -49,13 +49,6 @@ def test_every_state_is_told_from_the_others(folder: Path) -> None:
     assert [s.state for s in states] == ["done", "failed", "stopped", "running", "missing", "missing"]
     assert "there is no input 'depth'" in states[1].note
     assert status.states(folder)[3].state == "stopped"
-
-
-def test_a_lock_is_held_as_long_as_its_process_lives(tmp_path: Path) -> None:
-    assert not held(tmp_path / LOCK)
-    with locked(tmp_path):
-        assert held(tmp_path / LOCK)
-    assert not held(tmp_path / LOCK)
 
 
 def test_the_command_that_finishes_a_sweep_is_quoted_for_a_shell(folder: Path) -> None:

@@ -129,12 +129,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path: Path) 
 
 
 def test_ctrl_c_is_passed_on_and_can_be_pressed_again(tmp_path: Path) -> None:
+    # A shell that starts the tests in the background has them ignore the signal.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     press = At(1, 1, lambda: signal.raise_signal(signal.SIGINT))
     before = signal.getsignal(signal.SIGINT)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path, denoising(), callbacks=[press])
         assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, inherited)
     assert (tmp_path / "last.ckpt").is_file()
     assert not (tmp_path / "result.json").exists()
 

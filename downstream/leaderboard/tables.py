@@ -118,7 +118,8 @@ def _cell(runs: Mapping[int, Sequence[Record]]) -> Cell:
 
 
 def _group(match: Match, rows: list[Row], pooled: Mapping[Column, Pooled | None]) -> Group:
-    columns = {column for row in rows for column in row.cells}
+    # Sorted, since a sum's last digits hang on the order of its terms.
+    columns = sorted({column for row in rows for column in row.cells}, key=_column_order)
     rows = [replace(row, covered=(len(row.cells), len(columns))) for row in rows]
     twins = {name: [row for row in rows if row.key.pretext == name] for name in TWINS}
     rows = [with_gains(row, twins, pooled) for row in rows]

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 RESIDENT = 2 * 1024**3
-"""Bytes of features that are kept on a GPU; beyond, and on a CPU, batches come from the memory map."""
+"""Bytes of features that are kept ready: turned, and on a GPU as they are; others come from the memory map."""
 
 ROTATED = 2304
 """Channels up to which training takes place along the principal axes; beyond, finding them costs too much."""
 
-FEW_CLASSES = 32
-"""Below so many classes torch's softmax over the last axis is slow on a CPU."""
+FEW_CLASSES = 16
+"""Below so many classes, a vector register's worth, torch's softmax over the last axis is slow on a CPU."""
 
 CHUNK = 4096
 BETAS = (0.9, 0.999)
@@ -107,13 +107,13 @@ class LinearGrid:
         steps = math.ceil(len(features) / self.batch_size)
         total = steps * self.epochs
         axes = _principal_axes(rows, scaling, len(features))
+        turned = _turned(rows, scaling, axes, features.shape)
         adam = _Adam(heads, self.settings)
         for done in range(total):
             if done % steps == 0:
                 order = torch.randperm(len(features), generator=generator).tensor_split(steps)
             index = order[done % steps]
-            x = scaling(rows(index))  # (B, D)
-            x = x if axes is None else x @ axes
+            x = turned(index)  # (B, D)
             residual = _residual(heads.of(x), wanted[index.to(device)])  # (B, P, C)
             adam.step(x, residual, 0.5 * (1 + math.cos(math.pi * done / total)))
             progress(done + 1, total)
@@ -221,9 +221,9 @@ class _Adam:
             (self.heads.weight, self.heads.bias), gradients, self.moments, strict=True
         ):
             first.lerp_(slope, 1 - BETAS[0])
-            second.lerp_(slope.square(), 1 - BETAS[1])
+            second.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
             scale = (second / (1 - BETAS[1] ** self.steps)).sqrt_().add_(EPSILON)
-            value.sub_(self.lr * (share / (1 - BETAS[0] ** self.steps)) * first / scale)
+            value.addcdiv_(self.lr * (share / (1 - BETAS[0] ** self.steps)) * first, scale, value=-1)
 
 
 def _residual(logits: Tensor, targets: Tensor) -> Tensor:
@@ -241,8 +241,7 @@ def _softmax(logits: Tensor) -> Tensor:
     """Softmax over classes (B, P, C)."""
     if logits.shape[2] >= FEW_CLASSES:
         return logits.softmax(2)
-    powers = (logits - logits.amax(2, keepdim=True)).exp_()
-    return powers.div_(powers.sum(2, keepdim=True))
+    return logits.mT.contiguous().softmax(1).mT.contiguous()
 
 
 def _principal_axes(
@@ -261,6 +260,23 @@ def _principal_axes(
         covariance.addmm_(x.T, x, alpha=1 / examples)
     axes: Tensor = torch.linalg.eigh(covariance).eigenvectors
     return axes
+
+
+def _turned(
+    rows: Callable[[Tensor], Tensor], scaling: Standardisation, axes: Tensor | None, shape: tuple[int, ...]
+) -> Callable[[Tensor], Tensor]:
+    """Standardised features (B, D) along the axes, by index: turned once where they can be kept."""
+
+    def turn(index: Tensor) -> Tensor:
+        x = scaling(rows(index))
+        return x if axes is None else x @ axes
+
+    if axes is None or math.prod(shape) * axes.element_size() > RESIDENT:
+        return turn
+    kept = axes.new_empty(shape)
+    for start in range(0, len(kept), CHUNK):
+        kept[start : start + CHUNK] = turn(torch.arange(start, min(start + CHUNK, len(kept))))
+    return lambda index: kept[index.to(kept.device)]
 
 
 def _log_prior(targets: Tensor, classes: int) -> Tensor:

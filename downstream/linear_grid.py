@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 RESIDENT = 2 * 1024**3
-"""Bytes of features that are kept ready: turned, and on a GPU as they are; others come from the memory map."""
+"""Bytes of features kept ready: turned, and on a GPU as they are; others come from the memory map."""
 
 ROTATED = 2304
 """Channels up to which training takes place along the principal axes; beyond, finding them costs too much."""

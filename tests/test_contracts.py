@@ -12,7 +12,7 @@ import torch
 from hydra import compose
 from hydra.utils import instantiate
 
-from conf import members
+from conf import members, schema
 from conf.workbench import NEEDS
 from downstream.evaluate import evaluate, evaluate_blind
 from downstream.protocol import Fitted, Protocol, Runtime
@@ -193,3 +193,14 @@ def test_downstream(
         draws=20,
     )
     assert again == records
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiment(name: str, composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an experiment sets exists, also for protocols that it leaves to be asked for."""
+    monkeypatch.setenv("PRETEXTBENCH_DATA", "nowhere")
+    settled = composed(f"experiment={name}").downstream
+    cfg = composed(f"experiment={name}", f"downstream=[{','.join(settled)}]")
+    schema.check(cfg)
+    for protocol, settings in cfg.downstream.items():
+        assert instantiate(settings, _convert_="all").name == protocol

@@ -131,11 +131,8 @@ def _brief(budget: dict[str, Any]) -> dict[str, Any]:
     return {key: steps[key] for key in steps if key in budget} if "iterations" in budget else {"epochs": 1}
 
 
-@pytest.mark.parametrize("name", names("downstream"))
-def test_downstream(
-    name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cfg = composed(f"downstream=[{name}]")
+def _small_protocol(cfg: Any, name: str) -> Protocol:
+    """The protocol of a YAML with a budget for a handful of images."""
     small = {
         "min_size": 64,
         "max_size": 64,
@@ -152,11 +149,24 @@ def test_downstream(
         if budget in settings:
             settings[budget] |= _brief(settings[budget])
     protocol: Protocol = instantiate(settings, _convert_="all")
-    assert protocol.task in NEEDS
-    assert protocol.version >= 1
+    return protocol
+
+
+def _small_encoder(cfg: Any) -> Encoder:
     torch.manual_seed(0)
     backbone = instantiate(cfg.backbone, in_channels=1, widths=[8, 8, 8, 8, 8], _convert_="all")
-    encoder = Encoder(inputs.build("lightness"), backbone).eval()
+    return Encoder(inputs.build("lightness"), backbone).eval()
+
+
+@pytest.mark.parametrize("name", names("downstream"))
+def test_downstream(
+    name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = composed(f"downstream=[{name}]")
+    protocol = _small_protocol(cfg, name)
+    assert protocol.task in NEEDS
+    assert protocol.version >= 1
+    encoder = _small_encoder(cfg)
     before = copy.deepcopy(encoder.state_dict())
     fitted = _remembered_fits(protocol, monkeypatch)
     runtime = Runtime(cache=tmp_path / "features")
@@ -193,6 +203,29 @@ def test_downstream(
         draws=20,
     )
     assert again == records
+
+
+@pytest.mark.parametrize("name", names("downstream"))
+def test_downstream_refuses_features_that_are_not_finite(
+    name: str, composed: Any, few_scenes: DataSet, tmp_path: Path
+) -> None:
+    cfg = composed(f"downstream=[{name}]")
+    encoder = _small_encoder(cfg)
+    with torch.no_grad():
+        for value in encoder.parameters():
+            value.fill_(torch.nan)
+    run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
+    with pytest.raises((FloatingPointError, ValueError), match="finite|nan"):
+        evaluate(
+            encoder,
+            _small_protocol(cfg, name),
+            few_scenes,
+            Runtime(cache=tmp_path / "features"),
+            subject=members.subject(run, 0),
+            records=tmp_path / "r",
+            draws=20,
+        )
+    assert not list(tmp_path.glob("r/*.json"))
 
 
 @pytest.mark.parametrize("name", names("experiment"))

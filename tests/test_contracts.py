@@ -215,7 +215,7 @@ def test_downstream_refuses_features_that_are_not_finite(
         for value in encoder.parameters():
             value.fill_(torch.nan)
     run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
-    with pytest.raises((FloatingPointError, ValueError), match="finite|nan"):
+    with pytest.raises((FloatingPointError, ValueError), match=r"finite|nan"):
         evaluate(
             encoder,
             _small_protocol(cfg, name),

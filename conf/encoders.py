@@ -1,4 +1,4 @@
-"""The encoder that `job=evaluate encoder=…` names: made here, or elsewhere."""
+"""The encoders that `encoder=…` and `against=…` name: made here, or elsewhere."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FORMS = (
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
 
-def named_encoder(bench: Workbench) -> Encoder:
-    """Open the encoder that the configuration names, on the CPU.
+def named_encoder(bench: Workbench, key: str = "encoder") -> Encoder:
+    """Open the encoder that the configuration names under a key, on the CPU.
 
     Raises:
         ValueError: no name, a name of nothing or of several runs, or what opening it raises.
         FileNotFoundError: a path where nothing is.
         ConnectionError: weights that cannot be fetched.
     """
-    spec: str | None = bench.cfg.encoder
+    spec: str | None = bench.cfg[key]
     if spec is None:
-        raise ValueError(f"job=evaluate needs encoder=…: {FORMS}")
+        raise ValueError(f"job={bench.cfg.job.name} needs {key}=…: {FORMS}")
     path = Path(spec)
     zoo, colon, _ = spec.partition(":")
     if not path.exists() and not (colon and zoo in ZOOS):

@@ -17,6 +17,7 @@ from conf.locks import locked
 from conf.members import Member
 from conf.plan import show_plan
 from conf.protocols import show_protocols
+from conf.similarity import show_similarity
 from conf.status import show_status
 from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
@@ -117,6 +118,16 @@ def protocols(_: Workbench) -> list[str]:
     return []
 
 
+def cka(bench: Workbench) -> list[str]:
+    """Print how alike two encoders are, stage by stage.
+
+    Raises:
+        ValueError: an encoder that is not named, or not there.
+    """
+    show_similarity(bench)
+    return []
+
+
 def colorize(bench: Workbench) -> list[str]:
     """Colour photographs with a pretrained run: gray | coloured | original, side by side.
 
@@ -151,6 +162,7 @@ JOBS: dict[str, Callable[[Workbench], list[str]]] = {
     "leaderboard": leaderboard,
     "status": status,
     "protocols": protocols,
+    "cka": cka,
     "colorize": colorize,
 }
 

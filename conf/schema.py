@@ -97,6 +97,7 @@ class Config:
 
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
     encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder.
+    against: for job=cka, the encoder that `encoder` is compared with.
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
     label: the row name of a judged encoder of one's own.
     cache_gb: decimal gigabytes that cached features may take; null for any number.
@@ -127,6 +128,7 @@ class Config:
     image: str | None = None
     size: int = 64
     encoder: str | None = None
+    against: str | None = None
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
     sweep: str | None = None

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from foreign_checkpoints import moco, network, vit
@@ -140,3 +142,21 @@ def test_arguments_are_for_checkpoints(run: Run, folder: Path, capsys: pytest.Ca
     torch.save(network().state_dict(), folder / "net.pt")
     assert run("job=evaluate", "encoder=net.pt", "+encoder_arguments.heads=3") == 1
     assert "ResNet18 cannot be built from" in capsys.readouterr().out
+
+
+def test_cka_compares_two_encoders_on_val(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(moco(second=True).content, folder / "one.pth")
+    recorded = set(folder.glob("outputs/records/*"))
+    assert run("job=cka", "encoder=one.pth", "against=one.pth") == 0
+    assert "on 24 val images of scenes" in capsys.readouterr().out
+    (made,) = folder.glob("outputs/cka/*")
+    table = pd.read_csv(made / "cka.csv").pivot(index="first", columns="second", values="cka")
+    assert np.diag(table.loc[table.columns]) == pytest.approx(1, abs=1e-6)
+    assert np.array_equal(table, table.T)
+    assert table.iloc[0, -1] < 0.9
+    assert len((made / "cka.md").read_text().splitlines()) == len(table) + 4
+    assert (made / "cka.png").read_bytes().startswith(b"\x89PNG")
+    assert set(folder.glob("outputs/records/*")) == recorded
+
+    assert run("job=cka", "encoder=one.pth") == 1
+    assert "job=cka needs against=" in capsys.readouterr().out

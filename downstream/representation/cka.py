@@ -31,6 +31,15 @@ class StageSimilarity(NamedTuple):
             lines.append(" | ".join([f"| {name}", *(f"{value:.2f}" for value in row)]) + " |")
         return "\n".join(lines)
 
+    def csv(self) -> str:
+        """One line a pair of stages: first, second, cka."""
+        pairs = [
+            f"{one},{other},{self.values[i, j]:.6f}"
+            for i, one in enumerate(self.first)
+            for j, other in enumerate(self.second)
+        ]
+        return "\n".join(["first,second,cka", *pairs]) + "\n"
+
 
 def linear_cka(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Linear CKA: ‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖) of centred features, Frobenius norms.

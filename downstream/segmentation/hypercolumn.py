@@ -1,8 +1,9 @@
-"""Hypercolumns: one linear head on the maps of all stages together, upsampled to the image."""
+"""Hypercolumns: one linear head on place and the maps of all stages together, upsampled to the image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,9 +17,15 @@ from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.segmentation.baselines import blind_segmenters
-from downstream.segmentation.masks import check_against, confusion_of, fitted_classes, segmentation_metrics
+from downstream.segmentation.masks import (
+    check_against,
+    confusion_of,
+    fitted_classes,
+    image_size,
+    segmentation_metrics,
+)
 from downstream.segmentation.pictures import side_by_side
-from downstream.segmentation.pixel_heads import convolve, fit_heads, sampled, score
+from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
 from downstream.selection import at_edge, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -29,14 +36,17 @@ COLUMN = "hypercolumn"
 
 @dataclass(frozen=True)
 class Hypercolumn(Protocol):
-    """Softmax regression from what all stages say of a pixel to its class (arXiv:1411.5752).
+    """Softmax regression from what all stages say of a pixel, and its place, to its class (arXiv:1411.5752).
 
-    Early stages know edges and place, late ones meaning; a column through all of them has both, which is why
+    Early stages know edges, late ones meaning; a column through all of them has both, which is why
     colorization itself was done from hypercolumns (arXiv:1603.06668). The maps are upsampled bilinearly and
-    standardised by train. Fitted on a sample of pixels of each training image, chosen by the mIoU of a sample
-    of pixels of val, scored on all pixels of test, all as in `SegmentationLinear`.
+    standardised by train. The paper fits a classifier for each cell of a grid; here each cell has a bias of
+    its own, so that the head knows what a position prior knows, and the score says what features add to it.
+    Fitted on a sample of pixels of each training image, chosen by the mIoU of a sample of pixels of val,
+    scored on all pixels of test, all as in `SegmentationLinear`.
 
     Args:
+        cell: side in pixels of the cells that have a bias of their own.
         grid, pixels, val_pixels, adjustments, train_limit: as in `SegmentationLinear`.
 
     Raises:
@@ -48,12 +58,13 @@ class Hypercolumn(Protocol):
             lrs=(1e-3, 3e-3, 1e-2, 3e-2), weight_decays=(1e-4, 1e-3, 1e-2), epochs=8, batch_size=1024
         )
     )
+    cell: int = 8
     pixels: int = 32
     val_pixels: int = 128
     adjustments: tuple[float, ...] = (0.0,)
     train_limit: int | None = 2000
     name = "segmentation_hypercolumn"
-    version = 1
+    version = 2
     task = "segmentation"
     trains_encoder = False
     paper = "arXiv:1411.5752"
@@ -63,7 +74,7 @@ class Hypercolumn(Protocol):
         object.__setattr__(self, "adjustments", tuple(float(tau) for tau in self.adjustments))
         if not self.adjustments:
             raise ValueError("Hypercolumn: adjustments is empty; (0,) leaves the logits as they are")
-        for name in ("pixels", "val_pixels"):
+        for name in ("cell", "pixels", "val_pixels"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"Hypercolumn: {name} must be at least 1, got {value}")
 
@@ -84,12 +95,15 @@ class Hypercolumn(Protocol):
         stages = encoder.stage_names
         on_train = sampled(encoder, train, self.pixels, stages, runtime)
         on_val = sampled(encoder, val, self.val_pixels, stages, runtime)
-        rows = np.concatenate([on_train.features[stage] for stage in stages], 1)  # (P, ΣC)
-        held = (np.concatenate([on_val.features[stage] for stage in stages], 1), on_val.classes)
+        cells = Cells(*image_size(train), self.cell)
+        rows = _columns(on_train, stages, cells)  # (P, ΣC + cells)
+        held = (_columns(on_val, stages, cells), on_val.classes)
         trials, chosen = best_by_stage(
             fit_heads(COLUMN, self.grid, self.adjustments, (rows, on_train.classes), held, classes, runtime)
         )
         trial, head = chosen[COLUMN]
+        widths = [*(on_train.features[stage].shape[1] for stage in stages), cells.count]
+        *heads, place = _cut(head, widths)
         return FittedHypercolumn(
             stage=COLUMN,
             trials=trials,
@@ -98,9 +112,8 @@ class Hypercolumn(Protocol):
             encoder=encoder,
             runtime=runtime,
             setting=trial.setting,
-            heads=dict(
-                zip(stages, _cut(head, [on_train.features[stage].shape[1] for stage in stages]), strict=True)
-            ),
+            heads=dict(zip(stages, heads, strict=True)),
+            place=cells.logits(place),
         )
 
     def metrics(self, split: Split) -> dict[str, Metric]:
@@ -114,7 +127,7 @@ class Hypercolumn(Protocol):
 
 @dataclass(frozen=True)
 class FittedHypercolumn(Fitted):
-    """One head, cut into the parts that belong to the stages; their logits add up."""
+    """One head, cut into the parts that belong to the stages and to place; their logits add up."""
 
     stage: str
     trials: tuple[Trial, ...]
@@ -124,6 +137,7 @@ class FittedHypercolumn(Fitted):
     runtime: Runtime
     setting: dict[str, float | int | str]
     heads: dict[str, LinearHead]
+    place: Tensor
 
     @property
     def selected(self) -> dict[str, float | int | str]:
@@ -156,8 +170,39 @@ class FittedHypercolumn(Fitted):
                     )
                     for stage, head in self.heads.items()
                 ]
-                yield where, torch.stack(logits).sum(0).argmax(1)
+                yield where, torch.stack(logits).sum(0).add(self.place).argmax(1)
                 self.runtime.progress(f"segment {split.name}", where.stop, len(split))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Squares of `side` pixels that cut up an image of (height, width); the last ones may be smaller."""
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return math.ceil(self.height / self.side) * math.ceil(self.width / self.side)
+
+    def one_hot(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Which cell each of these flat, row-major positions (P,) lies in: (P, count)."""
+        y, x = np.divmod(positions, self.width)
+        cell = y // self.side * math.ceil(self.width / self.side) + x // self.side
+        return np.asarray(np.eye(self.count, dtype=np.float32)[cell])
+
+    def logits(self, head: LinearHead) -> Tensor:
+        """What a head on `one_hot` says at every pixel: (K, height, width)."""
+        said = head.logits(self.one_hot(np.arange(self.height * self.width)))
+        return torch.from_numpy(said.T).view(-1, self.height, self.width).to(head.weight.device)
+
+
+def _columns(pixels: Pixels, stages: Sequence[str], cells: Cells) -> NDArray[np.float32]:
+    """Features of all stages and the cell of each pixel, side by side: (P, ΣC + cells)."""
+    place = cells.one_hot(pixels.positions)
+    return np.concatenate([*(pixels.features[stage] for stage in stages), place], 1)
 
 
 def _cut(head: LinearHead, widths: list[int]) -> list[LinearHead]:

@@ -30,10 +30,15 @@ class Choice(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Sampled pixels of a split: features (N·count, C) by stage; classes (N·count,), −1 if unlabelled."""
+    """Sampled pixels of a split.
+
+    features: (N·count, C) by stage. classes: (N·count,), −1 if unlabelled. positions: (N·count,) flat,
+    row-major in the image.
+    """
 
     features: dict[str, NDArray[Any]]
     classes: NDArray[np.int64]
+    positions: NDArray[np.int64]
 
 
 def sampled(encoder: Encoder, split: Split, count: int, stages: Sequence[str], runtime: Runtime) -> Pixels:
@@ -41,10 +46,11 @@ def sampled(encoder: Encoder, split: Split, count: int, stages: Sequence[str], r
     sample = PixelSample(*image_size(split), count)
     features = extract(encoder, split, (sample,), runtime, stages)
     flat = np.asarray(masks_of(split)).reshape(len(split), -1)
-    classes = np.take_along_axis(flat, sample.positions(torch.arange(len(split))).numpy(), 1).astype(np.int64)
+    positions = sample.positions(torch.arange(len(split))).numpy()
+    classes = np.take_along_axis(flat, positions, 1).astype(np.int64)
     classes[classes == IGNORE] = -1
     rows = {key.stage: values.reshape(-1, values.shape[2]) for key, values in features.items()}
-    return Pixels(rows, classes.ravel())
+    return Pixels(rows, classes.ravel(), positions.ravel())
 
 
 def fit_heads(

@@ -209,6 +209,7 @@ def test_position_priors_by_hand() -> None:
         "all_background": [[0, 0], [0, 0]],
         "position_prior": [[1, 0], [0, 0]],
         "balanced_position_prior": [[1, 0], [0, 0]],
+        "adjusted_position_prior": [[1, 0], [0, 0]],
     }
     for name, prediction in expected.items():
         rows = blind_segmenters()[name].fit(split, split, Runtime())(split)
@@ -219,6 +220,19 @@ def test_position_priors_by_hand() -> None:
     rows = blind_segmenters()["balanced_position_prior"].fit(split, split, Runtime())(split)
     wanted = confusion(np.broadcast_to(np.array([[1, 0], [0, 1]]), masks.shape), masks, 2)
     np.testing.assert_array_equal(rows["confusion"], wanted)
+
+
+def test_the_adjusted_prior_takes_the_power_that_is_best_on_val() -> None:
+    masks = np.zeros((4, 2, 2), dtype=np.uint8)
+    masks[:3, 0, 0] = 1
+    masks[:2, 1, 1] = 1
+    train = with_masks(masks, size=2)
+    # As above: divided by the shares, class 1 also wins at the lower right, which is right on one val only.
+    for corner in (0, 1):
+        truth = np.array([[1, 0], [0, corner]], dtype=np.uint8)
+        val = with_masks(np.broadcast_to(truth, (3, 2, 2)).copy(), "val", size=2)
+        rows = blind_segmenters()["adjusted_position_prior"].fit(train, val, Runtime())(val)
+        np.testing.assert_array_equal(rows["confusion"], confusion(val.masks, val.masks, 2))
 
 
 def test_position_prior_refuses_another_size() -> None:

@@ -13,7 +13,7 @@ from downstream.features import frozen
 from downstream.linear_grid import LinearGrid
 from downstream.metrics import confusion
 from downstream.protocol import Runtime
-from downstream.segmentation.hypercolumn import COLUMN, Hypercolumn
+from downstream.segmentation.hypercolumn import COLUMN, Cells, Hypercolumn
 from downstream.segmentation.linear import SegmentationLinear
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
@@ -83,12 +83,34 @@ def test_head_is_one_convolution_on_all_maps_upsampled(tmp_path: Path) -> None:
     inverse = torch.cat([head.scaling.inverse for head in heads])
     weight = torch.cat([head.weight for head in heads])
     standard = (column - mean[:, None, None]) * inverse[:, None, None]
-    logits = F.conv2d(standard, weight.T[:, :, None, None], heads[0].bias)
+    logits = F.conv2d(standard, weight.T[:, :, None, None], heads[0].bias) + fitted.place
     assert test.masks is not None
     wanted = confusion(logits.argmax(1).numpy(), test.masks, CLASSES)
     found = fitted.predict(test)[COLUMN]["confusion"]
     # Rounding may move a pixel whose two best classes are equal to six digits.
     assert np.abs(found.astype(int) - wanted).sum() <= 2
+
+
+def test_place_is_known_without_features(tmp_path: Path) -> None:
+    """Halves of the image that features cannot tell apart: the cells do, as finely as they are cut."""
+    blank = planted(
+        "blank", (Stage("only", 1, 1), lambda x: x[:, :1] * 0 + torch.rand(len(x), 1, SIZE, SIZE))
+    )
+    masks = np.zeros((60, SIZE, SIZE), dtype=np.uint8)
+    masks[:, :, SIZE // 2 :] = 1
+    halves = [replace(split, masks=masks[: len(split)]) for split in splits()]
+    fitted = replace(COLUMNS, cell=SIZE // 4).fit(
+        blank, replace(halves[0], masks=np.repeat(masks, 2, 0)), halves[1], Runtime(cache=tmp_path)
+    )
+    rows = fitted.predict(halves[1])
+    assert COLUMNS.metrics(halves[1])["mIoU"](rows[COLUMN]) == 1.0
+
+
+def test_cells_cut_an_image_that_they_do_not_divide() -> None:
+    cells = Cells(5, 7, 3)
+    assert cells.count == 6
+    wanted = [[0, 0, 0, 1, 1, 1, 2]] * 3 + [[3, 3, 3, 4, 4, 4, 5]] * 2
+    np.testing.assert_array_equal(cells.one_hot(np.arange(35)).argmax(1).reshape(5, 7), wanted)
 
 
 def test_every_setting_is_tried_once_and_val_chooses(tmp_path: Path) -> None:
@@ -98,7 +120,7 @@ def test_every_setting_is_tried_once_and_val_chooses(tmp_path: Path) -> None:
     assert fitted.selected == max(fitted.trials, key=lambda trial: trial.val).setting
 
 
-@pytest.mark.parametrize("wrong", [{"pixels": 0}, {"val_pixels": -1}, {"adjustments": ()}])
+@pytest.mark.parametrize("wrong", [{"cell": 0}, {"pixels": 0}, {"val_pixels": -1}, {"adjustments": ()}])
 def test_bad_settings_are_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(COLUMNS, **wrong)

@@ -47,6 +47,7 @@ def results() -> str:
         parts += ["## How well the colorizers colour", colour_quality()]
     if (RESULTS / "scenes_controls.json").is_file():
         parts += ["## What colour teaches on the scenes", controls()]
+    parts += ["## Speed", speed()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -93,6 +94,35 @@ def controls() -> str:
         f"One seed, {found['scenes']} scenes, {found['epochs']} epochs, read on val alone. The share is "
         "that of the gap from random to supervised. Colour follows the class (semantic), is drawn for each "
         "object, or comes from another scene. `python -m benchmarks.scenes_controls`"
+    )
+    return text + "\n\n" + "\n".join(rows)
+
+
+def speed() -> str:
+    """Ratios that were measured side by side in one run, and the limits they are held to."""
+    probes, knn, svm = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("probes", "knn", "svm")
+    )
+    grid, extraction = probes["limits"]
+    lines = [
+        (grid, probes["probes"][grid], f"≤ {probes['limits'][grid]:g}"),
+        (extraction, probes["extraction"][extraction], f"≥ {probes['limits'][extraction]:g}"),
+        (
+            "kNN of 24 settings / bare matrix product and top-k",
+            knn["nearest neighbours"]["ours, 24 settings"]["wall times bare"],
+            f"≤ {knn['limit, times bare']:g}",
+        ),
+        (
+            "loop over LinearSVC / grid of SVMs, CPU seconds",
+            svm["times faster, CPU seconds"],
+            f"≥ {svm['limits']['times faster']:g}",
+        ),
+    ]
+    rows = ["| ratio | measured | limit |", "|---|---:|---:|"]
+    rows += [f"| {what} | {value:.3g} | {limit} |" for what, value, limit in lines]
+    text = (
+        f"On {probes['machine']['threads']} threads, {probes['machine']['processor']}. "
+        "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`"
     )
     return text + "\n\n" + "\n".join(rows)
 

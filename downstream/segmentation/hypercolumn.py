@@ -187,16 +187,20 @@ class Cells:
         """Number of cells."""
         return math.ceil(self.height / self.side) * math.ceil(self.width / self.side)
 
-    def one_hot(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Which cell each of these flat, row-major positions (P,) lies in: (P, count)."""
+    def of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The cells (P,) that these flat, row-major positions (P,) lie in."""
         y, x = np.divmod(positions, self.width)
-        cell = y // self.side * math.ceil(self.width / self.side) + x // self.side
-        return np.asarray(np.eye(self.count, dtype=np.float32)[cell])
+        return np.asarray(y // self.side * math.ceil(self.width / self.side) + x // self.side)
+
+    def one_hot(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The cells as channels: (P, count)."""
+        return np.asarray(np.eye(self.count, dtype=np.float32)[self.of(positions)])
 
     def logits(self, head: LinearHead) -> Tensor:
         """What a head on `one_hot` says at every pixel: (K, height, width)."""
-        said = head.logits(self.one_hot(np.arange(self.height * self.width)))
-        return torch.from_numpy(said.T).view(-1, self.height, self.width).to(head.weight.device)
+        said = head.logits(np.eye(self.count, dtype=np.float32))  # once a cell: (count, K)
+        everywhere = said[self.of(np.arange(self.height * self.width))].T
+        return torch.from_numpy(everywhere).reshape(-1, self.height, self.width).to(head.weight.device)
 
 
 def _columns(pixels: Pixels, stages: Sequence[str], cells: Cells) -> NDArray[np.float32]:

@@ -110,6 +110,7 @@ def test_cells_cut_an_image_that_they_do_not_divide() -> None:
     cells = Cells(5, 7, 3)
     assert cells.count == 6
     wanted = [[0, 0, 0, 1, 1, 1, 2]] * 3 + [[3, 3, 3, 4, 4, 4, 5]] * 2
+    np.testing.assert_array_equal(cells.of(np.arange(35)).reshape(5, 7), wanted)
     np.testing.assert_array_equal(cells.one_hot(np.arange(35)).argmax(1).reshape(5, 7), wanted)
 
 

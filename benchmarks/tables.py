@@ -1,6 +1,7 @@
 """Generate docs/results.md and docs/protocols.md from records and configurations.
 
 python benchmarks/tables.py           writes both
+python benchmarks/tables.py --take OUTPUT DATA [FILE PROTOCOL …]   copies records to benchmarks/results/
 python benchmarks/tables.py --check   exits 1 where a committed page differs from what its sources say
 """
 
@@ -11,6 +12,7 @@ import inspect
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -215,9 +217,13 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def take(output: Path, data: str) -> None:
-    """Copy the records of an output folder that judge on one data set into one committed file."""
-    records = [r for r in read_all(output / "records") if r.evaluation.data == data]
+def take(output: Path, data: str, file: str, protocols: Sequence[str]) -> None:
+    """Copy the records of an output folder that judge on one data set, by some or all protocols."""
+    records = [
+        r
+        for r in read_all(output / "records")
+        if r.evaluation.data == data and (not protocols or r.evaluation.protocol in protocols)
+    ]
     for record in records:
         # Where sets and results lie is the machine's affair, not the record's.
         if "output" in record.provenance.config:
@@ -225,12 +231,13 @@ def take(output: Path, data: str) -> None:
         for name in ("data", "target"):
             if (record.provenance.config.get(name) or {}).get("root"):
                 record.provenance.config[name]["root"] = "data"
-    export_jsonl(records, RESULTS / f"{data}.jsonl.gz")
+    export_jsonl(records, RESULTS / f"{file}.jsonl.gz")
 
 
 def main() -> int:
     if sys.argv[1:2] == ["--take"]:
-        take(Path(sys.argv[2]), sys.argv[3])
+        output, data, *rest = sys.argv[2:]
+        take(Path(output), data, rest[0] if rest else data, rest[1:])
         return 0
     pages = {ROOT / "docs" / "results.md": results(), ROOT / "docs" / "protocols.md": protocols()}
     if "--check" not in sys.argv[1:]:

@@ -11,10 +11,8 @@ import dataclasses
 import inspect
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from hydra.utils import instantiate
@@ -24,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from downstream.catalogue import facts
 from downstream.leaderboard import build
+from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
 from downstream.protocol import Protocol
@@ -50,57 +49,65 @@ def results() -> str:
         parts.append(provenance(records))
         parts.append(f"\n{markdown(sheets(build(records)))}".replace("\n## ", "\n### ").strip())
         parts += other_metrics(records)
-    if (RESULTS / "colour_quality.json").is_file():
-        parts += ["## How well the colorizers colour", colour_quality()]
-    if (RESULTS / "scenes_controls.json").is_file():
-        parts += ["## What colour teaches on the scenes", controls()]
+    parts += ["## How well the colorizers colour", colour_quality()]
+    parts += ["## What colour teaches on the scenes", controls()]
     parts += ["## Speed", speed()]
     return "\n\n".join(parts) + "\n"
 
 
 def other_metrics(records: list[Record]) -> list[str]:
     """For each protocol of DETAILED, a table of all its metrics, for the selected stage."""
-    values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    for r in records:
-        if r.result.selected and r.evaluation.protocol in DETAILED:
-            row = values[r.evaluation.protocol][r.subject.pretext.removeprefix(BLIND)]
-            row[r.evaluation.metric].append(100 * r.result.value)
+    scores = scores_frame(records)
+    scores = scores[scores["result.selected"] & scores["evaluation.protocol"].isin(DETAILED)]
     parts = []
-    for protocol, rows in sorted(values.items()):
-        metrics = list(next(iter(rows.values())))
-        table = [f"| | {' | '.join(metrics)} |", "|---" + "|---:" * len(metrics) + "|"]
-        for name, row in sorted(rows.items()):
-            means = (f"{fmean(row[m]):.1f}" if m in row else "–" for m in metrics)
-            table.append(f"| {name} | {' | '.join(means)} |")
-        parts += [f"### Every metric of `{protocol}`", "\n".join(table).replace("_", "\\_")]
+    for protocol, own in scores.groupby("evaluation.protocol"):
+        own = own.assign(row=own["subject.pretext"].str.removeprefix(BLIND), score=100 * own["result.value"])
+        means = own.pivot_table("score", "row", "evaluation.metric", sort=False).sort_index()
+        shown = means.map(lambda value: f"{value:.1f}", na_action="ignore").fillna("–")
+        rows = [[str(name), *row] for name, row in zip(shown.index, shown.to_numpy(), strict=True)]
+        parts += [f"### Every metric of `{protocol}`", _table(["", *means.columns], rows).replace("_", "\\_")]
     return parts
 
 
 def colour_quality() -> str:
     """AuC of the colorizers, as `benchmarks/colour_quality.py` measured it."""
-    found = json.loads((RESULTS / "colour_quality.json").read_text())
+    found = _measured("colour_quality")
     measures = ("auc", "auc_balanced")
-    rows = ["| colours | n | AuC % | balanced AuC % |", "|---|---:|---:|---:|"]
+    rows = []
     for row in found["rows"]:
         cells = [_with_interval(sum(row[m]) / len(row[m]), row["interval"][m]) for m in measures]
-        rows.append(f"| {row['name'].replace('_', ' ')} | {len(row['seeds'])} | {cells[0]} | {cells[1]} |")
-    rows += ["", "| difference | AuC | balanced AuC |", "|---|---:|---:|"]
+        rows.append([row["name"].replace("_", " "), str(len(row["seeds"])), *cells])
+    pairs = []
     for row in found["pairs"]:
         cells = [
             _with_interval(value, row["interval"][m], "+")
             for value, m in zip(row["difference"], measures, strict=True)
         ]
         first, second = (name.replace("_", " ") for name in row["pair"])
-        rows.append(f"| {first} − {second} | {cells[0]} | {cells[1]} |")
+        pairs.append([f"{first} − {second}", *cells])
     text = (
         f"{found['data']}, {found['images']} test images; the area under the curve of ab errors up to 150, "
         "pixels counted alike and balanced by the frequency of their colour (arXiv:1603.08511). Means over "
         "n seeds; in brackets 95 % intervals over test images, paired for differences. "
         "`python -m benchmarks.colour_quality OUTPUT`"
     )
-    return text + "\n\n" + "\n".join(rows)
+    tables = (
+        _table(["colours", "n", "AuC %", "balanced AuC %"], rows),
+        _table(["difference", "AuC", "balanced AuC"], pairs),
+    )
+    return "\n\n".join([text, *tables])
+
+
+def _measured(name: str) -> Any:
+    """What a benchmark wrote."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown: the first column of words, the others of numbers."""
+    lines = ["|---" + "|---:" * (len(head) - 1) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", *lines])
 
 
 def _with_interval(value: float, interval: list[float], sign: str = "") -> str:
@@ -109,7 +116,7 @@ def _with_interval(value: float, interval: list[float], sign: str = "") -> str:
 
 def controls() -> str:
     """The controls of the scenes, as `benchmarks/scenes_controls.py` measured them."""
-    found = json.loads((RESULTS / "scenes_controls.json").read_text())
+    found = _measured("scenes_controls")
     rows = [
         "| pretraining | colours of the scenes | linear probe, val mAP % | share of the gap |",
         "|---|---|---|---|",
@@ -127,9 +134,7 @@ def controls() -> str:
 
 def speed() -> str:
     """Ratios that were measured side by side in one run, and the limits they are held to."""
-    probes, knn, svm = (
-        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("probes", "knn", "svm")
-    )
+    probes, knn, svm = _measured("probes"), _measured("knn"), _measured("svm")
     grid, extraction = probes["limits"]
     lines = [
         (grid, probes["probes"][grid], f"≤ {probes['limits'][grid]:g}"),
@@ -145,13 +150,12 @@ def speed() -> str:
             f"≥ {svm['limits']['times faster']:g}",
         ),
     ]
-    rows = ["| ratio | measured | limit |", "|---|---:|---:|"]
-    rows += [f"| {what} | {value:.3g} | {limit} |" for what, value, limit in lines]
+    rows = [[what, f"{value:.3g}", limit] for what, value, limit in lines]
     text = (
         f"On {probes['machine']['threads']} threads, {probes['machine']['processor']}. "
         "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`"
     )
-    return text + "\n\n" + "\n".join(rows)
+    return text + "\n\n" + _table(["ratio", "measured", "limit"], rows)
 
 
 def provenance(records: list[Record]) -> str:

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from conf.console import console, progress
 from conf.encoders import named_encoder
+from conf.members import own_subject
 from conf.workbench import Workbench
 from downstream.digest import digest, short
 from downstream.representation.cka import StageSimilarity, stage_similarity
 from pretext.atomic import write_bytes
-from pretext.encoder import Encoder
 
 
 def show_similarity(bench: Workbench) -> Path:
@@ -35,22 +35,21 @@ def show_similarity(bench: Workbench) -> Path:
     with progress("cka") as move:
         found = stage_similarity(first, second, images, bench.runtime(move))
     console.print(_table(found))
-    about = {"first": first.digest(), "second": second.digest(), "split": images.digest}
-    folder = bench.output / "cka" / short(digest(about))
+    weights = [first.digest(), second.digest()]
+    folder = bench.output / "cka" / short(digest([*weights, images.digest]))
+    down, across = (
+        f"{own_subject(encoder, None).pretext} {of[:6]}"
+        for encoder, of in zip((first, second), weights, strict=True)
+    )
     heading = (
         f"Linear CKA (arXiv:1905.00414) on {len(images)} val images of {bench.target.name}: "
-        f"{_name(first)} down, {_name(second)} across"
+        f"{down} down, {across} across"
     )
     write_bytes(folder / "cka.md", f"{heading}\n\n{found.markdown()}\n".encode())
     write_bytes(folder / "cka.csv", found.csv().encode())
-    write_bytes(folder / "cka.png", _picture(found, _name(first), _name(second)))
+    write_bytes(folder / "cka.png", _picture(found, down, across))
     console.print(f"{heading}. Written to {folder}", highlight=False, soft_wrap=True)
     return folder
-
-
-def _name(encoder: Encoder) -> str:
-    """The task that an encoder says it was pretrained by, and the start of its digest."""
-    return f"{encoder.provenance.get('task') or 'own'} {encoder.digest()[:6]}"
 
 
 def _table(found: StageSimilarity) -> Table:
@@ -60,7 +59,7 @@ def _table(found: StageSimilarity) -> Table:
     return table
 
 
-def _picture(found: StageSimilarity, first: str, second: str) -> bytes:
+def _picture(found: StageSimilarity, down: str, across: str) -> bytes:
     """A heat map with its numbers, as PNG."""
     rows, columns = found.values.shape
     figure = Figure(figsize=(1.6 + 0.7 * columns, 1.4 + 0.55 * rows), layout="constrained")
@@ -68,8 +67,8 @@ def _picture(found: StageSimilarity, first: str, second: str) -> bytes:
     axes.imshow(found.values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     axes.set_xticks(range(columns), found.second)
     axes.set_yticks(range(rows), found.first)
-    axes.set_xlabel(second)
-    axes.set_ylabel(first)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
     for (row, column), value in np.ndenumerate(found.values):
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="w" if value < 0.6 else "k")
     axes.set_title("linear CKA")

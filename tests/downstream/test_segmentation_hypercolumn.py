@@ -93,17 +93,12 @@ def test_head_is_one_convolution_on_all_maps_upsampled(tmp_path: Path) -> None:
 
 def test_place_is_known_without_features(tmp_path: Path) -> None:
     """Halves of the image that features cannot tell apart: the cells do, as finely as they are cut."""
-    blank = planted(
-        "blank", (Stage("only", 1, 1), lambda x: x[:, :1] * 0 + torch.rand(len(x), 1, SIZE, SIZE))
-    )
-    masks = np.zeros((60, SIZE, SIZE), dtype=np.uint8)
-    masks[:, :, SIZE // 2 :] = 1
-    halves = [replace(split, masks=masks[: len(split)]) for split in splits()]
-    fitted = replace(COLUMNS, cell=SIZE // 4).fit(
-        blank, replace(halves[0], masks=np.repeat(masks, 2, 0)), halves[1], Runtime(cache=tmp_path)
-    )
-    rows = fitted.predict(halves[1])
-    assert COLUMNS.metrics(halves[1])["mIoU"](rows[COLUMN]) == 1.0
+    blank = planted("blank", (Stage("only", 1, 1), lambda x: torch.rand(len(x), 1, SIZE, SIZE)))
+    half = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    half[:, SIZE // 2 :] = 1
+    train, val = (replace(split, masks=np.tile(half, (len(split), 1, 1))) for split in splits())
+    fitted = replace(COLUMNS, cell=SIZE // 4).fit(blank, train, val, Runtime(cache=tmp_path))
+    assert COLUMNS.metrics(val)["mIoU"](fitted.predict(val)[COLUMN]) == 1.0
 
 
 def test_cells_cut_an_image_that_they_do_not_divide() -> None:

@@ -1,7 +1,8 @@
-"""What several tests need: composed configurations and a handful of scenes."""
+"""What several tests need: composed configurations, a handful of scenes, the real photographs."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +38,13 @@ def hydra() -> Iterator[None]:
 def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """A data set of 96 + 32 + 32 scenes at 64 px."""
     return scenes(str(tmp_path_factory.mktemp("scenes")), train=96, val=32, test=32, workers=1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real photographs."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("PRETEXTBENCH_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real photographs: PRETEXTBENCH_DATA is not set and {folder} is not there")
+    return folder

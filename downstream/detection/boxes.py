@@ -13,7 +13,10 @@ from downstream.detection.matching import Detections
 from pretext.data.dataset import Boxes, Split
 
 Target = dict[str, Tensor]
-"""An image: `boxes` (K, 4) float32 xyxy in pixels, `labels` (K,) int64; when detected also `scores` (K,)."""
+"""An image: `boxes` (K, 4) float32 xyxy in pixels, `labels` (K,) int64; when detected also `scores` (K,).
+
+Where a detector is given regions instead of finding its own, `proposals` (P, 4) are among the targets.
+"""
 
 
 def boxes_of(split: Split) -> Boxes:
@@ -94,13 +97,13 @@ class Targets:
 
 
 def mirror_targets(targets: list[Target], flips: Tensor, width: int) -> list[Target]:
-    """Mirror left to right the boxes of those images, `width` pixels wide, whose `flips` (B,) is set."""
+    """Mirror left to right the boxes and proposals of images, `width` pixels wide, by `flips` (B,)."""
     pivot = targets[0]["boxes"].new_tensor([width, 0, width, 0]) if targets else torch.zeros(4)
     sign = pivot.new_tensor([-1, 1, -1, 1])
     mirrored = []
     for target, flip in zip(targets, flips.tolist(), strict=True):
-        boxes = (pivot + sign * target["boxes"])[:, [2, 1, 0, 3]] if flip else target["boxes"]
-        mirrored.append({**target, "boxes": boxes})
+        kinds = {"boxes", "proposals"} & set(target) if flip else set()
+        mirrored.append({**target, **{k: (pivot + sign * target[k])[:, [2, 1, 0, 3]] for k in kinds}})
     return mirrored
 
 

@@ -19,6 +19,7 @@ from downstream.detection.boxes import (
     mirror_targets,
 )
 from downstream.detection.matching import Detections
+from downstream.detection.proposals import Propose, no_proposals
 from downstream.detection.scoring import Detect, FittedDetectors, train_score, val_score
 from downstream.features import batches, load_images
 from downstream.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
@@ -29,7 +30,7 @@ from pretext.encoder import Encoder
 
 
 class Detector(nn.Module, ABC):
-    """An encoder with a detection head, trained and asked by images alone.
+    """An encoder with a detection head, trained and asked by images, and by regions where it is given some.
 
     Attributes:
         encoder: the part whose learning rate, BatchNorm and frozen stages the recipe is about.
@@ -44,11 +45,15 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, rgb: Tensor, targets: list[Target]) -> Tensor:
-        """Return a scalar for images (B, 3, H, W) in [0, 1] and their B targets."""
+        """Return a scalar for images (B, 3, H, W) in [0, 1] and their B targets, `proposals` among them."""
 
     @abstractmethod
-    def detect(self, rgb: Tensor) -> list[Target]:
-        """Detections of each image, labels from 0, boxes in its pixels."""
+    def detect(self, rgb: Tensor, given: list[Target]) -> list[Target]:
+        """Detections of each image, labels from 0, boxes in its pixels.
+
+        Args:
+            given: the `proposals` of each image, or nothing.
+        """
 
 
 def fit_detectors(
@@ -60,6 +65,7 @@ def fit_detectors(
     lrs: Sequence[float],
     flip: bool,
     runtime: Runtime,
+    propose: Propose = no_proposals,
 ) -> FittedDetectors:
     """Train one detector a learning rate on train, keep the one that is best on val by COCO AP.
 
@@ -67,6 +73,7 @@ def fit_detectors(
         build: (a private copy of the encoder, number of classes) → an untrained detector.
         lrs: `recipe.lr` if empty.
         flip: mirror training images at random.
+        propose: regions of every image, for a detector that does not find its own.
 
     Raises:
         ValueError: boxes that are missing or bad (names split and image), or no box in train.
@@ -79,14 +86,14 @@ def fit_detectors(
         with seeded(runtime.seed, runtime.device):
             model = build(private_copy(encoder, runtime.device), classes).to(runtime.device)
         what = f"fine-tune the detector, lr {lr:g}"
-        loss = _loss(model, train, flip, runtime.device)
+        loss = _loss(model, train, flip, runtime.device, propose)
         finetune(model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what)
-        val_ap = val_score(_detector(model, runtime), val, classes)
+        val_ap = val_score(_detector(model, runtime, propose), val, classes)
         trials.append(Trial(model.stage, {"lr": lr}, val_ap))
         if best(trials) is trials[-1]:
             kept = model
     assert kept is not None
-    winner, detect = best(trials), _detector(kept, runtime)
+    winner, detect = best(trials), _detector(kept, runtime, propose)
     return FittedDetectors(
         stage=winner.stage,
         trials=tuple(trials),
@@ -99,14 +106,16 @@ def fit_detectors(
 
 
 def _loss(
-    model: Detector, train: Split, flip: bool, device: torch.device
+    model: Detector, train: Split, flip: bool, device: torch.device, propose: Propose
 ) -> Callable[[Tensor, torch.Generator], Tensor]:
     targets = Targets(boxes_of(train), device)
+    proposals = propose(train)
     width = train.pixels.shape[2]
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         images = load_images(train, index.numpy(), device)
-        wanted = targets.of(index.tolist())
+        known = proposals.of(index.tolist(), device)
+        wanted = [{**target, **more} for target, more in zip(targets.of(index.tolist()), known, strict=True)]
         if flip:
             flips = random_flips(len(index), generator)
             images, wanted = mirror(images, flips), mirror_targets(wanted, flips, width)
@@ -115,14 +124,16 @@ def _loss(
     return loss
 
 
-def _detector(model: Detector, runtime: Runtime) -> Detect:
+def _detector(model: Detector, runtime: Runtime, propose: Propose) -> Detect:
     @torch.no_grad()
     def detect(split: Split) -> Detections:
         model.eval()
         found: list[Target] = []
-        for _, images in batches(split, runtime.device):
+        proposals = propose(split)
+        for rows, images in batches(split, runtime.device):
+            given = proposals.of(range(rows.start, rows.stop), runtime.device)
             with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
-                found += model.detect(images)
+                found += model.detect(images, given)
         return collect(found)
 
     return detect

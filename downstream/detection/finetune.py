@@ -34,7 +34,7 @@ class FcosDetector(Detector):
         """Return the sum of FCOS's three losses."""
         return self.head.loss(self.encoder(rgb, stop=self.stage).maps, targets)
 
-    def detect(self, rgb: Tensor) -> list[Target]:
+    def detect(self, rgb: Tensor, given: list[Target]) -> list[Target]:
         """Detections of each image."""
         height, width = rgb.shape[-2:]
         return self.head.detect(self.encoder(rgb, stop=self.stage).maps, (height, width))

@@ -108,7 +108,7 @@ class RcnnDetector(Detector):
         losses: dict[str, Tensor] = self.rcnn(list(rgb), shifted)
         return torch.stack(list(losses.values())).sum()
 
-    def detect(self, rgb: Tensor) -> list[Target]:
+    def detect(self, rgb: Tensor, given: list[Target]) -> list[Target]:
         """Detections of each image."""
         parts = torch.split(rgb, IMAGES_AT_ONCE)
         return [{**found, "labels": found["labels"] - 1} for part in parts for found in self.rcnn(list(part))]

@@ -91,7 +91,7 @@ class RetinaNetDetector(Detector):
         losses: dict[str, Tensor] = self.retinanet(list(rgb), targets)
         return torch.stack(list(losses.values())).sum()
 
-    def detect(self, rgb: Tensor) -> list[Target]:
+    def detect(self, rgb: Tensor, given: list[Target]) -> list[Target]:
         """Detections of each image."""
         parts = torch.split(rgb, IMAGES_AT_ONCE)
         return [found for part in parts for found in self.retinanet(list(part))]

@@ -124,7 +124,7 @@ def test_retinanet_learns_and_an_image_without_boxes_is_no_fault(images: Split) 
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
     with torch.no_grad():
-        found = collect(detector.eval().detect(pixels))
+        found = collect(detector.eval().detect(pixels, [{}] * len(pixels)))
     assert ap50(detection_rows(found, boxes_of(images), 3)) > 0.7
     detector.train()
     empty = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}] * len(images)

@@ -1,0 +1,127 @@
+"""Regions for detectors that do not find their own: selective search, once for every image of a split."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from downstream.cache import ArrayCache, Wanted
+from downstream.detection.boxes import Target
+from downstream.detection.selective_search import VERSION, selective_search
+from downstream.digest import digest
+from downstream.protocol import Runtime
+from pretext.data.dataset import Split
+
+PART = 1024
+"""Images that are stored together: a stopped search loses that many at most."""
+
+_ALONE = 64
+"""Images up to which starting processes takes longer than searching."""
+
+Boxes = NDArray[np.float32]
+SearchAll = Callable[[NDArray[np.uint8]], list[Boxes]]
+
+
+class Given(Protocol):
+    """What detectors are given of a split beside its pixels."""
+
+    def of(self, images: Sequence[int], device: torch.device) -> list[Target]:
+        """`proposals` (P, 4) of each of these images, xyxy in pixels, or nothing."""
+
+
+Propose = Callable[[Split], Given]
+
+
+class Nothing:
+    """For detectors that find their own regions."""
+
+    def of(self, images: Sequence[int], device: torch.device) -> list[Target]:
+        """Nothing of any image."""
+        return [{} for _ in images]
+
+
+def no_proposals(split: Split) -> Nothing:
+    """Give nothing."""
+    return Nothing()
+
+
+class Proposals(NamedTuple):
+    """Boxes of every image of a split, the likelier ones first.
+
+    Attributes:
+        parts: of `PART` consecutive images each: offsets (n + 1,) into their boxes (K, 4), xyxy in pixels.
+    """
+
+    parts: tuple[tuple[NDArray[np.int64], Boxes], ...]
+
+    def of(self, images: Sequence[int], device: torch.device) -> list[Target]:
+        """The boxes of these images."""
+        return [{"proposals": torch.from_numpy(np.array(self._boxes(i))).to(device)} for i in images]
+
+    def _boxes(self, image: int) -> Boxes:
+        offsets, boxes = self.parts[image // PART]
+        return boxes[slice(*offsets[image % PART :][:2])]
+
+
+def propose(split: Split, scales: tuple[int, ...], count: int, runtime: Runtime) -> Proposals:
+    """Selective search on every image, from the cache as far as it is there.
+
+    It lies with the cached features, under `runtime.cache`. Many images are searched by one process a core,
+    which are spawned.
+
+    Raises:
+        ValueError: as `selective_search`.
+    """
+    cache = ArrayCache(runtime.cache / "features", runtime.cache_limit)
+    parts = []
+    with _searching(len(split), scales, count) as search:
+        for start in range(0, len(split), PART):
+            parts.append(_part(cache, split, start, _address(split, scales, count, start), search))
+            runtime.progress(f"regions of {split.name}", min(start + PART, len(split)), len(split))
+    return Proposals(tuple(parts))
+
+
+def _part(
+    cache: ArrayCache, split: Split, start: int, address: str, search: SearchAll
+) -> tuple[NDArray[np.int64], Boxes]:
+    stored = cache.read(address)
+    if stored is None:
+        found = search(split.pixels[start : start + PART])
+        offsets, boxes = np.cumsum([0, *map(len, found)]), np.concatenate(found)
+        with cache.writing(address) as draft:
+            arrays = draft.create([Wanted({}, values.shape, values.dtype) for values in (offsets, boxes)])
+            for array, values in zip(arrays, (offsets, boxes), strict=True):
+                array[:] = values
+        stored = draft.stored
+    return stored[0].values, stored[1].values
+
+
+def _address(split: Split, scales: tuple[int, ...], count: int, start: int) -> str:
+    of = {"scales": list(scales), "count": count, "images": [start, PART]}
+    return digest({"selective_search": VERSION, "split": split.digest, **of})[:32]
+
+
+@contextmanager
+def _searching(images: int, scales: tuple[int, ...], count: int) -> Iterator[SearchAll]:
+    """Yield what searches a stack of images, by several processes where there are many images."""
+    one = partial(selective_search, scales=scales, count=count)
+    cores = _cores()
+    if cores == 1 or images <= _ALONE:
+        yield lambda stack: [one(image) for image in stack]
+        return
+    # A process starts with its first task: where everything is cached, none does.
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield lambda stack: list(pool.map(one, stack, chunksize=8))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Pretraining: exact resume, the zero-step run, failures, schedule, monitor, files."""
+"""Pretraining: exact resume, the zero-step run, failures, seeds, files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,12 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
-from sklearn.neighbors import KNeighborsClassifier
 
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 from pretext.encoder import load as load_encoder
 from pretext.fit import NonFiniteLoss, Optimisation, Pretrained, Validation, load_task, pretrain
-from pretext.fit.callbacks import sheet
 from pretext.fit.checkpoint import AtomicCheckpointIO
-from pretext.fit.monitor import knn_score, vote
 from pretext.fit.runtime import choose_device, choose_precision
 from pretext.fit.seeding import Stream, derive
 from pretext.task import Images, Progress, Step, Task
@@ -396,24 +393,6 @@ def test_on_a_terminal_the_bar_ends_full(tmp_path: Path) -> None:
     assert "10/10" in text.getvalue()
 
 
-def test_the_schedule_rises_linearly_and_falls_as_a_cosine() -> None:
-    plan = Optimisation(torch.optim.SGD, warmup=0.2, floor=0.1)
-    shares = [plan.share(step, 10) for step in range(11)]
-    assert shares[:3] == [0.5, 1.0, 1.0]
-    assert shares[6] == pytest.approx(0.55)  # half of the cosine: midway between peak and floor
-    assert shares[10] == pytest.approx(0.1)
-    assert shares[1:] == sorted(shares[1:], reverse=True)
-    assert [Optimisation(torch.optim.SGD, warmup=0.0).share(0, 4)] == [1.0]
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"warmup": 1.0}, {"warmup": -0.1}, {"floor": 2.0}, {"clip": 0.0}, {"accumulate": 0}]
-)
-def test_an_optimisation_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"Optimisation.{next(iter(wrong))}"):
-        Optimisation(torch.optim.SGD, **wrong)
-
-
 def test_seeds_differ_by_stream_epoch_and_batch() -> None:
     seeds = {derive(s, stream, e, b) for s in (0, 1) for stream in Stream for e in (0, 1) for b in (0, 1)}
     assert len(seeds) == 2 * len(Stream) * 4
@@ -426,46 +405,3 @@ def test_devices_and_precisions_are_named_when_refused() -> None:
     with pytest.raises(ValueError, match="auto, fp32, bf16; got 'fp8'"):
         choose_precision("fp8", torch.device("cpu"))
     assert choose_precision("auto", torch.device("cpu")) == "fp32"
-
-
-def test_the_vote_agrees_with_scikit_learn() -> None:
-    draw = np.random.default_rng(0)
-    bank, queries = draw.normal(size=(60, 8)), draw.normal(size=(20, 8))
-    bank, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank, queries))
-    labels = draw.integers(0, 4, 60)
-    weigh = lambda distance: np.exp((1 - distance) / 0.07)  # noqa: E731 - scikit-learn takes cosine distances
-    reference = KNeighborsClassifier(20, weights=weigh, metric="cosine").fit(bank, labels)
-    one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels), 4).float()
-    found = vote(torch.from_numpy(queries).float(), torch.from_numpy(bank).float(), one_hot, 20)
-    np.testing.assert_allclose(found.numpy(), reference.predict_proba(queries), atol=1e-5)
-
-
-class Planted(torch.nn.Module):
-    """Returns what the first pixel says as the last stage's map."""
-
-    stage_names = ("only",)
-
-    def forward(self, pixels: torch.Tensor) -> Any:
-        return toy.Maps({"only": pixels[:, :, :1, :1]})
-
-
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_planted_features_score_one_and_constant_ones_chance(multilabel: bool) -> None:
-    labels = torch.arange(90) % 3
-    one_hot = torch.nn.functional.one_hot(labels, 3).float()
-    given = one_hot if multilabel else labels
-    pixels = one_hot[:, :, None, None].expand(-1, -1, 2, 2)
-    telling = [Images(pixels, torch.arange(90), given)]
-    constant = [Images(torch.ones_like(pixels), torch.arange(90), given)]
-    assert knn_score(Planted(), telling, telling, 20) == pytest.approx(1.0)
-    assert knn_score(Planted(), constant, constant, 90) == pytest.approx(1 / 3, abs=0.01)
-
-
-def test_a_sheet_is_one_row_an_image() -> None:
-    black, white = torch.zeros(2, 3, 4, 5), torch.ones(2, 3, 4, 5)
-    picture = sheet({"black": black, "white": white}, gap=1)
-    assert picture.shape == (2 * 6, 2 * 7, 3)
-    assert int(picture[:, :7].min()) == 0
-    assert int(picture[:, 7:].min()) == 255
-    with pytest.raises(ValueError, match="one shape"):
-        sheet({"black": black, "white": white[:1]})

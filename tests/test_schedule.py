@@ -1,4 +1,4 @@
-"""Drops of the learning rate, and epochs of so many batches: what long recipes need."""
+"""Warm-up, cosine, drops of the learning rate, and epochs of so many batches: what recipes need."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ def fit(folder: Path, **changes: Any) -> Pretrained:
     }  # fmt: skip
     train, val = toy.split(40, 0), toy.split(8, 1, "val")
     return pretrain(Rotation(toy.encoder()), train, val, folder=folder, **{**settings, **changes})
+
+
+def test_the_schedule_rises_linearly_and_falls_as_a_cosine() -> None:
+    plan = Optimisation(torch.optim.SGD, warmup=0.2, floor=0.1)
+    shares = [plan.share(step, 10) for step in range(11)]
+    assert shares[:3] == [0.5, 1.0, 1.0]
+    assert shares[6] == pytest.approx(0.55)  # half of the cosine: midway between peak and floor
+    assert shares[10] == pytest.approx(0.1)
+    assert shares[1:] == sorted(shares[1:], reverse=True)
+    assert [Optimisation(torch.optim.SGD, warmup=0.0).share(0, 4)] == [1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"warmup": 1.0}, {"warmup": -0.1}, {"floor": 2.0}, {"clip": 0.0}, {"accumulate": 0}]
+)
+def test_an_optimisation_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"Optimisation.{next(iter(wrong))}"):
+        Optimisation(torch.optim.SGD, **wrong)
 
 
 def test_the_release_drops_by_ten_at_225k_and_450k_of_500k_iterations() -> None:

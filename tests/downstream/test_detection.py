@@ -332,6 +332,18 @@ def test_constant_box_counts_an_image_once_and_leaves_difficult_objects_out() ->
     assert find_boxes(truth, 0, 1, 50).scores.tolist() == [0.5]
 
 
+@pytest.mark.parametrize(("crowds", "trained_on"), [(False, [[0, 1], [2], [3]]), (True, [[1], [], [3]])])
+def test_training_leaves_out_crowds_but_not_difficult_objects(
+    crowds: bool, trained_on: list[list[int]]
+) -> None:
+    corners = np.arange(4, dtype=np.float32)[:, None] + [0, 0, 10, 10]
+    marked = np.array([True, False, True, False])
+    boxes = Boxes(np.array([0, 2, 3, 4]), corners.astype(np.float32), np.arange(4), marked, crowds)
+    found = Targets(boxes, torch.device("cpu")).of(range(3))
+    assert [target["labels"].tolist() for target in found] == trained_on
+    assert [target["boxes"][:, 0].tolist() for target in found] == trained_on
+
+
 def test_pictures_show_truth_above_and_detections_below() -> None:
     split = rectangles(3, 4)
     boxes = boxes_of(split)

@@ -18,7 +18,7 @@ from downstream.detection.proposals import propose
 from downstream.detection.selective_search import group, regions, selective_search
 from downstream.protocol import Runtime
 from pretext.data.animals import animals
-from pretext.data.dataset import Boxes, Split
+from pretext.data.dataset import Split
 from pretext.data.split import subset
 
 CPU = torch.device("cpu")
@@ -195,6 +195,5 @@ def broken(*_: object, **__: object) -> NDArray[np.float32]:
 
 
 def objects(split: Split) -> list[NDArray[np.float32]]:
-    boxes = split.boxes
-    assert isinstance(boxes, Boxes)
-    return [boxes.xyxy[slice(*boxes.offsets[i : i + 2])] for i in range(len(split))]
+    assert split.boxes is not None
+    return [split.boxes.of(image)[0] for image in range(len(split))]

@@ -28,7 +28,7 @@ _ALONE = 64
 """Images up to which starting processes takes longer than searching."""
 
 Boxes = NDArray[np.float32]
-SearchAll = Callable[[NDArray[np.uint8]], list[Boxes]]
+SearchAll = Callable[[NDArray[np.uint8]], Iterator[Boxes]]
 
 
 class Given(Protocol):
@@ -85,21 +85,29 @@ def propose(split: Split, scales: tuple[int, ...], count: int, runtime: Runtime)
     parts = []
     with _searching(len(split), scales, count) as search:
         for start in range(0, len(split), PART):
-            parts.append(_part(cache, split, start, _address(split, scales, count, start), search))
-            runtime.progress(f"regions of {split.name}", min(start + PART, len(split)), len(split))
+            address = _address(split, scales, count, start)
+            parts.append(_part(cache, address, split, start, search, runtime.progress))
     return Proposals(tuple(parts))
 
 
 def _part(
-    cache: ArrayCache, split: Split, start: int, address: str, search: SearchAll
+    cache: ArrayCache,
+    address: str,
+    split: Split,
+    start: int,
+    search: SearchAll,
+    progress: Callable[[str, int, int], None],
 ) -> tuple[NDArray[np.int64], Boxes]:
     stored = cache.read(address)
     if stored is None:
-        found = search(split.pixels[start : start + PART])
-        offsets, boxes = np.cumsum([0, *map(len, found)]), np.concatenate(found)
+        found: list[Boxes] = []
+        for boxes in search(split.pixels[start : start + PART]):
+            found.append(boxes)
+            progress(f"regions of {split.name}", start + len(found), len(split))
+        ragged = (np.cumsum([0, *map(len, found)]), np.concatenate(found))
         with cache.writing(address) as draft:
-            arrays = draft.create([Wanted({}, values.shape, values.dtype) for values in (offsets, boxes)])
-            for array, values in zip(arrays, (offsets, boxes), strict=True):
+            arrays = draft.create([Wanted({}, values.shape, values.dtype) for values in ragged])
+            for array, values in zip(arrays, ragged, strict=True):
                 array[:] = values
         stored = draft.stored
     return stored[0].values, stored[1].values
@@ -116,11 +124,14 @@ def _searching(images: int, scales: tuple[int, ...], count: int) -> Iterator[Sea
     one = partial(selective_search, scales=scales, count=count)
     cores = _cores()
     if cores == 1 or images <= _ALONE:
-        yield lambda stack: [one(image) for image in stack]
+        yield lambda stack: map(one, stack)
         return
     # A process starts with its first task: where everything is cached, none does.
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield lambda stack: list(pool.map(one, stack, chunksize=8))
+    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield lambda stack: pool.map(one, stack, chunksize=8)
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever is interrupted does not wait for a thousand images
 
 
 def _cores() -> int:

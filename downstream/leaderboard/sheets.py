@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ IMAGES_ONLY = "i"
 LETTERS = "abcdefghjklmnoprstuvwxyz"
 """Footnote letters; i is taken and q has no superscript."""
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+_COUNT = re.compile(r"\d+(?= of \d)")
 MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
 
@@ -63,21 +65,31 @@ class Sheet:
 
 @dataclass
 class Footnotes:
-    """Letters for flags, in the order in which they are first met."""
+    """Letters for flags, in the order in which they are first met; flags that differ in a count share one."""
 
     letters: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, set[int]] = field(default_factory=dict)
 
     def of(self, flags: Iterable[str]) -> str:
         """The letters of these flags."""
-        for flag in flags:
-            if flag not in self.letters:
-                used = len(self.letters)
-                self.letters[flag] = LETTERS[used] if used < len(LETTERS) else "*"
-        return "".join(dict.fromkeys(self.letters[flag] for flag in flags))
+        kinds = [self._kind(flag) for flag in flags]
+        return "".join(dict.fromkeys(self.letters[kind] for kind in kinds))
 
     def notes(self) -> list[str]:
-        """One line a flag."""
-        return [f"[{letter}] {meaning(flag)}." for flag, letter in self.letters.items()]
+        """One line a letter, with the least and the largest count of its flags."""
+        return [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
+
+    def _kind(self, flag: str) -> str:
+        kind = _COUNT.sub("#", flag)
+        if kind not in self.letters:
+            used = len(self.letters)
+            self.letters[kind] = LETTERS[used] if used < len(LETTERS) else "*"
+        self.counts.setdefault(kind, set()).update(int(count) for count in _COUNT.findall(flag))
+        return kind
+
+    def _flag(self, kind: str) -> str:
+        ends = sorted(self.counts[kind])
+        return kind.replace("#", " to ".join(str(end) for end in dict.fromkeys(ends[:1] + ends[-1:])))
 
 
 def sheets(board: Board) -> list[Sheet]:

@@ -13,7 +13,7 @@ from test_leaderboard_tables import without
 
 from downstream.leaderboard import Paths, leaderboard, show
 from downstream.leaderboard.latex import escape
-from downstream.leaderboard.sheets import percent, sheets
+from downstream.leaderboard.sheets import Footnotes, percent, sheets
 from downstream.leaderboard.tables import build
 from downstream.records import Record
 
@@ -153,6 +153,26 @@ def test_flags_become_footnotes() -> None:
     assert "[a] the selected hyper-parameter lies at the end of its grid (lr)." in page
     assert "[b] the head's train score is not above chance." in page
     assert "[c] x." in page
+
+
+def test_flags_that_differ_in_a_count_share_a_footnote() -> None:
+    footnotes = Footnotes()
+    letters = [
+        footnotes.of(flags)
+        for flags in (
+            ["at_edge:C for 129 of 200 classes"],
+            ["at_edge:C for 76 of 200 classes", "at_edge:lr"],
+            ["at_edge:C for 93 of 200 classes"],
+            ["at_edge:C for 1 of 8 k"],
+        )
+    ]
+    assert letters == ["a", "ab", "a", "c"]
+    edge = "the selected hyper-parameter lies at the end of its grid"
+    assert footnotes.notes() == [
+        f"[a] {edge} (C for 76 to 129 of 200 classes).",
+        f"[b] {edge} (lr).",
+        f"[c] {edge} (C for 1 of 8 k).",
+    ]
 
 
 def test_an_interval_without_width_has_a_footnote() -> None:

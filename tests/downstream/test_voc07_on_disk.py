@@ -10,10 +10,12 @@ import torch
 from made_records import SUBJECT
 from PIL import Image
 from planted import planted
+from rectangles import small
 from torch import Tensor
 
 from downstream.classification.goyal19_svm import Goyal19Svm
 from downstream.classification.lowshot import LowShot, LowShotLegacy
+from downstream.detection.zhang16_fast_rcnn import Zhang16FastRcnn
 from downstream.evaluate import evaluate
 from downstream.gates import SELECTED_ON_TEST
 from downstream.protocol import Protocol, Runtime
@@ -107,3 +109,27 @@ def test_low_shot_and_its_legacy_say_where_they_chose(voc07: DataSet, tmp_path: 
         assert read_rows(tmp_path, main)["scores"].shape == (80, 2, 2, 20)
         if split == "test":
             assert main.result.val == pytest.approx(main.result.value, abs=1e-6)
+
+
+def test_detection_by_the_published_protocol_counts_no_difficult_object(
+    voc07: DataSet, tmp_path: Path
+) -> None:
+    published = Zhang16FastRcnn()
+    protocol = replace(
+        published,
+        recipe=replace(published.recipe, iterations=2, milestones=(1,)),
+        scales=(10,),
+        hidden=16,
+        min_sizes=(64,),
+        max_size=64,
+        train_limit=20,
+    )
+    subject = replace(SUBJECT, input="rgb")
+    records = evaluate(
+        small(), protocol, voc07, Runtime(cache=tmp_path), subject=subject, records=tmp_path, draws=20
+    )
+    found = {r.evaluation.metric: r for r in records}
+    assert list(found) == ["coco_ap", "ap50", "ap75", "voc_ap_11point", "voc_ap_area", "ap_small"]
+    rows = read_rows(tmp_path, found["coco_ap"])
+    counted = sum(not hard for i in range(TRAINVAL, IMAGES) for _, hard in objects(i))
+    assert rows["targets"].sum() == counted == 2 * 80

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,27 +31,12 @@ Boxes = NDArray[np.float32]
 SearchAll = Callable[[NDArray[np.uint8]], Iterator[Boxes]]
 
 
-class Given(Protocol):
-    """What detectors are given of a split beside its pixels."""
-
-    def of(self, images: Sequence[int], device: torch.device) -> list[Target]:
-        """`proposals` (P, 4) of each of these images, xyxy in pixels, or nothing."""
-
-
-Propose = Callable[[Split], Given]
-
-
 class Nothing:
     """For detectors that find their own regions."""
 
     def of(self, images: Sequence[int], device: torch.device) -> list[Target]:
         """Nothing of any image."""
         return [{} for _ in images]
-
-
-def no_proposals(split: Split) -> Nothing:
-    """Give nothing."""
-    return Nothing()
 
 
 class Proposals(NamedTuple):
@@ -70,6 +55,15 @@ class Proposals(NamedTuple):
     def _boxes(self, image: int) -> Boxes:
         offsets, boxes = self.parts[image // PART]
         return boxes[slice(*offsets[image % PART :][:2])]
+
+
+Propose = Callable[[Split], Proposals | Nothing]
+"""What a detector is given of a split beside its pixels."""
+
+
+def no_proposals(split: Split) -> Nothing:
+    """Give nothing."""
+    return Nothing()
 
 
 def propose(split: Split, scales: tuple[int, ...], count: int, runtime: Runtime) -> Proposals:

@@ -135,7 +135,7 @@ def gain_sheet(board: Board) -> Sheet:
     notes = (
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
-        "supervised), '–' where no supervised twin is above random. "
+        "supervised), '–' where no supervised twin is above random by more than its interval. "
         f"[{IMAGES_ONLY}] one run: over test images only.",
     )
     return Sheet(

@@ -166,8 +166,7 @@ def seed_bootstrap(rows: Sequence[Scores], weights: Sequence[float], repeats: in
 class Share(NamedTuple):
     """Share of the gap from random to supervised that a row covers: 0 random, 1 supervised.
 
-    `value` is None where supervised is not above random; `interval` is None too where the gap's own
-    interval holds 0, since a ratio to it has no useful one.
+    Both are None where the interval of the gap itself does not lie above 0: a share of noise says nothing.
     """
 
     value: float | None
@@ -176,17 +175,14 @@ class Share(NamedTuple):
 
 def gap_share(row: Scores, random: Scores, supervised: Scores, pooled: Pooled | None) -> Share:
     """Share of the gap from `random` to `supervised` that `row` covers."""
-    gap = supervised.mean - random.mean
-    if gap <= 0:
-        return Share(None, None)
-    value = (row.mean - random.mean) / gap
     between = difference(supervised, random, pooled)
     gained = difference(row, random, pooled)
     if between is None or gained is None or between.low <= 0:
-        return Share(value, None)
+        return Share(None, None)
     draws = [_draws(part, pooled, number) for number, part in enumerate((row, random, supervised))]
     width = min(d.shape[1] for d in draws)
     top, low, high = (d[:, :width] for d in draws)
+    value = (row.mean - random.mean) / (supervised.mean - random.mean)
     return Share(value, _percentiles(((top - low) / (high - low)).ravel(), gained.kind))
 
 

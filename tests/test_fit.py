@@ -1,4 +1,4 @@
-"""Pretraining: exact resume, the zero-step run, failures, seeds, files."""
+"""Pretraining: exact resume, the zero-step run, failures, files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ from pretext.encoder import Encoder
 from pretext.encoder import load as load_encoder
 from pretext.fit import NonFiniteLoss, Optimisation, Pretrained, Validation, load_task, pretrain
 from pretext.fit.checkpoint import AtomicCheckpointIO
-from pretext.fit.runtime import choose_device, choose_precision
-from pretext.fit.seeding import Stream, derive
 from pretext.task import Images, Progress, Step, Task
 from pretext.tasks.autoencoder import Autoencoder
 from pretext.tasks.colorization import Colorization
@@ -391,17 +389,3 @@ def test_on_a_terminal_the_bar_ends_full(tmp_path: Path) -> None:
     text = io.StringIO()
     fit(tmp_path / "run", Rotation(toy.encoder()), console=Console(file=text, force_terminal=True, width=200))
     assert "10/10" in text.getvalue()
-
-
-def test_seeds_differ_by_stream_epoch_and_batch() -> None:
-    seeds = {derive(s, stream, e, b) for s in (0, 1) for stream in Stream for e in (0, 1) for b in (0, 1)}
-    assert len(seeds) == 2 * len(Stream) * 4
-    assert derive(3, Stream.VIEWS, 1, 2) == derive(3, Stream.VIEWS, 1, 2)
-
-
-def test_devices_and_precisions_are_named_when_refused() -> None:
-    with pytest.raises(ValueError, match="auto, cpu, cuda; got 'tpu'"):
-        choose_device("tpu")
-    with pytest.raises(ValueError, match="auto, fp32, bf16; got 'fp8'"):
-        choose_precision("fp8", torch.device("cpu"))
-    assert choose_precision("auto", torch.device("cpu")) == "fp32"

@@ -14,6 +14,7 @@ from torchvision.ops import RoIPool, box_iou
 from downstream.detection.boxes import Target
 from downstream.detection.end_to_end import Detector
 from downstream.detection.rcnn import IMAGES_AT_ONCE
+from pretext.backbones import Stage
 from pretext.encoder import Encoder
 
 CELLS = 6
@@ -27,10 +28,10 @@ _BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 class _RegionPool(nn.Module):
     """The largest activations in each cell of each region, on the map of one stage."""
 
-    def __init__(self, stage: str, stride: int) -> None:
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self.stage = stage
-        self.pool = RoIPool(CELLS, 1 / stride)
+        self.stage = stage.name
+        self.pool = RoIPool(CELLS, 1 / stage.stride)
 
     def forward(
         self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: list[tuple[int, int]]
@@ -58,7 +59,7 @@ class FastRcnnDetector(Detector):
     def __init__(
         self,
         encoder: Encoder,
-        stage: str,
+        stage: Stage,
         classes: int,
         regions: int,
         hidden: int,
@@ -67,13 +68,12 @@ class FastRcnnDetector(Detector):
         max_size: int,
     ) -> None:
         super().__init__(encoder)
-        read = next(known for known in encoder.stages if known.name == stage)
-        self.stage = stage
+        self.stage = stage.name
         # The encoder's own input is the only normalisation.
         self.transform = GeneralizedRCNNTransform(tuple(min_sizes), max_size, [0.0] * 3, [1.0] * 3)
         self.heads = RoIHeads(
-            _RegionPool(stage, read.stride),
-            _hidden_layers(read.channels * CELLS**2, hidden, dropout),
+            _RegionPool(stage),
+            _hidden_layers(stage.channels * CELLS**2, hidden, dropout),
             _predictor(hidden, classes),
             fg_iou_thresh=_OBJECT,
             bg_iou_thresh=_OBJECT,

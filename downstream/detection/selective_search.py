@@ -72,15 +72,23 @@ def selective_search(
         raise ValueError(f"selective search: scales={tuple(scales)!r} or count={count!r} is out of range")
     found: list[NDArray[np.float64]] = []
     for channels in (rgb2hsv(image), (rgb2lab(image) - _LAB_LOW) / _LAB_SPAN):
+        rises = derivatives(channels)
         for scale in scales:
             segments = felzenszwalb(channels, scale=scale, sigma=_SMOOTHING, min_size=scale)
-            start, neighbours = regions(channels, segments), _neighbours(segments)
+            start, neighbours = regions(channels, rises, segments), _neighbours(segments)
             found += [group(start, neighbours, segments.size, by_colour) for by_colour in (True, False)]
     return _ranked(found)[:count]
 
 
-def regions(channels: NDArray[np.float64], segments: NDArray[np.int64]) -> Regions:
-    """Measure the segments of an image (H, W, C) in [0, 1]; labels (H, W) run from 0 without a gap."""
+def regions(
+    channels: NDArray[np.float64], rises: NDArray[np.float64], segments: NDArray[np.int64]
+) -> Regions:
+    """Measure the segments of an image.
+
+    Args:
+        channels: (H, W, C) colours in [0, 1]. rises: their `derivatives`.
+        segments: (H, W) labels, from 0 without a gap.
+    """
     labels = segments.ravel()
     sizes = np.bincount(labels).astype(np.float64)
     rows, columns = (axis.ravel() for axis in np.indices(segments.shape))
@@ -92,7 +100,7 @@ def regions(channels: NDArray[np.float64], segments: NDArray[np.int64]) -> Regio
         sizes,
         np.stack([*lows, *highs], 1).astype(np.float64),
         _histograms(channels, labels, COLOUR_BINS),
-        _histograms(_derivatives(channels), labels, TEXTURE_BINS),
+        _histograms(rises, labels, TEXTURE_BINS),
     )
 
 
@@ -181,7 +189,7 @@ def _neighbours(segments: NDArray[np.int64]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairs.T]
 
 
-def _derivatives(channels: NDArray[np.float64]) -> NDArray[np.float64]:
+def derivatives(channels: NDArray[np.float64]) -> NDArray[np.float64]:
     """(H, W, C) → (H, W, 8 C): how steeply each channel rises in eight directions, each scaled to [0, 1]."""
     along_x = gaussian_filter(channels, (1, 1, 0), order=(0, 1, 0))
     along_y = gaussian_filter(channels, (1, 1, 0), order=(1, 0, 0))

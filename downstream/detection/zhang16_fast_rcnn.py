@@ -101,10 +101,7 @@ class Zhang16FastRcnn(Protocol):
             ValueError: boxes that are missing or bad (names split and image), no box in train, or an unknown
                 stage.
         """
-        stage = self.stage or encoder.stage_names[-1]
-        if stage not in encoder.stage_names:
-            listed = ", ".join(encoder.stage_names)
-            raise ValueError(f"{self.name}: the encoder has no stage {stage!r}; its stages are: {listed}")
+        stage = encoder.stages[-1] if self.stage is None else encoder.backbone.stage(self.stage)
 
         def build(copied: Encoder, classes: int) -> FastRcnnDetector:
             return FastRcnnDetector(

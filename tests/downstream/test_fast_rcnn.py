@@ -36,7 +36,8 @@ QUICK = replace(
 
 def detector(classes: int = 3, min_sizes: tuple[int, ...] = (64,)) -> FastRcnnDetector:
     torch.manual_seed(0)
-    return FastRcnnDetector(small(), "conv5", classes, 8, 32, 0.0, min_sizes, 128)
+    encoder = small()
+    return FastRcnnDetector(encoder, encoder.backbone.stage("conv5"), classes, 8, 32, 0.0, min_sizes, 128)
 
 
 def test_settings_are_the_published_ones() -> None:
@@ -49,9 +50,8 @@ def test_settings_are_the_published_ones() -> None:
 
 
 def test_alexnet_has_the_published_shapes() -> None:
-    made = FastRcnnDetector(
-        Encoder(inputs.build("rgb"), AlexNet(3)), "conv5", 20, 64, 4096, 0.5, (400, 600), 1000
-    )
+    encoder = Encoder(inputs.build("rgb"), AlexNet(3))
+    made = FastRcnnDetector(encoder, encoder.stages[-1], 20, 64, 4096, 0.5, (400, 600), 1000)
     fc6 = made.heads.box_head[1]
     assert fc6.weight.shape == (4096, 256 * 6 * 6)
     assert made.heads.box_predictor.cls_score.weight.shape == (21, 4096)

@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 
 from downstream.detection import proposals
 from downstream.detection.proposals import propose
-from downstream.detection.selective_search import group, regions, selective_search
+from downstream.detection.selective_search import derivatives, group, regions, selective_search
 from downstream.protocol import Runtime
 from pretext.data.animals import animals
 from pretext.data.dataset import Split
@@ -89,7 +89,7 @@ def test_grouping_equals_the_slow_one(by_colour: bool) -> None:
         for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
         if a != b
     }
-    found = group(regions(channels, segments), neighbours, segments.size, by_colour)
+    found = group(regions(channels, derivatives(channels), segments), neighbours, segments.size, by_colour)
     assert found.tolist() == [list(map(float, box)) for box in slowly_grouped(channels, segments, by_colour)]
 
 

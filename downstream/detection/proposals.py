@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from downstream.detection.boxes import Target
 from downstream.detection.selective_search import VERSION, selective_search
 from downstream.digest import digest
 from downstream.protocol import Runtime
+from pretext.data.cores import cores
 from pretext.data.dataset import Split
 
 PART = 1024
@@ -116,17 +116,13 @@ def _address(split: Split, scales: tuple[int, ...], count: int, start: int) -> s
 def _searching(images: int, scales: tuple[int, ...], count: int) -> Iterator[SearchAll]:
     """Yield what searches a stack of images, by several processes where there are many images."""
     one = partial(selective_search, scales=scales, count=count)
-    cores = _cores()
-    if cores == 1 or images <= _ALONE:
+    workers = cores()
+    if workers == 1 or images <= _ALONE:
         yield lambda stack: map(one, stack)
         return
     # A process starts with its first task: where everything is cached, none does.
-    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield lambda stack: pool.map(one, stack, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)  # whoever is interrupted does not wait for a thousand images
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -184,7 +184,7 @@ def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     images = rectangles(6, 2)
     alone = propose(images, SCALES, 50, Runtime(cache=tmp_path / "alone")).of(range(6), CPU)
     monkeypatch.setattr(proposals, "_ALONE", 1)
-    monkeypatch.setattr(proposals, "_cores", lambda: 2)
+    monkeypatch.setattr(proposals, "cores", lambda: 2)
     together = propose(images, SCALES, 50, Runtime(cache=tmp_path / "together")).of(range(6), CPU)
     pairs = zip(alone, together, strict=True)
     assert all(torch.equal(a["proposals"], b["proposals"]) for a, b in pairs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.data.cores import cores
 from pretext.data.scenes.layout import Layout, Paint, Thing, draw_layout, draw_paint
 from pretext.data.scenes.palette import CLASS_MODES, CLASSES, GROUND_MODES, chroma_scale, lab_to_rgb8, mode_ab
 from pretext.data.scenes.render import Cover, cover, render, visible_things
@@ -177,8 +177,7 @@ def _check(job: _Job, workers: int | None) -> None:
 
 
 def _default_workers(count: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, count // _WORTH_A_PROCESS))
+    return max(1, min(cores(), count // _WORTH_A_PROCESS))
 
 
 def generate(

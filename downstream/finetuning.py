@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import torch
@@ -130,23 +130,32 @@ class Recipe(Tuning):
 
     Args:
         epochs: passes over the training examples; batches of one differ in size by one at most.
+        least_steps: where the epochs make fewer steps, passes go on until there are so many: a few passes
+            over few examples leave a head untrained. 0: the epochs alone, as where a paper states them.
         warmup: part of the steps, in [0, 1), during which the learning rate rises linearly.
     """
 
     epochs: int = 5
+    least_steps: int = 0
     warmup: float = 0.1
 
     def _ranges(self) -> dict[str, bool]:
-        return {"epochs": self.epochs >= 1, **super()._ranges(), "warmup": 0 <= self.warmup < 1}
+        return {
+            "epochs": self.epochs >= 1,
+            "least_steps": self.least_steps >= 0,
+            **super()._ranges(),
+            "warmup": 0 <= self.warmup < 1,
+        }
 
     @property
     def length(self) -> str:
-        """The epochs."""
-        return f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+        """The epochs, and the least number of steps where there is one."""
+        epochs = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+        return f"{epochs} (at least {self.least_steps} steps)" if self.least_steps else epochs
 
     def steps(self, examples: int) -> int:
-        """Steps of all epochs."""
-        return self.epochs * self.steps_a_pass(examples)
+        """Steps of all epochs, and `least_steps` at least."""
+        return max(self.epochs * self.steps_a_pass(examples), self.least_steps)
 
     def factor(self, step: int, steps: int) -> float:
         """Rise linearly to 1, fall to 0 by a cosine."""
@@ -156,8 +165,11 @@ class Recipe(Tuning):
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
     def batches(self, examples: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Every example once an epoch: a remainder of one example would stop BatchNorm."""
-        for _ in range(self.epochs):
+        """Every example once a pass: a remainder of one example would stop BatchNorm."""
+        return islice(self._passes(examples, generator), self.steps(examples))
+
+    def _passes(self, examples: int, generator: torch.Generator) -> Iterator[Tensor]:
+        while True:
             order = torch.randperm(examples, generator=generator)
             yield from order.tensor_split(self.steps_a_pass(examples))
 

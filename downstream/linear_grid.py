@@ -51,6 +51,7 @@ class LinearGrid:
     Args:
         lrs, weight_decays: the grid.
         epochs, batch_size: passes over the examples and examples a step.
+        least_steps: where the epochs make fewer steps, passes go on until there are so many; 0: the epochs.
 
     Raises:
         ValueError: an empty grid or a value outside its range.
@@ -60,6 +61,7 @@ class LinearGrid:
     weight_decays: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
     epochs: int = 20
     batch_size: int = 256
+    least_steps: int = 0
 
     def __post_init__(self) -> None:
         # Lists and integers come from configuration files.
@@ -70,6 +72,7 @@ class LinearGrid:
             "weight_decays": len(self.weight_decays) > 0 and min(self.weight_decays) >= 0,
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
+            "least_steps": self.least_steps >= 0,
         }
         for name, good in ranges.items():
             if not good:
@@ -105,7 +108,7 @@ class LinearGrid:
         heads = LinearHeads.prior(scaling, len(self.settings), _log_prior(wanted, classes))
         generator = torch.Generator().manual_seed(seed)
         steps = math.ceil(len(features) / self.batch_size)
-        total = steps * self.epochs
+        total = max(steps * self.epochs, self.least_steps)
         axes = _principal_axes(rows, scaling, len(features))
         turned = _turned(rows, scaling, axes, features.shape)
         adam = _Adam(heads, self.settings)

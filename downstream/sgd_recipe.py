@@ -16,6 +16,8 @@ class SgdRecipe:
         epochs: the budget in passes over the training images, or
         iterations: in steps; one of the two.
         share: part of the budget that is spent; milestones move with it.
+        least_steps: where the epochs spent make fewer steps, so many are made, and milestones move with them;
+            0: the epochs alone, as where a paper states them.
         milestones: where the rate is divided by ten, in the budget's unit; without any, a cosine leads it to
             zero, step by step.
         batch_size: images a step; the batches of an epoch differ by one at most.
@@ -28,13 +30,15 @@ class SgdRecipe:
         init_std: standard deviation of the first weights, the same for every rate.
 
     Raises:
-        ValueError: a value out of range, or not one of `epochs` and `iterations`.
+        ValueError: a value out of range, not one of `epochs` and `iterations`, or `least_steps` beside the
+            latter.
     """
 
     lrs: tuple[float, ...]
     epochs: int | None = None
     iterations: int | None = None
     share: float = 1.0
+    least_steps: int = 0
     milestones: tuple[int, ...] = ()
     batch_size: int = 256
     base_batch: int | None = None
@@ -59,6 +63,7 @@ class SgdRecipe:
             "lrs": len(self.lrs) > 0 and min(self.lrs) > 0,
             "epochs" if self.epochs is not None else "iterations": budget >= 1,
             "share": 0 < self.share <= 1,
+            "least_steps": self.least_steps >= 0 and (self.least_steps == 0 or self.iterations is None),
             "milestones": all(a < b for a, b in pairwise((0, *self.milestones, budget))),
             "batch_size": self.batch_size >= 1,
             "base_batch": self.base_batch is None or self.base_batch >= 1,
@@ -82,7 +87,8 @@ class SgdRecipe:
         """What is spent of the budget, in words."""
         spent = self.share * self.budget
         unit = "step" if self.epochs is None else "epoch"
-        return f"{spent:g} {unit}{'' if spent == 1 else 's'}"
+        words = f"{spent:g} {unit}{'' if spent == 1 else 's'}"
+        return f"{words} (at least {self.least_steps} steps)" if self.least_steps else words
 
     def steps_an_epoch(self, examples: int) -> int:
         """Steps in which all training images are seen once."""
@@ -90,13 +96,13 @@ class SgdRecipe:
 
     def steps(self, examples: int) -> int:
         """Steps in all."""
-        return max(1, round(self.share * self.budget * self._unit(examples)))
+        return max(1, round(self.budget * self._unit(examples)))
 
     def rate(self, step: int, examples: int) -> float:
         """Factor on the learning rates in a step, the first being 0."""
         if not self.milestones:
             return 0.5 * (1 + math.cos(math.pi * step / self.steps(examples)))
-        unit = self.share * self._unit(examples)
+        unit = self._unit(examples)
         return 0.1 ** sum(step >= round(unit * at) for at in self.milestones)
 
     def scaled_lrs(self, examples: int) -> list[float]:
@@ -104,5 +110,8 @@ class SgdRecipe:
         batch = min(self.batch_size, examples)
         return [lr * (batch / self.base_batch if self.base_batch else 1.0) for lr in self.lrs]
 
-    def _unit(self, examples: int) -> int:
-        return 1 if self.epochs is None else self.steps_an_epoch(examples)
+    def _unit(self, examples: int) -> float:
+        """Steps that are made for one of the budget's."""
+        if self.epochs is None:
+            return self.share
+        return max(self.share * self.steps_an_epoch(examples), self.least_steps / self.epochs)

@@ -79,6 +79,21 @@ def test_every_example_once_an_epoch_in_batches_of_almost_one_size() -> None:
     assert order[0].tolist() != order[3].tolist()
 
 
+@pytest.mark.parametrize(("least", "steps"), [(0, 6), (6, 6), (7, 7), (20, 20)])
+def test_a_budget_has_a_least_number_of_steps(least: int, steps: int) -> None:
+    recipe = Recipe(epochs=2, batch_size=8, least_steps=least)
+    assert recipe.steps(20) == steps
+    assert recipe.length == ("2 epochs" if not least else f"2 epochs (at least {least} steps)")
+    _, _, order = train(recipe)
+    assert [len(index) for index in order] == ([7, 7, 6] * 7)[:steps]
+    for first in range(0, steps - 2, 3):  # passes stay whole
+        assert torch.cat(order[first : first + 3]).sort().values.tolist() == list(range(20))
+    # The schedule is that of the steps that are made.
+    assert recipe.factor(steps - 1, steps) < 0.25 < recipe.factor(steps // 2, steps)
+    with pytest.raises(ValueError, match="Recipe: least_steps=-1 is out of range"):
+        Recipe(least_steps=-1)
+
+
 def test_encoder_stays_to_the_bit_without_a_learning_rate() -> None:
     model, _, _ = train(Recipe(epochs=2, backbone_lr=0.0, weight_decay=0.1))
     assert moved(small_encoder(), model.encoder) == set()

@@ -29,6 +29,20 @@ def multi_hot(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.stack([labels == 0, labels >= 2, labels != 3], 1).astype(np.uint8)
 
 
+def test_a_budget_has_a_least_number_of_steps() -> None:
+    features, labels = blobs(25)
+    few = LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=2, batch_size=10)  # three steps a pass
+    for least, steps in ((0, 6), (6, 6), (7, 7), (30, 30)):
+        calls: list[tuple[int, int]] = []
+        grid = replace(few, least_steps=least)
+        heads = grid.fit(features, labels, 4, CPU, 0, lambda *call, calls=calls: calls.append(call))
+        assert calls[-1] == (steps, steps) and len(calls) == steps
+    longer = replace(few, epochs=10).fit(features, labels, 4, CPU, 0)
+    assert torch.equal(heads.weight, longer.weight)  # 30 steps, however they are asked for
+    with pytest.raises(ValueError, match="LinearGrid: least_steps=-1"):
+        LinearGrid(least_steps=-1)
+
+
 @pytest.mark.parametrize("decay", [1e-2, 1e-1])
 def test_softmax_heads_reach_scikit_learns_optimum(decay: float) -> None:
     features, labels = blobs()

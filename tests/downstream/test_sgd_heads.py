@@ -173,6 +173,21 @@ def test_learning_rates_drop_where_published() -> None:
     assert [tenth.rate(step, 1000) for step in (23, 24, 31, 32)] == pytest.approx([1, 0.1, 0.1, 0.01])
 
 
+def test_a_budget_in_epochs_has_a_least_number_of_steps() -> None:
+    recipe = SgdRecipe((30,), epochs=100, milestones=(60, 80), batch_size=256, share=0.1, least_steps=60)
+    assert (recipe.steps(1000), recipe.length) == (60, "10 epochs (at least 60 steps)")
+    # Milestones stay at the same shares of what is trained.
+    assert [recipe.rate(step, 1000) for step in (35, 36, 47, 48)] == pytest.approx([1, 0.1, 0.1, 0.01])
+    assert recipe.steps(10**4) == 400
+    assert SgdRecipe((0.1,), epochs=1, batch_size=10, least_steps=9).rate(8, 10) == pytest.approx(
+        0.5 * (1 + np.cos(np.pi * 8 / 9))
+    )
+    with pytest.raises(ValueError, match="SgdRecipe: least_steps=-1"):
+        SgdRecipe((30,), epochs=1, least_steps=-1)
+    with pytest.raises(ValueError, match="SgdRecipe: least_steps=5"):
+        SgdRecipe((30,), iterations=10, least_steps=5)
+
+
 def test_cosine_is_pytorchs() -> None:
     recipe = SgdRecipe((0.1,), epochs=5, batch_size=10)
     sgd = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+LATER: Mapping[str, bool] = {"later": True}
+"""Metadata of a field that a dataclass got after records were made with it; see `settings`."""
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces, shortest exact floats.
@@ -34,15 +37,21 @@ def short(name: str) -> str:
 def settings(thing: Any) -> dict[str, Any]:
     """The fields of a frozen dataclass as plain JSON, its class named, nested ones included.
 
+    A field that came `LATER` is left out where it has its default: what was recorded before keeps its name.
+
     Raises:
         TypeError: a field that is not plain data; the message names it.
     """
     if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         raise TypeError(f"{type(thing).__name__} is not a dataclass: its settings cannot be named")
-    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if not _silent(f, thing)}
     return {"class": type(thing).__qualname__} | {
         name: _plain(value, f"{type(thing).__name__}.{name}") for name, value in fields.items()
     }
+
+
+def _silent(field: dataclasses.Field[Any], thing: Any) -> bool:
+    return "later" in field.metadata and getattr(thing, field.name) == field.default
 
 
 def source_digest(folder: Path, leave_out: Iterable[str] = ()) -> str:

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from downstream.digest import LATER
 from downstream.features import batches
 from downstream.protocol import Runtime
 from pretext.data.dataset import Split
@@ -136,7 +137,7 @@ class Recipe(Tuning):
     """
 
     epochs: int = 5
-    least_steps: int = 0
+    least_steps: int = field(default=0, metadata=LATER)
     warmup: float = 0.1
 
     def _ranges(self) -> dict[str, bool]:

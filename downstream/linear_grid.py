@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from downstream.digest import LATER
 
 RESIDENT = 2 * 1024**3
 """Bytes of features kept ready: turned, and on a GPU as they are; others come from the memory map."""
@@ -61,7 +63,7 @@ class LinearGrid:
     weight_decays: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
     epochs: int = 20
     batch_size: int = 256
-    least_steps: int = 0
+    least_steps: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         # Lists and integers come from configuration files.

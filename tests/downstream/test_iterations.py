@@ -13,6 +13,7 @@ from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.digest import digest, settings
 from downstream.finetuning import Optimiser, Recipe, Tuning, finetune
 from downstream.iterations import IterationRecipe, PolynomialRecipe, SteppedRecipe
+from downstream.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 
 
@@ -110,6 +111,9 @@ def test_recipes_by_epochs_keep_the_name_that_records_have() -> None:
         "frozen_stages": [],
     }  # fmt: skip
     assert digest(settings(Recipe())) == DIGEST
+    # What came later is named only where it says something.
+    assert settings(Recipe(least_steps=300)) == {**settings(Recipe()), "least_steps": 300}
+    assert settings(LinearGrid(least_steps=300)) == {**settings(LinearGrid()), "least_steps": 300}
     assert not issubclass(IterationRecipe, Recipe)
 
 

@@ -36,7 +36,8 @@ def test_a_budget_has_a_least_number_of_steps() -> None:
         calls: list[tuple[int, int]] = []
         grid = replace(few, least_steps=least)
         heads = grid.fit(features, labels, 4, CPU, 0, lambda *call, calls=calls: calls.append(call))
-        assert calls[-1] == (steps, steps) and len(calls) == steps
+        assert calls[-1] == (steps, steps)
+        assert len(calls) == steps
     longer = replace(few, epochs=10).fit(features, labels, 4, CPU, 0)
     assert torch.equal(heads.weight, longer.weight)  # 30 steps, however they are asked for
     with pytest.raises(ValueError, match="LinearGrid: least_steps=-1"):

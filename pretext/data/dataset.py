@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,12 @@ from numpy.typing import NDArray
 
 IGNORE = 255
 """Mask value of pixels that have no label."""
+
+NAMED = 3
+"""How many of what a remark counts are named at most."""
+
+SHOWN = 6
+"""Classes up to which `DataSet.summary` names them."""
 
 
 class Pixels(Protocol):
@@ -70,10 +77,50 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What a person should know of how a set was read, and is not told by its images.
+
+    what: in words, those that follow the count if there is one; one: the same for a count of 1, where it
+    differs. count: of how many, None where nothing is counted. names: of some of them, or reasons.
+    left_out: whether it speaks of what is not in the set.
+    """
+
+    what: str
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    one: str | None = None
+    left_out: bool = True
+
+    def __str__(self) -> str:
+        words = self.one if self.one is not None and self.count == 1 else self.what
+        said = words if self.count is None else f"{self.count:,} {words}"
+        shown = list(self.names[:NAMED])
+        if shown and self.count is not None and self.count > len(shown):
+            shown.append("…")
+        return f"{said} ({', '.join(shown)})" if shown else said
+
+
+def merged(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    """One remark of each kind, in the order of the first of each: counts added, names joined."""
+    found: dict[tuple[str, bool, bool], Remark] = {}
+    for remark in remarks:
+        kind = (remark.what, remark.left_out, remark.count is None)
+        same = found.get(kind)
+        if same is None:
+            found[kind] = remark
+            continue
+        count = None if same.count is None or remark.count is None else same.count + remark.count
+        names = tuple(dict.fromkeys((*same.names, *remark.names)))[:NAMED]
+        found[kind] = replace(same, count=count, names=names)
+    return tuple(found.values())
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A named set of images. Names list the classes that labels, boxes and masks index.
 
-    `mask_names[0]` is the background. Test images take part in nothing that is fitted.
+    `mask_names[0]` is the background. Test images take part in nothing that is fitted. notes: how the set
+    was read, whole; remarks: of that what `summary` says.
     """
 
     name: str
@@ -84,8 +131,39 @@ class DataSet:
     box_names: tuple[str, ...] = ()
     mask_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def summary(self) -> str:
+        """One line: classes, images of each split, what was left out and what else there is to know."""
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        remarks = merged(self.remarks)
+        without = "; ".join(str(remark) for remark in remarks if remark.left_out)
+        other = "; ".join(str(remark) for remark in remarks if not remark.left_out)
+        parts = [
+            _classes(self.label_names, self.box_names, self.mask_names[1:]),
+            counts,
+            *([f"left out: {without}"] if without else []),
+            *([other] if other else []),
+        ]
+        return " ".join(f"{self.name}: {' · '.join(parts)}".split())
+
+
+def _classes(labels: tuple[str, ...], boxes: tuple[str, ...], masks: tuple[str, ...]) -> str:
+    """Each distinct set of classes once, with what it is of where there are several."""
+    of: dict[tuple[str, ...], list[str]] = {}
+    for what, names in (("labels", labels), ("boxes", boxes), ("masks", masks)):
+        if names:
+            of.setdefault(names, []).append(what)
+    if not of:
+        return "no labels"
+    said = []
+    for names, kinds in of.items():
+        number = f"{len(names)} class{'es' if len(names) > 1 else ''}"
+        listed = f" ({', '.join(names)})" if len(names) <= SHOWN else ""
+        said.append(number + listed if kinds == ["labels"] else f"{' and '.join(kinds)} of {number}{listed}")
+    return ", ".join(said)

@@ -4,11 +4,8 @@ import sys
 
 
 def main() -> int:
-    """Check the installation, then compose and dispatch; return the exit status."""
+    """Compose and dispatch; return the exit status."""
     # Imported here: worker processes that make data import this file and need none of it.
-    from conf import preflight
-
-    preflight.check()
     from conf import dispatch
 
     return dispatch.main()

@@ -31,7 +31,7 @@ def show_board(output: Path, records: Sequence[Record], settings: DictConfig) ->
     leaderboard.leaderboard(ordered, folder, published)
     count = _gather_pictures(output, ordered, folder / "pictures")
     leaderboard.show(ordered, console, published)
-    console.print(f"Tables and {count} pictures are in {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
 
 
@@ -48,7 +48,6 @@ def _published(records: Sequence[Record], settings: DictConfig) -> tuple[Publish
         console.print(
             f"No published number is known on these data sets; leaderboard.published_everywhere=true shows "
             f"those on {known}.",
-            highlight=False,
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from conf import sweep
-from conf.board import show_board
 from conf.console import console
-from downstream.records import read_all
 
 
 class SweepTable(Callback):
@@ -19,6 +18,10 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read every member's outcome, print the table of their evaluations and list the failures."""
+        # Hydra makes this object before the job is checked: what is slow to import waits for the end.
+        from conf.board import show_board
+        from downstream.records import read_all
+
         outcomes = sweep.read(Path(config.hydra.sweep.dir))
         sweep.failures[:] = [outcome for outcome in outcomes if outcome.error]
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
@@ -27,7 +30,7 @@ class SweepTable(Callback):
             own = [r for r in records if r.evaluation.digest in evaluations]
             show_board(Path(config.output), own, config.leaderboard)
         for outcome in sweep.failures:
-            last = (outcome.error or "").strip().splitlines()[-1]
-            console.print(f"failed: {' '.join(outcome.overrides)}\n  {last}", style="red", highlight=False)
+            console.print(f"failed: {' '.join(outcome.overrides)}", style="red", soft_wrap=True)
+            console.print(textwrap.indent(outcome.reason, "  "), style="red", soft_wrap=True)
         if sweep.failures:
-            console.print(f"tracebacks: {config.hydra.sweep.dir}", highlight=False)
+            console.print(f"tracebacks: {config.hydra.sweep.dir}", soft_wrap=True)

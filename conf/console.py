@@ -1,14 +1,46 @@
-"""What a person sees in the terminal while a job runs."""
+"""The one door to the terminal: what a person sees while a job runs, printed letter by letter.
+
+Overrides, labels, paths and errors are other people's text: nothing in them is markup, and a character that
+the terminal's encoding does not have is replaced. tests/test_console.py holds every module to this door.
+"""
 
 from __future__ import annotations
 
+import codecs
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-console = Console()
+console = Console(markup=False, highlight=False, emoji=False)
+
+_NEAREST = {"─": "-", "–": "-", "—": "-", "−": "-", "±": "~", "·": "."}
+"""What stands for a character of the tables where the encoding has not got it; of the same width."""
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    """Replace what cannot be encoded by the ASCII letter it decomposes to, or a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(map(_replacement, lost)), error.end
+
+
+def _replacement(letter: str) -> str:
+    near = _NEAREST.get(letter) or unicodedata.normalize("NFKD", letter)
+    near = near if len(near) == 1 else near[:1] if near[1:] and unicodedata.combining(near[1]) else "?"
+    return near if near.isascii() else "?"
+
+
+def open_door() -> None:
+    """Let both streams replace what their encoding does not have, instead of stopping at it."""
+    codecs.register_error("nearest", _nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="nearest")
 
 
 @contextmanager
@@ -21,7 +53,7 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
         yield _lines(title)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -45,6 +77,6 @@ def _lines(title: str) -> Callable[[str, int, int], None]:
     def move(what: str, done: int, total: int) -> None:
         if done >= total and what not in finished:
             finished.add(what)
-            console.print(f"{title}: {what} {done}/{total}", highlight=False)
+            console.print(f"{title}: {what} {done}/{total}")
 
     return move

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from conf import hints, jobs, schema, sweep
-from conf.console import console
+from conf import arguments, preflight, reasons, schema, sweep
+from conf.console import console, open_door
 from conf.locks import locked
-from downstream.gates import GateFailed
-from pretext.fit import SIGTERM_STATUS, NonFiniteLoss
-
-USER_ERRORS = (ValueError, OSError, FloatingPointError, NonFiniteLoss, GateFailed)
-"""Errors whose message says all; anything else is a fault of ours and keeps its traceback."""
 
 GOES_ON = "Stopped; the same command continues from the last finished epoch."
+SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
+
+_stopped: list[Exception] = []
+"""What ended the one job of this process: raised out of Hydra, it would be announced by a line of Hydra's."""
 
 
 @hydra.main(config_path=".", config_name="config", version_base="1.3")
@@ -29,54 +27,59 @@ def dispatch(cfg: DictConfig) -> None:
     """Run one job; a failing member of a sweep is written down and does not stop the others."""
     hydra_config = HydraConfig.get()
     if hydra_config.mode != RunMode.MULTIRUN:
-        jobs.run(cfg)
+        try:
+            _run(cfg)
+        except Exception as error:
+            _stopped.append(error)
         return
     folder = Path(hydra_config.sweep.dir) / str(hydra_config.job.num)
     overrides = list(hydra_config.overrides.task)
     console.rule(" ".join(overrides) or "defaults", style="dim")
     with locked(folder):  # tells a member that runs from one that was killed
         try:
-            outcome = sweep.Outcome(overrides, jobs.run(cfg), None)
+            outcome = sweep.Outcome(overrides, _run(cfg), None)
         except Exception as error:
             outcome = sweep.failed(overrides, error)
-            console.print(f"failed: {type(error).__name__}: {error}", style="red", highlight=False)
+            console.print(f"failed: {outcome.reason}", style="red", soft_wrap=True)
         sweep.write(folder, outcome)
+
+
+def _run(cfg: DictConfig) -> list[str]:
+    """Check what was typed before anything slow is imported, then the installation, then do the job."""
+    schema.check(cfg)
+    preflight.check()
+    from conf import jobs
+
+    return jobs.run(cfg)
 
 
 def main() -> int:
     """Return the exit status: 0, 1 for an error, 2 for a command line that cannot be, 130 for Ctrl-C."""
+    open_door()
+    sys.argv[1:] = arguments.quoted(sys.argv[1:])
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of exiting, so that errors are explained here
     schema.register()
     sweep.failures.clear()
+    _stopped.clear()
     try:
         dispatch()
-    except (HydraException, *USER_ERRORS) as error:
+        if _stopped:
+            raise _stopped.pop()
+    except reasons.explained() as error:
         if asked == "1":
             raise
-        return _explain(error)
+        console.print(reasons.reason(error, sys.argv[1:]), style="red", soft_wrap=True)
+        return reasons.status(error)
     except KeyboardInterrupt:
-        console.print(GOES_ON, highlight=False)
+        console.print(GOES_ON)
         return 130
     except SystemExit as stop:
         if stop.code == SIGTERM_STATUS:
-            console.print(GOES_ON, highlight=False)
+            console.print(GOES_ON)
         raise
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
         if asked is not None:
             os.environ["HYDRA_FULL_ERROR"] = asked
     return 1 if sweep.failures else 0
-
-
-def _explain(error: Exception) -> int:
-    """Print what went wrong without a traceback; HYDRA_FULL_ERROR=1 shows it."""
-    cause = error.__cause__ if isinstance(error, InstantiationException) else None
-    if isinstance(error, HydraException) and not isinstance(cause, USER_ERRORS):
-        said, status = hints.explain(error, sys.argv[1:]), 2
-    else:
-        shown = cause or error
-        notes = "".join(f"\n{note}" for note in getattr(shown, "__notes__", ()))
-        said, status = f"{type(shown).__name__}: {shown}{notes}", 1
-    console.print(said, style="red", highlight=False, soft_wrap=True, markup=False)
-    return status

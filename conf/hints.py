@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.errors import OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(__file__).parent
@@ -26,41 +36,86 @@ def keys(config: DictConfig, prefix: str = "") -> list[str]:
     return found
 
 
-def explain(error: BaseException, overrides: list[str]) -> str:
+def explain(error: BaseException, arguments: Sequence[str]) -> str:
     """Say in one or two lines what is wrong with the command line.
 
     Args:
         error: what Hydra raised while composing.
-        overrides: the command line, to recompose what was right of it.
+        arguments: the command line, flags included, to recompose what was right of it.
     """
     message = str(error).strip()
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override!r} cannot be read as key=value: {message.splitlines()[0]}. Text with signs of "
+            f"""Hydra's own is quoted twice, for it and for the shell: 'label="a, b"'"""
+        )
     if option := _UNKNOWN_OPTION.search(message):
-        return _unknown_option(option["group"], option["option"])
+        return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
-        return _unknown_key(key["key"], overrides)
+        return _unknown_key(key["key"], arguments)
     cause = str(error.__cause__ or "").strip().splitlines()
-    return f"{message}: {cause[0]}" if cause else message
+    return f"{message}: {cause[0]}" if cause and cause[0] not in message else message
 
 
-def _unknown_option(group: str, option: str) -> str:
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    near = difflib.get_close_matches(option, options, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"There is no {group}={option}.{hint} Options of {group}: {', '.join(options) or 'none'}"
+def options(group: str, arguments: Sequence[str] = ()) -> list[str]:
+    """Every option of a group, those of a `--config-dir` among them.
+
+    Args:
+        arguments: the command line, where Hydra is not at work and knows it.
+    """
+    with _loader(arguments) as loader:
+        return sorted(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
 
 
-def _unknown_key(wrong: str, overrides: list[str]) -> str:
-    groups = [o for o in overrides if o.split("=")[0].split("@")[0] in _groups() and "," not in o]
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        known = keys(compose("config", overrides=groups))
-    near = difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
-    near = near or [key for key in known if key.rpartition(".")[2] == wrong.rpartition(".")[2]][:2]
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+def near(word: str, known: Sequence[str]) -> str:
+    """ " Did you mean …?", or nothing."""
+    found = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def _unknown_option(group: str, option: str, arguments: Sequence[str]) -> str:
+    found = options(group, arguments)
+    return (
+        f"There is no {group}={option}.{near(option, found)} Options of {group}: {', '.join(found) or 'none'}"
+    )
+
+
+def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:
+    with _loader(arguments) as loader:
+        groups = loader.list_groups("")
+        chosen = [o for o in _parse(arguments).overrides if _of_group(o, groups)]
+        config = loader.load_configuration("config", overrides=chosen, run_mode=RunMode.RUN)
+    known = [key for key in keys(config) if key.partition(".")[0] != "hydra"]
+    close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
+    close = close or [key for key in known if key.rpartition(".")[2] == wrong.rpartition(".")[2]][:2]
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
     parent = wrong.rpartition(".")[0]
     siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
     owner = f"Keys of {parent}" if parent else "Keys"
     return f"There is no key {wrong!r}.{hint} {owner}: {', '.join(siblings) or 'none'}"
 
 
-def _groups() -> set[str]:
-    return {path.name for path in CONF.iterdir() if path.is_dir()}
+def _of_group(override: str, groups: Sequence[str]) -> bool:
+    """Whether an override chooses an option, and one only."""
+    return override.split("=")[0].split("@")[0].lstrip("+") in groups and "," not in override
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    return get_args_parser().parse_known_args(list(arguments))[0]
+
+
+@contextmanager
+def _loader(arguments: Sequence[str]) -> Iterator[ConfigLoader]:
+    """Hydra's own where it is at work, else one that looks where it would."""
+    hydra = GlobalHydra.instance()
+    if hydra.is_initialized():
+        yield hydra.config_loader()
+        return
+    path = create_config_search_path(str(CONF))
+    own = _parse(arguments).config_dir
+    if own is not None:
+        path.prepend("command-line", f"file://{Path(own).absolute()}", SearchPathQuery(provider="schema"))
+    try:
+        yield Hydra.create_main_hydra2("hints", path).config_loader
+    finally:
+        GlobalHydra.instance().clear()

@@ -63,7 +63,7 @@ def pretrain(bench: Workbench) -> list[str]:
         return []
     with logged(bench, member, done=Pretrained.read(member.folder) is not None) as logger:
         train(bench, member, logger)
-    console.print(f"encoder: {member.folder}", highlight=False, soft_wrap=True)
+    console.print(f"encoder: {member.folder}", soft_wrap=True)
     return []
 
 
@@ -151,7 +151,7 @@ def colorize(bench: Workbench) -> list[str]:
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
     target = bench.output / "colorized"
     for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.size, bench.device):
-        console.print(str(path), highlight=False, soft_wrap=True)
+        console.print(str(path), soft_wrap=True)
     return []
 
 

@@ -22,5 +22,5 @@ def locked(folder: Path, lock: str = LOCK, what: str | None = None) -> Iterator[
     """
     folder.mkdir(parents=True, exist_ok=True)
     message = f"{what or folder.name} is being computed by another process; waiting for it."
-    with locks.locked(folder / lock, lambda: console.print(message, highlight=False)):
+    with locks.locked(folder / lock, lambda: console.print(message)):
         yield

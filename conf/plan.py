@@ -51,7 +51,7 @@ def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> 
             table.add_row(f"  {name}", "done" if done else "to do", _clock(seconds))
             total += seconds
     console.print(table)
-    console.print(f"about {_clock(total)} on {bench.device}, {bench.precision}", highlight=False)
+    console.print(f"about {_clock(total)} on {bench.device}, {bench.precision}")
 
 
 def _missing_parents(run: Member) -> list[Member]:

@@ -35,14 +35,13 @@ def show_protocols() -> None:
     widths = _widths([HEAD, *rows])
     console.print(_table([HEAD], widths, "bold"))
     for (task, _, frozen), group in groupby(zip(every, rows, strict=True), lambda e: _section(e[0][1])):
-        console.print(f"{task} · frozen: {frozen}", style="italic cyan", highlight=False)
+        console.print(f"{task} · frozen: {frozen}", style="italic cyan")
         console.print(_table([row for _, row in group], widths, ""))
     console.print(
         "TEST marks a legacy protocol that chooses on test, as published. Cost is how often the encoder sees "
         "the training images: 1 pass keeps its features for every head; augmented images it sees anew at "
         "every step. What each measures, and its settings: docs/protocols.md",
         style="dim",
-        highlight=False,
     )
 
 

@@ -48,7 +48,7 @@ def show_similarity(bench: Workbench) -> Path:
     write_bytes(folder / "cka.md", f"{heading}\n\n{found.markdown()}\n".encode())
     write_bytes(folder / "cka.csv", found.csv().encode())
     write_bytes(folder / "cka.png", _picture(found, down, across))
-    console.print(f"{heading}. Written to {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{heading}. Written to {folder}", soft_wrap=True)
     return folder
 
 

@@ -49,7 +49,7 @@ def show_status(output: Path, chosen: str | None) -> None:
         members = states(folder)
         _print(f"sweep {folder.name}", members)
         if any(member.state != DONE for member in members):
-            console.print(f"to finish it: {command(folder)}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"to finish it: {command(folder)}", soft_wrap=True)
     if runs:
         _print("pretraining runs", runs)
 
@@ -93,10 +93,10 @@ def _member(folder: Path, overrides: str) -> State:
         return State(overrides, RUNNING)
     path = folder / sweep.OUTCOME
     if path.is_file():
-        outcome = sweep.Outcome(**json.loads(path.read_text()))
+        outcome = sweep.Outcome(**json.loads(path.read_bytes()))
         if outcome.error is None:
             return State(overrides, DONE)
-        return State(overrides, FAILED, outcome.error.strip().splitlines()[-1])
+        return State(overrides, FAILED, outcome.reason or outcome.error.strip().splitlines()[-1])
     if lock.exists():
         return State(overrides, STOPPED, "killed before its end")
     return State(overrides, MISSING)
@@ -104,7 +104,7 @@ def _member(folder: Path, overrides: str) -> State:
 
 def _run(folder: Path) -> State:
     epoch = _last_epoch(folder / "history.csv")
-    budget = json.loads((folder / "config.json").read_text())["spec"]["budget"]["epochs"]
+    budget = json.loads((folder / "config.json").read_bytes())["spec"]["budget"]["epochs"]
     note = f"epoch {epoch}/{budget}"
     if (folder / "result.json").is_file():
         return State(folder.name, DONE, note)
@@ -121,8 +121,7 @@ def _last_epoch(history: Path) -> int:
 def _print(title: str, found: list[State]) -> None:
     table = Table("state", "what", "", title=title, title_justify="left", box=None, pad_edge=False)
     for state in found:
-        # As texts: the brackets of an override are no markup.
         table.add_row(Text(state.state, STYLES[state.state]), Text(state.name), Text(state.note))
     console.print(table)
     counts = Counter(state.state for state in found)
-    console.print(", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]), highlight=False)
+    console.print(", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]))

@@ -81,7 +81,7 @@ def tracked(
     try:
         run = wandb.init(mode=wanted, settings=settings, **arguments)
     except (CommError, UsageError, TimeoutError) as error:
-        console.print(f"W&B cannot be reached ({type(error).__name__}); logging offline.")
+        console.print(f"W&B cannot be reached ({type(error).__name__}); logging offline.", soft_wrap=True)
         run = wandb.init(mode="offline", settings=settings, **arguments)
     failed = 1
     try:
@@ -93,7 +93,7 @@ def tracked(
 
 @functools.cache
 def _tell(command: str) -> None:
-    console.print(f"W&B logged offline; to upload: {command}", highlight=False, soft_wrap=True)
+    console.print(f"W&B logged offline; to upload: {command}", soft_wrap=True)
 
 
 def tell_how_to_sync(run: wandb.Run) -> None:

@@ -69,7 +69,7 @@ def leaderboard(records: Sequence[Record], folder: Path, published: Sequence[Pub
     board = build(records)
     made = sheets(board) + published_sheets(board, published)
     text = io.StringIO()
-    console = Console(file=text, width=80, color_system=None, legacy_windows=False)
+    console = Console(file=text, width=80, color_system=None, legacy_windows=False, markup=False)
     for sheet in made:
         print_sheet(sheet, console)
     paths = Paths(

@@ -28,7 +28,7 @@ class ProgressBar(Callback):
 
     def __init__(self, title: str, console: Console | None = None) -> None:
         self._title = title
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, highlight=False)
         self._bar: Progress | None = None
         self._row = TaskID(0)
         self._begun = self._line = time.perf_counter()
@@ -42,8 +42,13 @@ class ProgressBar(Callback):
         self._seen_before = pl_module.images_seen
         if not self._console.is_terminal:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, TextColumn("{task.fields[note]}", markup=False), console=self._console)
         total, done = self._batches(trainer)
         self._row = self._bar.add_task(self._title, total=total, completed=done, note="")
         self._bar.start()
@@ -83,7 +88,7 @@ class ProgressBar(Callback):
 
     def _print(self, text: str) -> None:
         self._line = time.perf_counter()
-        self._console.print(f"{self._title}: {text}", soft_wrap=True, highlight=False)
+        self._console.print(f"{self._title}: {text}", soft_wrap=True)
 
     def _pace(self, trainer: pl.Trainer, module: Pretraining) -> str:
         elapsed = max(time.perf_counter() - self._begun, 1e-9)

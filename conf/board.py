@@ -29,7 +29,7 @@ def show_board(output: Path, records: Sequence[Record], settings: DictConfig) ->
     folder = output / "boards" / short(digest(evaluations))
     published = _published(ordered, settings)
     leaderboard.leaderboard(ordered, folder, published)
-    count = _gather_pictures(output, ordered, folder / "pictures")
+    count = gather_pictures(output, ordered, folder / "pictures")
     leaderboard.show(ordered, console, published)
     console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
@@ -57,7 +57,7 @@ def _key(record: Record) -> tuple[str, str, str, str]:
     return record.evaluation.digest, record.subject.pretext, record.evaluation.stage, record.evaluation.metric
 
 
-def _gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
+def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
     """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
     wanted: dict[str, Path] = {}
     for record in records:
@@ -65,11 +65,13 @@ def _gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> i
             continue
         who = f"{record.subject.pretext}_s{record.subject.seed}"
         drawn = picture_path(output / "pictures", record.evaluation.digest)
-        wanted[f"{who}_{record.evaluation.data}_{record.evaluation.protocol}.png"] = drawn
+        # Networks, inputs and settings may differ under one name: the address keeps them apart.
+        address = short(record.evaluation.digest)
+        wanted[f"{who}_{record.evaluation.data}_{record.evaluation.protocol}_{address}.png"] = drawn
         for run in (output / "runs").glob(f"*_{short(record.subject.run)}"):
             samples = sorted((run / "samples").glob("*.png"))
             if samples:
-                wanted[f"{who}_samples.png"] = samples[-1]
+                wanted[f"{who}_samples_{short(record.subject.run)}.png"] = samples[-1]
     there = {name: path for name, path in wanted.items() if path.is_file()}
     if there:
         folder.mkdir(parents=True, exist_ok=True)

@@ -56,8 +56,7 @@ def benchmark(bench: Workbench) -> list[str]:
 
 def pretrain(bench: Workbench) -> list[str]:
     """Pretrain one encoder."""
-    member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
-    member = members.calibrated(bench.cfg, member)
+    member = bench.members[0]
     if bench.cfg.dry_run:
         show_plan(bench, [member], judged=False)
         return []
@@ -169,13 +168,13 @@ JOBS: dict[str, Callable[[Workbench], list[str]]] = {
 
 def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
     """Pretrain, or reuse, one run and judge it by every protocol."""
-    subject = members.subject(member, 0)
+    subject = members.subject(member, None)
     names = [evaluation_digest(subject, p, bench.target, bench.runtime()) for p in bench.protocols.values()]
     done = Pretrained.read(member.folder) is not None and all(stored(bench.records, n) for n in names)
     with logged(bench, member, done) as logger:
-        result = train(bench, member, logger)
-        subject = members.subject(member, result.images_seen)
+        train(bench, member, logger)
         encoder = open_encoder(str(member.folder))
+        subject = members.subject(member, encoder)
         records = judged(bench, encoder, subject, seen=(bench.data.train, bench.data.val))
         if logger is not None:
             pictures = bench.output / "pictures"

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from downstream.digest import digest
 from downstream.records import Subject
-from pretext import inputs
+from pretext import described, inputs
 from pretext.atomic import write_json
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
@@ -40,6 +40,8 @@ class Member(NamedTuple):
     """One pretraining run: everything that determines it, and where it lives.
 
     spec: plain values, all of them under the digest. parent: the run it is initialised from, or calibrates.
+    budget: what it and its twins are given alike, see `pretext.described.budget`; empty without any step.
+    twins: recipes of the runs it is read against, by name.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Member(NamedTuple):
     spec: dict[str, Any]
     folder: Path
     parent: Member | None
+    budget: str
+    twins: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -75,13 +79,16 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     """Describe one run of `pretext` under the backbone, data, input, budget and seed of `cfg`.
 
     Args:
-        twin: start from random weights whatever `cfg.initialisation` says.
+        twin: start from random weights whatever `cfg.initialisation` says, and train for as long as the rows
+            that it is a twin of: the trainer's epochs, or more where the asked-for task says so.
 
     Raises:
         ValueError: an unknown input or an initialisation that trains, before anything is computed.
     """
     inputs.build(cfg.input, **plain(cfg.input_arguments))
-    epochs = cfg.trainer.epochs if pretext.epochs is None else pretext.epochs
+    given = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
+    own = given if twin else cfg.trainer.epochs
+    epochs = own if pretext.epochs is None else pretext.epochs
     budget: dict[str, Any] = {"epochs": epochs, "batch_size": cfg.trainer.batch_size}
     optimizer: dict[str, Any] = {}
     if epochs:
@@ -108,7 +115,8 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
     folder = f"{name}_{shape}_{data.name}_s{cfg.seed}_{digest(spec)[:12]}"
-    return Member(name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent)
+    shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
+    return Member(name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent, shared, {})
 
 
 def _initialisation(cfg: DictConfig) -> str | None:
@@ -138,8 +146,11 @@ def members(cfg: DictConfig, data: DataSet, precision: str) -> list[Member]:
     names = [name for name in TWINS if name != cfg.pretext.name]
     if data.train.labels is None and "supervised" in names:
         names.remove("supervised")
-    twins = [member(cfg, pretext_config(name), data, precision, twin=True) for name in names]
-    return [calibrated(cfg, run) for run in (member(cfg, cfg.pretext, data, precision), *twins)]
+    asked = calibrated(cfg, member(cfg, cfg.pretext, data, precision))
+    twins = [calibrated(cfg, member(cfg, pretext_config(name), data, precision, twin=True)) for name in names]
+    if asked.budget and asked.name not in TWINS:
+        asked = asked._replace(twins={run.name: run.recipe for run in twins})
+    return [asked, *twins]
 
 
 def calibrated(cfg: DictConfig, run: Member) -> Member:
@@ -153,7 +164,7 @@ def calibrated(cfg: DictConfig, run: Member) -> Member:
     build_calibration(cfg.calibration).check(build_encoder(run).backbone)
     spec = {**run.spec, "calibration": plain(cfg.calibration), "parent": run.digest}
     folder = run.folder.with_name(f"{run.folder.name.rpartition('_')[0]}_calibrated_{digest(spec)[:12]}")
-    return Member(run.name, run.title, spec, folder, run)
+    return run._replace(spec=spec, folder=folder, parent=run)
 
 
 def build_calibration(config: Any) -> Magnitude:
@@ -162,18 +173,21 @@ def build_calibration(config: Any) -> Magnitude:
     return calibration
 
 
-def subject(run: Member, images_seen: int) -> Subject:
-    """Whose score a run's is; `images_seen` as its result says."""
+def subject(run: Member, encoder: Encoder | None) -> Subject:
+    """Whose score a run's is; without the encoder, before it is there, just enough to address evaluations."""
     spec = run.spec
+    about = {} if encoder is None else encoder.provenance
     return Subject(
         pretext=run.name,
-        backbone=spec["backbone"]["_target_"].rsplit(".", 1)[-1],
-        input=spec["input"],
+        backbone="" if encoder is None else encoder.network,
+        input=spec["input"] if encoder is None else encoder.sees,
         calibration=_calibration(run),
         pretraining=spec["data"]["name"],
         pretraining_digest=spec["data"]["train"],
-        images_seen=images_seen,
+        budget=run.budget,
+        images_seen=int(about.get("images_seen", 0)),
         recipe=run.recipe,
+        twins=run.twins,
         run=run.digest,
         seed=spec["seed"],
         precision=spec["precision"],
@@ -197,17 +211,28 @@ def own_subject(encoder: Encoder, label: str | None) -> Subject:
     weights = encoder.digest()
     return Subject(
         pretext=label or str(about.get("task") or "own"),
-        backbone=type(encoder.backbone).__name__,
-        input=encoder.input_name,
+        backbone=encoder.network,
+        input=encoder.sees,
         calibration=str(about.get("calibration", "none")),
         pretraining=str(about.get("data_name", "")),
         pretraining_digest=str(about.get("data", "")),
+        budget=_budget_of(about),
         images_seen=int(about.get("images_seen", 0)),
         recipe=str(about.get("recipe", weights)),
+        twins={str(name): str(recipe) for name, recipe in about.get("twins", {}).items()},
         run=str(about.get("run", weights)) if label is None else weights,
         seed=int(about.get("seed", 0)),
         precision=str(about.get("precision", "unknown")),
     )
+
+
+def _budget_of(about: dict[str, Any]) -> str:
+    """The budget that a saved encoder was pretrained with; one from elsewhere is like no other's."""
+    if "budget" in about:
+        return str(about["budget"])
+    if "epochs" in about:  # as it was saved before budgets were
+        return described.budget(int(about["epochs"]), None, 0)
+    return "" if about.get("weights") == "random" else "unknown"
 
 
 def build_task(run: Member) -> Task:
@@ -258,7 +283,13 @@ def build_optimisation(run: Member) -> Optimisation | None:
 
 def provenance(run: Member) -> dict[str, Any]:
     """What is kept with the encoder beside what pretraining itself knows."""
-    about = {"run": run.digest, "recipe": run.recipe, "data_name": run.spec["data"]["name"]}
+    about: dict[str, Any] = {
+        "run": run.digest,
+        "recipe": run.recipe,
+        "data_name": run.spec["data"]["name"],
+        "budget": run.budget,
+        "twins": run.twins,
+    }
     if run.parent is None or "calibration" in run.spec:
         return about
     return about | {"initialisation": run.parent.name}

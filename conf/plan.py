@@ -45,7 +45,7 @@ def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> 
         table.add_row(run.folder.name, state, _clock(seconds))
         total += seconds
         for name, protocol in bench.protocols.items() if judged else ():
-            digest = evaluation_digest(members.subject(run, 0), protocol, bench.target, bench.runtime())
+            digest = evaluation_digest(members.subject(run, None), protocol, bench.target, bench.runtime())
             done = bool(stored(bench.records, digest))
             seconds = 0.0 if done else _evaluation(bench, protocol, past, forward)
             table.add_row(f"  {name}", "done" if done else "to do", _clock(seconds))

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from downstream.records import Cost
+from downstream.records import Cost, Effort
 
 
 class Meter:
@@ -29,8 +29,8 @@ class Meter:
         self.laps[name] = now - self.since
         self.since = now
 
-    def cost(self, images: int, parameters: int, flops: int) -> Cost:
-        """The cost of fitting and of predicting so many images."""
+    def cost(self, images: int, parameters: int, flops: int, pretraining: Effort | None) -> Cost:
+        """The cost of fitting and of predicting so many images, beside what pretraining took."""
         return Cost(
             seconds=sum(self.laps.values()),
             device=torch.cuda.get_device_name(self.device)
@@ -40,6 +40,7 @@ class Meter:
             images_per_second=images / max(self.laps["predict"], 1e-9),
             parameters=parameters,
             flops=flops,
+            pretraining=pretraining,
         )
 
     def _peak_bytes(self) -> float:

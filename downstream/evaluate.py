@@ -18,6 +18,7 @@ from downstream import gates
 from downstream.bootstrap import bootstrap, resamples
 from downstream.cost import Meter
 from downstream.digest import digest, settings
+from downstream.plain import from_plain
 from downstream.protocol import BlindPredictor, Fitted, Protocol, Rows, Runtime
 from downstream.provenance import provenance
 from downstream.records import (
@@ -25,6 +26,7 @@ from downstream.records import (
     SCHEMA,
     Cost,
     Data,
+    Effort,
     Evaluation,
     Provenance,
     Record,
@@ -50,7 +52,7 @@ def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runti
     """Digest of all that determines an evaluation; names its file of records."""
     return digest(
         {
-            "schema": SCHEMA,
+            "schema": 1,  # of this digest, which the form of the records does not enter
             "run": subject.run,
             "pretext": subject.pretext,
             "calibration": subject.calibration,
@@ -131,11 +133,22 @@ def evaluate(
     flags += gates.head_trained(fitted, level if protocol.trains_head else -math.inf)
     flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
-    cost = meter.cost(len(data.test), parameter_count(encoder), 2 * macs(encoder, (height, width)))
+    flops = 2 * macs(encoder, (height, width))
+    cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
     job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws)
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
     return made
+
+
+def effort_of(encoder: Encoder) -> Effort | None:
+    """What pretraining an encoder took, by what was saved with it; None where that does not say.
+
+    Raises:
+        ValueError: a file that says it wrongly.
+    """
+    said = encoder.provenance.get("effort")
+    return None if said is None else from_plain(Effort, said, "provenance.effort")
 
 
 def picture_path(folder: Path, evaluation: str) -> Path:
@@ -182,7 +195,21 @@ def _evaluate_blind(
     draws: int,
 ) -> list[Record]:
     run = digest({"blind": name})
-    subject = Subject(f"{BLIND}{name}", "", "", "none", "", "", 0, run, run, 0, "float32")
+    subject = Subject(
+        pretext=f"{BLIND}{name}",
+        backbone="",
+        input="",
+        calibration="none",
+        pretraining="",
+        pretraining_digest="",
+        budget="",
+        images_seen=0,
+        recipe=run,
+        twins={},
+        run=run,
+        seed=0,
+        precision="float32",
+    )
     evaluation = evaluation_digest(subject, protocol, data, runtime)
     old = stored(folder, evaluation)
     if old:
@@ -199,7 +226,7 @@ def _evaluate_blind(
         data,
         runtime,
         subject,
-        meter.cost(len(data.test), 0, 0),
+        meter.cost(len(data.test), 0, 0, None),
         provenance({}, ""),
         draws,
     )
@@ -293,6 +320,7 @@ class _Job:
             value=value,
             unit="fraction",
             direction="higher",
+            range=(0.0, 1.0),
             selected=selected,
             selected_on="test" if self.protocol.legacy else "val",
             setting=setting,
@@ -307,12 +335,14 @@ class _Job:
     def _evaluation(self, stage: str, metric: str, primary: bool) -> Evaluation:
         return Evaluation(
             digest=self.name,
+            suite="",
             data=self.data.name,
             split=self.data.test.name,
             task=self.protocol.task,
             protocol=self.protocol.name,
             version=self.protocol.version,
             settings=digest(settings(self.protocol)),
+            options=settings(self.protocol),
             trains_encoder=self.protocol.trains_encoder,
             stage=stage,
             metric=metric,

@@ -46,10 +46,8 @@ class GateFailed(RuntimeError):
 
 def input_as_declared(encoder: Encoder, declared: str) -> None:
     """The encoder sees of an image what its record will say it sees."""
-    if encoder.input_name != declared:
-        raise GateFailed(
-            "input", f"declared as {declared!r}, but the encoder's input is {encoder.input_name!r}"
-        )
+    if encoder.sees != declared:
+        raise GateFailed("input", f"declared as {declared!r}, but the encoder's input is {encoder.sees!r}")
 
 
 def splits_disjoint(data: DataSet) -> None:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from downstream.plain import JSON, FieldError, check, from_plain, to_plain
 from downstream.protocol import Rows
+from downstream.upgrade import from_schema_1
 from pretext.atomic import write_bytes
 
-SCHEMA = 1
-"""Version of the record format; a reader refuses every other."""
+SCHEMA = 2
+"""Version of the record format; `downstream.upgrade` reads version 1, a reader refuses every other."""
 
 BLIND = "blind:"
 """Prefix of `pretext` for predictors that look at no encoder."""
@@ -39,12 +40,15 @@ class Subject:
 
     Attributes:
         pretext: name of the pretext task; `random` and `supervised` are the twins, `blind:…` has no encoder.
-        backbone, input: names of the network and of what it sees of an RGB image.
+        backbone, input: the network and what it sees of an RGB image, each by its name and the arguments that
+            differ from their defaults: "SmallNet", "TimmNet(model='convnext_atto')", "lightness(scale=1)".
         calibration: what was done to the trained weights without labels ("none", "batchnorm", …).
         pretraining: name of the image set; empty where there was none.
         pretraining_digest: its train split's digest; empty where unknown or none.
+        budget: what the rows of a table are given alike ("4 epochs"); empty for what takes no training.
         images_seen: images pretraining took, repetitions counted.
         recipe: digest of everything that determines the run but its seed.
+        twins: recipes of the runs that this one is read against, by their names; empty where nobody knows.
         run: digest of the run, seed included.
         seed: the pretraining seed.
         precision: of pretraining ("float32", "bf16-mixed").
@@ -56,8 +60,10 @@ class Subject:
     calibration: str
     pretraining: str
     pretraining_digest: str
+    budget: str
     images_seen: int
     recipe: str
+    twins: dict[str, str]
     run: str
     seed: int
     precision: str
@@ -74,9 +80,11 @@ class Evaluation:
 
     Attributes:
         digest: of everything that determines the evaluation; shared by the records of one file.
+        suite: the frozen benchmark whose settings these are; empty for one's own.
         data, split: the downstream set and the split that was scored.
         task: what the protocol judges, see `Protocol`.
         protocol, version: name and version; `settings` is the digest of all of its fields.
+        options: those fields by name; empty where an older record did not keep them.
         trains_encoder: whether the protocol fine-tunes.
         stage: the stage the head stood on; empty for a blind predictor.
         metric: its name; `primary` marks the one tables show.
@@ -85,12 +93,14 @@ class Evaluation:
     """
 
     digest: str
+    suite: str
     data: str
     split: str
     task: str
     protocol: str
     version: int
     settings: str
+    options: JSON
     trains_encoder: bool
     stage: str
     metric: str
@@ -113,7 +123,8 @@ class Result:
     """What came out.
 
     Attributes:
-        value: the metric on the split, in `unit`.
+        value: the metric on the split, in `unit`; `direction` says which way is better.
+        range: the least and the largest value there can be; None where there is no end.
         selected: whether this is the stage that was chosen on `selected_on`.
         setting: hyper-parameters chosen for this stage.
         val: the primary metric on val of that setting; None where nothing was selected.
@@ -128,6 +139,7 @@ class Result:
     value: float
     unit: str
     direction: str
+    range: tuple[float | None, float | None]
     selected: bool
     selected_on: str
     setting: dict[str, float | int | str]
@@ -140,11 +152,29 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What pretraining took, of all runs that led to the encoder: its own and those it started from.
+
+    images: that went into steps, repetitions counted. views: images that the encoder saw in them, several a
+    training image where a task takes several. flops: multiply-adds × 2 of all steps, the way back counted as
+    twice the way there. seconds: wall time on `device`, validation included. An older run counted neither
+    views nor flops: None.
+    """
+
+    images: int
+    views: int | None
+    flops: int | None
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
 class Cost:
     """What it took: wall seconds of fitting and predicting, test images predicted a second.
 
     peak_memory_mib is CUDA's peak during the evaluation, or the process's peak so far on a CPU.
     parameters and flops (multiply-adds × 2, one image) are the encoder's; 0 for a blind predictor.
+    pretraining is None where nobody knows, or there was none.
     """
 
     seconds: float
@@ -153,6 +183,7 @@ class Cost:
     images_per_second: float
     parameters: int
     flops: int
+    pretraining: Effort | None
 
 
 @dataclass(frozen=True)
@@ -253,7 +284,7 @@ def read(path: Path) -> list[Record]:
     """The records of one file.
 
     Raises:
-        RecordError: not JSON, another schema, a missing or unknown field, a value out of type.
+        RecordError: not JSON, an unknown schema, a missing or unknown field, a value out of type.
     """
     try:
         entries = json.loads(path.read_bytes())
@@ -308,12 +339,12 @@ def _line(record: Record) -> str:
 
 def _parse(entry: Any, path: Path, position: int) -> Record:
     schema = entry.get("schema") if isinstance(entry, dict) else None
-    if schema != SCHEMA:
+    if schema not in (1, SCHEMA):
         raise RecordError(
-            f"{path}: record {position}: schema: this version reads {SCHEMA}, the file has {schema!r}"
+            f"{path}: record {position}: schema: this version reads 1 and {SCHEMA}, the file has {schema!r}"
         )
     try:
-        return from_plain(Record, entry)
+        return from_plain(Record, entry if schema == SCHEMA else from_schema_1(entry))
     except FieldError as error:
         raise RecordError(f"{path}: record {position}: {error}") from error
 

@@ -11,7 +11,10 @@ ALLOWED = {
     "pretext.color": {"pretext.atomic"},
     "pretext.inputs": {"pretext.color"},
     "pretext.backbones": {"pretext.inputs"},
-    "pretext.encoder": {"pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color"},
+    "pretext.described": set(),
+    "pretext.encoder": {
+        "pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.described",
+    },
     "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
     "pretext.task": {"pretext.encoder"},
     "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task"},
@@ -30,7 +33,7 @@ ALLOWED = {
     "pretext": {"pretext.encoder"},
     "downstream": {
         "pretext.atomic", "pretext.locks", "pretext.encoder", "pretext.backbones", "pretext.inputs",
-        "pretext.color", "pretext.data", "pretext.views",
+        "pretext.color", "pretext.data", "pretext.views", "pretext.described",
     },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic` and `pretext.locks` are leaves."""

@@ -84,14 +84,19 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
     assert str(boards[0].relative_to(folder)) in shown.replace("\n", "")
     for name in ("leaderboard.md", "leaderboard.tex", "cells.csv", "scores.csv"):
         assert (boards[0] / name).stat().st_size > 0
-    pictures = {path.name for path in (boards[0] / "pictures").iterdir()}
-    assert "colorization_s0_samples.png" in pictures
-    assert "supervised_s0_scenes_detection_frozen.png" in pictures
-    assert "random_s0_scenes_segmentation_linear.png" in pictures
-    for record in read_all(folder / "outputs" / "records"):
+    pictures = {path.stem.rpartition("_")[0] for path in (boards[0] / "pictures").iterdir()}
+    assert "colorization_s0_samples" in pictures
+    assert "supervised_s0_scenes_detection_frozen" in pictures
+    assert "random_s0_scenes_segmentation_linear" in pictures
+    records = read_all(folder / "outputs" / "records")
+    recipes = {record.subject.pretext: record.subject.recipe for record in records}
+    for record in records:
         assert record.data.digests.keys() == {"train", "val", "test"}
         if not record.subject.blind:
             assert record.provenance.config["seed"] == 0
+            assert (record.subject.backbone, record.subject.input) == ("SmallNet", "lightness")
+        if record.subject.pretext == "colorization":
+            assert record.subject.twins == {name: recipes[name] for name in ("random", "supervised")}
 
     before = files(folder)
     assert run(*line) == 0

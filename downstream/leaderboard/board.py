@@ -41,12 +41,18 @@ class Column(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What rows must share to be compared; twins are looked for in here."""
+    """What rows must share to be compared; twins are looked for in here.
+
+    images: digest of the pretraining images. budget: of the training; rows without any leave it empty and
+    stand beside those of every budget.
+    """
 
     pretraining: str
+    images: str
     backbone: str
     input: str
     calibration: str
+    budget: str
 
 
 class RowKey(NamedTuple):
@@ -73,13 +79,16 @@ class Gain(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table: the mean over seeds in [0, 1], its interval, and what must be said of it."""
+    """What stands in a table: the mean over seeds in [0, 1], its interval, and what must be said of it.
+
+    flags: with the share of the cell's records that each is true of.
+    """
 
     scores: Scores
     seeds: tuple[int, ...]
     stages: tuple[str, ...]
     interval: Interval | None
-    flags: tuple[str, ...]
+    flags: Mapping[str, float]
     verdict: Verdict | None = None
     best: bool = False
     gain: Gain | None = None
@@ -92,11 +101,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. rank and gain are None where the row, or the table, is not ranked."""
+    """One line. rank and gain are None where the row, or the table, is not ranked.
+
+    twins: recipes of the rows that it is read against, by their names; empty where nobody said. covered: of
+    how many columns that rank its group it has a score, and how many there are.
+    """
 
     key: RowKey
     label: str
     cells: Mapping[Column, Cell]
+    twins: Mapping[str, str]
     covered: tuple[int, int]
     rank: float | None = None
     gain: float | None = None
@@ -108,13 +122,13 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Whether it has a score in every column of its group."""
+        """Whether it has a score in every column that ranks its group."""
         return self.covered[0] == self.covered[1]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: same input, network, calibration and pretraining images."""
+    """Rows that may be compared: same input, network, calibration, pretraining images and budget."""
 
     match: Match
     rows: tuple[Row, ...]
@@ -135,7 +149,8 @@ class Board:
     """Everything the tables show.
 
     pooled: variance between seeds by column. codes: how many versions of the scoring code a column mixes.
-    stages: mean score of every stage, where a protocol scores several.
+    stages: mean score of every stage, where a protocol scores several. options: by column, what its protocol
+    was set to, where another column has the same protocol with other settings.
     """
 
     columns: tuple[Column, ...]
@@ -144,6 +159,7 @@ class Board:
     pooled: Mapping[Column, Pooled | None]
     codes: Mapping[Column, int]
     stages: Mapping[Column, Mapping[RowKey, Mapping[str, float]]]
+    options: Mapping[Column, str]
     notes: tuple[str, ...]
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
+from downstream.digest import short
 from downstream.leaderboard.board import TWINS, Cell, Column, Gain, Row, RowKey
 from downstream.leaderboard.statistics import Pooled, Scores, Share, against_best, difference, gap_share
 
@@ -17,7 +18,7 @@ def with_gains(row: Row, twins: Mapping[str, list[Row]], pooled: Mapping[Column,
     """Read each cell of a row against the group's twins; twins themselves stay as they are."""
     if row.twin:
         return row
-    random, supervised = (_twin(row, twins[name]) for name in TWINS)
+    random, supervised = (_twin(row, name, twins[name]) for name in TWINS)
     cells = {
         column: replace(
             cell,
@@ -33,13 +34,26 @@ def with_gains(row: Row, twins: Mapping[str, list[Row]], pooled: Mapping[Column,
     return replace(row, cells=cells)
 
 
-def _twin(row: Row, candidates: Sequence[Row]) -> Row | None:
-    """The twin of a row; among several recipes the one with as many images seen, then with most cells."""
-    return max(
-        candidates,
-        key=lambda twin: (twin.key.images_seen == row.key.images_seen, len(twin.cells), twin.key),
-        default=None,
-    )
+def _twin(row: Row, name: str, candidates: Sequence[Row]) -> Row | None:
+    """The twin of that name: the run that the row names; where it names none, the only one there is."""
+    if name in row.twins:
+        return next((twin for twin in candidates if twin.key.recipe == row.twins[name]), None)
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def ambiguous_twins(rows: Sequence[Row]) -> list[str]:
+    """Say of which rows nothing is gained since several recipes of a twin are there, and they name none."""
+    notes = []
+    for name in TWINS:
+        there = [row for row in rows if row.key.pretext == name]
+        unread = [row.label for row in rows if not row.twin and name not in row.twins]
+        if len(there) > 1 and unread:
+            recipes = ", ".join(short(twin.key.recipe) for twin in there)
+            notes.append(
+                f"Several recipes of {name} ({recipes}) share one section: no gain over it is read for "
+                f"{', '.join(unread)}, which name none of them as theirs."
+            )
+    return notes
 
 
 def _gain(cell: Cell, random: Cell | None, supervised: Cell | None, pooled: Pooled | None) -> Gain | None:
@@ -81,7 +95,7 @@ def with_best(
 
 
 def with_ranks(rows: Sequence[Row], columns: Iterable[Column]) -> list[Row]:
-    """Average rank and share of the gap, over the columns of a data set first, then over data sets."""
+    """Average rank and share of the gap: over settings of a protocol, then over protocols, then over data."""
     ranking = [column for column in columns if column.ranks]
     rivals = [row for row in rows if not row.twin and row.complete]
     if not ranking or not rivals:
@@ -110,8 +124,8 @@ def _mean_share(row: Row, columns: Iterable[Column]) -> float | None:
 
 
 def _by_data(values: Mapping[Column, float]) -> float:
-    """Several tasks on one image set count as one data set."""
-    by_data: dict[str, list[float]] = defaultdict(list)
+    """Several settings of one protocol count as one, and so do several tasks on one image set."""
+    found: dict[str, dict[Column, list[float]]] = defaultdict(lambda: defaultdict(list))
     for column, value in values.items():
-        by_data[column.data].append(value)
-    return float(np.mean([np.mean(own) for own in by_data.values()]))
+        found[column.data][column._replace(settings="")].append(value)
+    return float(np.mean([np.mean([np.mean(own) for own in data.values()]) for data in found.values()]))

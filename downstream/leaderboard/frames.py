@@ -52,6 +52,8 @@ def _row_fields(row: Row, kind: str) -> dict[str, Any]:
         "input": match.input,
         "calibration": row.key.calibration,
         "pretraining": match.pretraining,
+        "pretraining_digest": match.images,
+        "budget": match.budget,
         "images_seen": row.key.images_seen,
         "recipe": row.key.recipe,
         "covered": row.covered[0],
@@ -91,7 +93,7 @@ def _cell_fields(cell: Cell) -> dict[str, Any]:
         "over_supervised": gain.over_supervised if gain else None,
         "gap_share": gain.share.value if gain else None,
         **_interval_fields("gap_share_", gain.share.interval if gain else None),
-        "flags": " ".join(cell.flags),
+        "flags": " ".join(f"{flag}@{share:g}" if share < 1 else flag for flag, share in cell.flags.items()),
     }
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
-from downstream.gates import meaning
+from downstream.gates import ZERO_WIDTH, meaning
 from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Row
 from downstream.leaderboard.statistics import ENOUGH_SEEDS, MANY_SEEDS, Interval, Kind, Verdict
 
@@ -16,6 +16,8 @@ IMAGES_ONLY = "i"
 LETTERS = "abcdefghjklmnoprstuvwxyz"
 """Footnote letters; i is taken and q has no superscript."""
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+SOME = "'"
+"""Beside a footnote letter: true of some of the runs behind a cell."""
 _COUNT = re.compile(r"\d+(?= of \d)")
 MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
@@ -69,15 +71,22 @@ class Footnotes:
 
     letters: dict[str, str] = field(default_factory=dict)
     counts: dict[str, set[int]] = field(default_factory=dict)
+    partial: bool = False
 
-    def of(self, flags: Iterable[str]) -> str:
-        """The letters of these flags."""
-        kinds = [self._kind(flag) for flag in flags]
-        return "".join(dict.fromkeys(self.letters[kind] for kind in kinds))
+    def of(self, flags: Mapping[str, float]) -> str:
+        """The letters of these flags, each with `SOME` where its share of the runs is not all of them."""
+        shares: dict[str, float] = {}
+        for flag, share in flags.items():
+            kind = self._kind(flag)
+            shares[self.letters[kind]] = shares.get(self.letters[kind], 0.0) + share
+        some = {letter for letter, share in shares.items() if share < 1 - 1e-9}
+        self.partial |= bool(some)
+        return "".join(letter + SOME * (letter in some) for letter in shares)
 
     def notes(self) -> list[str]:
         """One line a letter, with the least and the largest count of its flags."""
-        return [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
+        lines = [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
+        return lines + [f"[a{SOME}] of some of a row's runs, not of all."] * self.partial
 
     def _kind(self, flag: str) -> str:
         kind = _COUNT.sub("#", flag)
@@ -107,10 +116,11 @@ def main_sheet(board: Board) -> Sheet:
     footnotes = Footnotes()
     sections = []
     for group in board.groups:
+        title = group_title(group, board.groups)
         lines = [_score_line(board, row, footnotes) for row in group.pretext]
         twins = [_score_line(board, row, footnotes) for row in group.twins]
-        sections += [Section(group_title(group), tuple(lines))] if lines else []
-        sections += [Section(f"twins · {group_title(group)}", tuple(twins))] if twins else []
+        sections += [Section(title, tuple(lines))] if lines else []
+        sections += [Section(f"twins · {title}", tuple(twins))] if twins else []
     if board.blind:
         blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
         sections.append(Section("encoder-blind predictors", blind))
@@ -131,7 +141,7 @@ def gain_sheet(board: Board) -> Sheet:
             for row in group.pretext
         ]
         if lines:
-            sections.append(Section(group_title(group), tuple(lines)))
+            sections.append(Section(group_title(group, board.groups), tuple(lines)))
     notes = (
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
@@ -182,7 +192,7 @@ def stage_sheets(board: Board) -> list[Sheet]:
                 if column in row.cells
             ]
             if lines:
-                sections.append(Section(group_title(group), tuple(lines)))
+                sections.append(Section(group_title(group, board.groups), tuple(lines)))
         title = f"Stages: {column.data} · {column.task} · {column.mode} · {column.protocol} · {column.metric}"
         notes = (
             "Bold: the stage chosen on val, by each seed for itself. The last column is the fixed last "
@@ -193,13 +203,20 @@ def stage_sheets(board: Board) -> list[Sheet]:
     return made
 
 
-def group_title(group: Group) -> str:
-    """What the rows of a group share."""
+def group_title(group: Group, groups: Sequence[Group]) -> str:
+    """What the rows of a group share; images of one name that are not the same are told by their digest."""
     match = group.match
     parts = [f"input {match.input}", match.backbone]
-    parts += [f"pretrained on {match.pretraining}"] if match.pretraining else []
+    parts += [f"pretrained on {_images(group, groups)}"] if match.pretraining else []
+    parts += [match.budget] if match.budget else []
     parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []
     return " · ".join(parts)
+
+
+def _images(group: Group, groups: Sequence[Group]) -> str:
+    match = group.match
+    same = {other.match.images for other in groups if other.match.pretraining == match.pretraining}
+    return match.pretraining + (f" {match.images[:6]}" if len(same) > 1 else "")
 
 
 def _apart(group: Group, groups: Sequence[Group]) -> str:
@@ -207,7 +224,7 @@ def _apart(group: Group, groups: Sequence[Group]) -> str:
     match = group.match
     parts = [
         getattr(match, name) or f"no {name}"
-        for name in ("backbone", "pretraining", "calibration")
+        for name in ("backbone", "pretraining", "calibration", "budget")
         if len({getattr(other.match, name) for other in groups}) > 1
     ]
     return " · ".join([match.input, *parts])
@@ -254,9 +271,8 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     if footnotes is None:
         return Text(body, notes=notes)
     mark = "≈" if cell.verdict is Verdict.NOT_SEPARATED else ""
-    zero = ("zero_width_interval",) if cell.interval is not None and cell.interval.zero_width else ()
-    flags = tuple(dict.fromkeys((*cell.flags, *zero)))
-    return Text(body, notes=notes + footnotes.of(flags), mark=mark, bold=cell.best)
+    zero = {ZERO_WIDTH: 1.0} if cell.interval is not None and cell.interval.zero_width else {}
+    return Text(body, notes=notes + footnotes.of({**cell.flags, **zero}), mark=mark, bold=cell.best)
 
 
 def _gain_text(cell: Cell | None) -> Text:
@@ -333,6 +349,7 @@ def _legend(board: Board) -> list[str]:
         notes.append(
             f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
             f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
+            + (f"; {board.options[column]}" if column in board.options else "")
             + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
         )
     return notes

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Match, Row, RowKey
-from downstream.leaderboard.comparison import with_best, with_gains, with_ranks
+from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
+from downstream.leaderboard.options import told_apart
 from downstream.leaderboard.statistics import Pooled, Scores, interval, pool
 from downstream.records import BLIND, Record, Subject
 
@@ -28,25 +29,46 @@ def build(records: Sequence[Record]) -> Board:
     columns = tuple(sorted({column for _, column in cells}, key=_column_order))
     pooled = {c: pool(cell.scores.values for (key, at), cell in cells.items() if at == c) for c in columns}
     cells = {at: replace(cell, interval=interval(cell.scores, pooled[at[1]])) for at, cell in cells.items()}
-    rows: dict[RowKey, dict[Column, Cell]] = defaultdict(dict)
-    for (key, column), cell in cells.items():
-        rows[key][column] = cell
-    labels = _labels(rows)
-    by_match: dict[Match, list[Row]] = defaultdict(list)
-    blind: list[Row] = []
-    for key, own in rows.items():
-        row = Row(key, labels[key], own, (len(own), len(own)))
-        (blind if key.pretext.startswith(BLIND) else by_match[key.match]).append(row)
-    groups = [_group(match, by_match[match], pooled) for match in sorted(by_match)]
+    rows = _rows(cells, main)
+    blind = sorted((row for row in rows if row.key.pretext.startswith(BLIND)), key=lambda row: row.label)
+    groups, ambiguous = _groups([row for row in rows if not row.key.pretext.startswith(BLIND)], pooled)
     return Board(
         columns,
-        tuple(groups),
-        tuple(sorted(blind, key=lambda row: row.label)),
+        groups,
+        tuple(blind),
         pooled,
         {c: len({r.provenance.scoring for r in main if column_of(r) == c}) for c in columns},
         _stage_curves(kept),
-        notes,
+        told_apart({column_of(r): r.evaluation.options for r in main}),
+        notes + ambiguous,
     )
+
+
+def _rows(cells: Mapping[tuple[RowKey, Column], Cell], records: Iterable[Record]) -> list[Row]:
+    """One row a key, with the twins that its records name."""
+    own: dict[RowKey, dict[Column, Cell]] = defaultdict(dict)
+    for (key, column), cell in cells.items():
+        own[key][column] = cell
+    twins = {row_of(record.subject): record.subject.twins for record in records if record.subject.twins}
+    labels = _labels(own)
+    return [Row(key, labels[key], found, twins.get(key, {}), (0, 0)) for key, found in own.items()]
+
+
+def _groups(
+    rows: Sequence[Row], pooled: Mapping[Column, Pooled | None]
+) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    """Matched rows; those that took no training stand in the group of every budget. And what must be said."""
+    by_match: dict[Match, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_match[row.key.match].append(row)
+    for match in [match for match in by_match if not match.budget]:
+        trained = [m for m in by_match if m.budget and m._replace(budget="") == match]
+        for other in trained:
+            by_match[other] += by_match[match]
+        if trained:
+            del by_match[match]
+    notes = tuple(note for own in by_match.values() for note in ambiguous_twins(own))
+    return tuple(_group(match, by_match[match], pooled) for match in sorted(by_match)), notes
 
 
 def column_of(record: Record) -> Column:
@@ -75,7 +97,14 @@ def row_of(subject: Subject) -> RowKey:
     its own. That makes it comparable with trained networks, not different from them.
     """
     calibration = "none" if subject.calibration == "batchnorm" else subject.calibration
-    match = Match(subject.pretraining, subject.backbone, subject.input, calibration)
+    match = Match(
+        subject.pretraining,
+        subject.pretraining_digest,
+        subject.backbone,
+        subject.input,
+        calibration,
+        subject.budget,
+    )
     return RowKey(match, subject.pretext, subject.calibration, subject.recipe, subject.images_seen)
 
 
@@ -113,14 +142,15 @@ def _cell(runs: Mapping[int, Sequence[Record]]) -> Cell:
     resampled = [np.mean([r.result.resampled[:width] for r in runs[seed]], axis=0) for seed in seeds]
     scores = Scores(np.array(values), np.array(resampled, dtype=np.float64).reshape(len(seeds), width))
     stages = tuple(dict.fromkeys(record.evaluation.stage for record in everything))
-    flags = tuple(dict.fromkeys(flag for record in everything for flag in record.result.flags))
-    return Cell(scores, seeds, stages, None, flags)
+    flags = Counter(flag for record in everything for flag in dict.fromkeys(record.result.flags))
+    return Cell(scores, seeds, stages, None, {flag: n / len(everything) for flag, n in flags.items()})
 
 
 def _group(match: Match, rows: list[Row], pooled: Mapping[Column, Pooled | None]) -> Group:
     # Sorted, since a sum's last digits hang on the order of its terms.
-    columns = sorted({column for row in rows for column in row.cells}, key=_column_order)
-    rows = [replace(row, covered=(len(row.cells), len(columns))) for row in rows]
+    competing = {column for row in rows if not row.twin for column in row.cells if column.ranks}
+    columns = sorted(competing, key=_column_order)
+    rows = [replace(row, covered=(len(competing & set(row.cells)), len(columns))) for row in rows]
     twins = {name: [row for row in rows if row.key.pretext == name] for name in TWINS}
     rows = [with_gains(row, twins, pooled) for row in rows]
     rows = with_best(rows, columns, pooled)

@@ -38,7 +38,7 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
 
 def superscript(letters: str) -> str:
     """Footnote letters as superscripts."""
-    return "".join(SUPERSCRIPTS[letter] for letter in letters)
+    return "".join(SUPERSCRIPTS.get(letter, letter) for letter in letters)
 
 
 def _blocks(widths: Sequence[int], summary: int, label: int, total: int) -> list[tuple[list[int], int]]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pretext import backbones, inputs
 from pretext.atomic import write_bytes, write_json
 from pretext.backbones import Backbone, Features, Stage
+from pretext.described import defaults, described
 from pretext.encoder.weights import check
 from pretext.inputs import Input
 
@@ -64,8 +65,21 @@ class Encoder(nn.Module):
 
     @property
     def input_name(self) -> str:
-        """Name of the input, as configurations and records call it."""
+        """Name of the input, as configurations call it."""
         return self.input.name
+
+    @property
+    def sees(self) -> str:
+        """The input with its arguments, as records name it: "lightness", "lightness(scale=1)"."""
+        return described(self.input.name, self.input.arguments, defaults(type(self.input)))
+
+    @property
+    def network(self) -> str:
+        """The backbone with its arguments, as records name it: "SmallNet", "ResNet18(small_stem=True)"."""
+        kind = type(self.backbone)
+        path = backbones.class_path(kind)
+        name = kind.__name__ if path.startswith(f"{backbones.__name__}.") else path
+        return described(name, self.backbone.arguments, defaults(kind))
 
     @property
     def architecture(self) -> dict[str, Any]:

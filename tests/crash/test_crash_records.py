@@ -19,7 +19,21 @@ from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 
-SUBJECT = Subject("toy", "SmallNet", "lightness", "batchnorm", "scenes", "0" * 64, 0, "a", "b", 0, "float32")
+SUBJECT = Subject(
+    pretext="toy",
+    backbone="SmallNet",
+    input="lightness",
+    calibration="batchnorm",
+    pretraining="scenes",
+    pretraining_digest="0" * 64,
+    budget="",
+    images_seen=0,
+    recipe="a",
+    twins={},
+    run="b",
+    seed=0,
+    precision="float32",
+)
 
 
 def judge(folder: Path, data: DataSet) -> None:

@@ -36,6 +36,7 @@ def one(pretext: str, task: str, mode: str, metric: str, seed: int, data: str, *
         "digests": {"train": "a", "val": "b", "test": data},
         "counts": {"train": 10, "val": 10, "test": 500},
         "calibration": "batchnorm" if pretext == "random" else "none",
+        "budget": "" if pretext == "random" else "4 epochs",
     }
     return record(f"{pretext}-{task}-{mode}-{seed}-{data}-{fields}", **usual | fields)
 
@@ -51,5 +52,5 @@ def benchmark(
 
 def blind(data: str = "photos") -> list[Record]:
     """An encoder-blind row on every column."""
-    nothing = {"backbone": "", "input": "", "pretraining": "", "images_seen": 0, "stage": ""}
+    nothing = {"backbone": "", "input": "", "pretraining": "", "images_seen": 0, "stage": "", "budget": ""}
     return [one("blind:label_prior", *column, 0, data, **nothing) for column in COLUMNS]

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from downstream.records import SCHEMA, Cost, Data, Evaluation, Provenance, Record, Result, Subject
+from downstream.records import SCHEMA, Cost, Data, Effort, Evaluation, Provenance, Record, Result, Subject
 
 SUBJECT = Subject(
     pretext="rotation",
@@ -12,20 +12,24 @@ SUBJECT = Subject(
     calibration="none",
     pretraining="photos",
     pretraining_digest="p" * 64,
+    budget="4 epochs",
     images_seen=1000,
     recipe="rotation-recipe",
+    twins={},
     run="run",
     seed=0,
     precision="float32",
 )
 EVALUATION = Evaluation(
     digest="e0",
+    suite="",
     data="photos",
     split="test",
     task="classification",
     protocol="linear",
     version=1,
     settings="s" * 64,
+    options={"class": "LinearProbe", "pools": [1]},
     trains_encoder=False,
     stage="conv3",
     metric="mAP",
@@ -37,6 +41,7 @@ RESULT = Result(
     value=0.5,
     unit="fraction",
     direction="higher",
+    range=(0.0, 1.0),
     selected=True,
     selected_on="val",
     setting={"lr": 0.1, "k": 3, "pool": "mean"},
@@ -48,7 +53,7 @@ RESULT = Result(
     resampled=(0.5, 0.25),
 )
 DATA = Data(digests={"test": "t" * 64}, counts={"test": 3}, resolution=(64, 64))
-COST = Cost(1.0, "cpu", 100.0, 50.0, 10, 20)
+COST = Cost(1.0, "cpu", 100.0, 50.0, 10, 20, Effort(1000, 2000, None, 60.0, "cpu"))
 PROVENANCE = Provenance(
     config={"a": [1, None, {"b": "c"}]},
     commit="abc",

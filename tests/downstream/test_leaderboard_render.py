@@ -158,7 +158,7 @@ def test_flags_become_footnotes() -> None:
 def test_flags_that_differ_in_a_count_share_a_footnote() -> None:
     footnotes = Footnotes()
     letters = [
-        footnotes.of(flags)
+        footnotes.of(dict.fromkeys(flags, 1.0))
         for flags in (
             ["at_edge:C for 129 of 200 classes"],
             ["at_edge:C for 76 of 200 classes", "at_edge:lr"],
@@ -173,6 +173,14 @@ def test_flags_that_differ_in_a_count_share_a_footnote() -> None:
         f"[b] {edge} (lr).",
         f"[c] {edge} (C for 1 of 8 k).",
     ]
+
+
+def test_what_is_true_of_some_runs_is_said_of_some() -> None:
+    footnotes = Footnotes()
+    assert footnotes.of({"at_edge:lr": 1.0, "diverged:1 of 4": 0.5, "diverged:2 of 4": 0.5}) == "ab"
+    assert footnotes.notes()[-1].startswith("[b]")
+    assert footnotes.of({"at_edge:lr": 1 / 3, "diverged:1 of 4": 2 / 3}) == "a'b'"
+    assert footnotes.notes()[-1] == "[a'] of some of a row's runs, not of all."
 
 
 def test_an_interval_without_width_has_a_footnote() -> None:

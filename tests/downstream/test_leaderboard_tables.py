@@ -8,6 +8,7 @@ from made_board import COLUMNS, TRUTH, benchmark, blind, one
 
 from downstream.leaderboard.board import Board, Cell, Row
 from downstream.leaderboard.frames import cells_frame, scores_frame
+from downstream.leaderboard.sheets import group_title
 from downstream.leaderboard.statistics import Kind, Verdict
 from downstream.leaderboard.tables import build
 from downstream.records import Record
@@ -146,17 +147,117 @@ def test_gains_pair_the_seeds_that_both_have() -> None:
         assert cell.gain.over_random in cell.gain.interval
 
 
-def test_among_several_twins_the_one_of_the_same_budget_is_taken() -> None:
-    short = [
-        one("supervised", *COLUMNS[0], 0, "photos", value=0.9, images_seen=5, recipe="short"),
-        one("supervised", *COLUMNS[0], 0, "photos", value=0.7, images_seen=1000, recipe="full"),
+def test_a_gain_is_over_the_twin_that_the_row_names() -> None:
+    """Which recipe hash is larger decides nothing."""
+    column = COLUMNS[0]
+    for recipes in (("aaaa", "zzzz"), ("zzzz", "aaaa")):
+        own, other = recipes
+        made = [
+            one("rotation", *column, 0, "photos", value=0.5, twins={"random": "r", "supervised": own}),
+            one("random", *column, 0, "photos", value=0.4, recipe="r"),
+            one("supervised", *column, 0, "photos", value=0.8, recipe=own),
+            one("supervised", *column, 0, "photos", value=0.45, recipe=other),
+        ]
+        (cell,) = cells(rows(build(made))["rotation"])
+        assert cell.gain is not None
+        assert cell.gain.over_random == pytest.approx(0.1)
+        assert cell.gain.over_supervised == pytest.approx(-0.3)
+        gone = [r for r in made if r.subject.recipe != own]
+        (cell,) = cells(rows(build(gone))["rotation"])
+        assert cell.gain is not None
+        assert (cell.gain.over_supervised, cell.gain.share.value) == (None, None)
+
+
+def test_a_row_that_names_no_twin_has_one_only_where_there_is_one() -> None:
+    made = [one(p, *COLUMNS[0], 0, "photos", recipe=r) for p, r in (("rotation", "a"), ("random", "b"))]
+    assert cells(rows(build(made))["rotation"])[0].gain is not None
+    two = [*made, one("random", *COLUMNS[0], 0, "photos", recipe="c")]
+    board = build(two)
+    assert cells(rows(board)["rotation"])[0].gain is None
+    assert any("Several recipes of random (b, c)" in note and "rotation" in note for note in board.notes)
+
+
+def test_what_took_no_training_stands_beside_the_rows_of_every_budget() -> None:
+    """The gain of a row over random comes from its own budget's table, and budgets are not mixed."""
+    made = [
+        one(p, *COLUMNS[0], 0, "photos", budget=budget, recipe=f"{p}{budget}", value=value)
+        for budget, own in (("4 epochs", (0.5, 0.6)), ("40 epochs", (0.7, 0.9)))
+        for p, value in zip(("rotation", "supervised"), own, strict=True)
     ]
-    rest = [one(p, *COLUMNS[0], 0, "photos") for p in ("random", "rotation")]
-    found = rows(build([*short, *rest]))
-    assert set(found) == {"rotation", "random", "supervised shor", "supervised full"}
-    (cell,) = cells(found["rotation"])
-    assert cell.gain is not None
-    assert cell.gain.over_supervised == pytest.approx(cell.value - 0.7)
+    made += [
+        one(p, *COLUMNS[0], 0, "photos", budget="", value=value)
+        for p, value in (("random", 0.4), ("kmeans_init", 0.45))
+    ]
+    board = build(made)
+    assert [group.match.budget for group in board.groups] == ["4 epochs", "40 epochs"]
+    for group, share in zip(board.groups, (0.5, 0.6), strict=True):
+        found = {row.label: row for row in group.rows}
+        assert set(found) == {"rotation", "kmeans_init", "random", "supervised"}
+        (cell,) = cells(found["rotation"])
+        assert cell.gain is not None
+        assert cell.gain.over_random == pytest.approx(cell.value - 0.4)
+        assert (cell.value - 0.4) / (found["supervised"].cells[board.columns[0]].value - 0.4) == (
+            pytest.approx(share)
+        )
+    (alone,) = build([r for r in made if not r.subject.budget]).groups
+    assert {row.label for row in alone.rows} == {"random", "kmeans_init"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["backbone", "input", "pretraining_digest", "budget"],
+)
+def test_rows_that_differ_in_what_must_be_matched_stand_apart(field: str) -> None:
+    """Two widths, two scales of the input, two samples of one set, two budgets."""
+    made = benchmark(pretexts=("rotation", "supervised")) + benchmark(
+        pretexts=("colorization",), **{field: "other"}
+    )
+    board = build(made)
+    assert len(board.groups) == 2
+    assert all(row.rank == 1.0 for group in board.groups for row in group.pretext)
+    assert len({group_title(group, board.groups) for group in board.groups}) == 2
+
+
+def test_coverage_counts_columns_that_rank_and_rows_that_compete() -> None:
+    complete = rows(build(benchmark()))
+    health = [
+        replace(r, evaluation=replace(r.evaluation, task="representation", protocol="health", digest="h"))
+        for r in benchmark(pretexts=("colorization",))[:3]
+    ]
+    scenes = benchmark(pretexts=("rotation",), data="scenes")
+    twins = benchmark(pretexts=("supervised",), data="voc")
+    for more in (health, scenes, twins):
+        found = rows(build(benchmark() + more))
+        for name in ("colorization", "rotation", "autoencoder"):
+            assert found[name].covered == (6, 6)
+            assert found[name].rank == complete[name].rank
+            assert found[name].gain == complete[name].gain
+
+
+def test_settings_of_one_protocol_count_as_one() -> None:
+    """By hand: the second setting of one protocol does not outweigh the other protocol."""
+    made = []
+    for settings, options, values in (
+        ("x", {"class": "LinearProbe", "pools": [1], "grid": {"epochs": 20}}, (0.3, 0.4)),
+        ("y", {"class": "LinearProbe", "pools": [1.0], "grid": {"epochs": 5}}, (0.3, 0.4)),
+    ):
+        made += [
+            one(p, *COLUMNS[0], 0, "photos", settings=settings, options=options, value=v)
+            for p, v in zip(("rotation", "colorization"), values, strict=True)
+        ]
+    made += [one(p, *COLUMNS[2], 0, "photos", value=v) for p, v in (("rotation", 0.6), ("colorization", 0.5))]
+    board = build(made)
+    assert [row.rank for row in board.groups[0].rows] == [1.5, 1.5]
+    assert sorted(board.options.values()) == ["grid.epochs=20", "grid.epochs=5"]
+
+
+def test_a_flag_of_one_seed_is_not_said_of_all() -> None:
+    made = [
+        one("rotation", *COLUMNS[0], seed, "photos", flags=flags)
+        for seed, flags in ((0, ("at_edge:lr", "selected_on_test")), (1, ("at_edge:lr",)))
+    ]
+    (cell,) = cells(rows(build(made))["rotation"])
+    assert cell.flags == {"at_edge:lr": 1.0, "selected_on_test": 0.5}
 
 
 def test_a_changed_recipe_is_a_row_of_its_own_and_changed_settings_a_column() -> None:

@@ -89,7 +89,7 @@ EDITS: dict[str, tuple[Any, str]] = {
         lambda r: r["provenance"]["config"].update(x=float("inf")),
         "provenance.config.x: expected a finite",
     ),
-    "schema": (lambda r: r.update(schema=99), "schema: this version reads 1, the file has 99"),
+    "schema": (lambda r: r.update(schema=99), "schema: this version reads 1 and 2, the file has 99"),
 }
 
 

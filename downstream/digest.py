@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def _refuse_keys(value: Any, where: str) -> None:
 
 
 def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, Enum):
+        value = value.value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):

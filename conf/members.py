@@ -24,6 +24,9 @@ from pretext.task import Task
 VERSION = 1
 """Raised when a change of code changes what a pretraining run computes."""
 
+ACCUMULATION = 2
+"""The same for runs whose steps take several batches: 2 averages a short last step over its own batches."""
+
 TWINS = ("random", "supervised")
 
 
@@ -111,6 +114,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
         "seed": cfg.seed,
         "parent": parent.digest if parent else None,
         **_where_set(cfg, "input_arguments"),
+        **_revised(pretext.task, budget),
     }
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
@@ -130,6 +134,13 @@ def _initialisation(cfg: DictConfig) -> str | None:
 def _where_set(node: DictConfig, *keys: str) -> dict[str, Any]:
     """The options that are in use: one that is added later leaves the digests of older runs alone."""
     return {key: plain(node[key]) for key in keys if node[key]}
+
+
+def _revised(task: DictConfig, budget: dict[str, Any]) -> dict[str, Any]:
+    """Versions of the parts of a run that were revised; runs that have none of these keep their digests."""
+    kind: type[Task] = get_class(task["_target_"])
+    versions = {"task_version": kind.version} if kind.version != 1 else {}
+    return versions | ({"accumulation": ACCUMULATION} if budget.get("accumulate", 1) > 1 else {})
 
 
 def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:

@@ -26,10 +26,15 @@ class Images(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A scalar loss to minimise and the detached scalars to log beside it."""
+    """A scalar loss to minimise and the detached scalars to log beside it.
+
+    weight: () what loss and logs are means over, by which an epoch's mean counts the batch (coloured images,
+    where gray ones are left out); the number of images without it.
+    """
 
     loss: Tensor
     logs: dict[str, Tensor]
+    weight: Tensor | None = None
 
 
 class Progress(NamedTuple):
@@ -48,11 +53,16 @@ class Loader(Protocol):
 
     def __iter__(self) -> Iterator[Images]: ...
 
+    def spaced(self, images: int) -> Loader:
+        """Batches of at most so many of the images, evenly spaced over the split."""
+        ...
+
 
 class Task(nn.Module, ABC):
     """One pretext task. A concrete task is final: it implements `views` and `loss`, and what else it needs.
 
     Attributes:
+        version: raised when a change of code changes what the task computes; under the digest of its runs.
         encoder: the product.
         arguments: the plain constructor arguments beside the encoder, so that a saved task can be rebuilt.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
@@ -60,6 +70,7 @@ class Task(nn.Module, ABC):
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
+    version: int = 1
     encoder: Encoder
     arguments: dict[str, object]
     needs_labels: bool = False

@@ -17,7 +17,7 @@ ALLOWED = {
     },
     "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
     "pretext.task": {"pretext.encoder"},
-    "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task"},
+    "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task", "pretext.spacing"},
     "pretext.views": set(),
     "pretext.spacing": set(),
     "pretext.locks": set(),

@@ -90,15 +90,17 @@ class Pretraining(pl.LightningModule):
         torch.manual_seed(derive(self._seed, Stream.LAYERS, self.current_epoch, batch_idx))
 
     def training_step(self, images: Images, batch_idx: int) -> Tensor:
-        """Return the loss of one batch."""
+        """Return the loss of one batch, such that the gradient of a step is the mean over its batches."""
         draw = generator(self._seed, Stream.VIEWS, self.current_epoch, batch_idx)
         step = self.task.loss(self._views(images, draw))
         self._watch(step.loss, batch_idx)
         count = len(images.pixels)
         self.images_seen += count
+        weight = count if step.weight is None else step.weight
         for name, value in {"loss": step.loss, **step.logs}.items():
-            self._train.add(name, value.detach() * count, count)
-        return step.loss
+            self._train.add(name, value.detach() * weight, weight)
+        missing = self._missing(batch_idx)
+        return step.loss if missing == 1 else step.loss * missing
 
     def on_train_batch_end(self, outputs: Any, batch: Images, batch_idx: int) -> None:
         """Let the task follow an optimiser step, if there was one; close the epoch after its last batch."""
@@ -121,11 +123,11 @@ class Pretraining(pl.LightningModule):
         torch.manual_seed(derive(self._seed, Stream.VALIDATION, 0, batch_idx))
         batch = self._views(images, generator(self._seed, Stream.VALIDATION, 1, batch_idx))
         step = self.task.loss(batch)
-        count = len(images.pixels)
+        weight = len(images.pixels) if step.weight is None else step.weight
         for name, value in {"loss": step.loss, **step.logs}.items():
-            self._val.add(name, value * count, count)
+            self._val.add(name, value * weight, weight)
         for name, chance in self.task.chance(batch).items():
-            self._val.add(f"{name}_chance", step.loss.new_tensor(chance * count), count)
+            self._val.add(f"{name}_chance", step.loss.new_tensor(chance) * weight, weight)
         for name, (total, weight) in self.task.score(batch).items():
             self._val.add(name, total, weight)
 
@@ -146,6 +148,11 @@ class Pretraining(pl.LightningModule):
         # Colour conversion and targets keep their digits: bf16 is for the network.
         with torch.autocast(self.device.type, enabled=False):
             return self.task.views(images, draw)
+
+    def _missing(self, batch_idx: int) -> float:
+        """By how much Lightning divides too much: by `accumulate`, though an epoch's last step has what is left."""
+        accumulate, batches = self._optimisation.accumulate, int(self.trainer.num_training_batches)
+        return accumulate / min(accumulate, batches - batch_idx // accumulate * accumulate)
 
     def _take(self, means: Mean, split: str) -> None:
         self.measures |= {f"{split}/{name}": value for name, value in means.read().items()}

@@ -230,6 +230,8 @@ def _identity(
         "optimisation": optimisation.describe() if optimisation is not None else None,
         "precision": precision,
     }
+    if task.version != 1:  # left out where it is 1: finished runs are compared by these values
+        values["version"] = task.version
     plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
     return plain
 

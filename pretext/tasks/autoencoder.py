@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ class Autoencoder(Task):
         ValueError: a share outside [0, 1).
     """
 
+    version = 2
     mean: Tensor
     std: Tensor
 
@@ -72,10 +73,9 @@ class Autoencoder(Task):
 
     @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:
-        """Take mean and standard deviation of the input's channels from the first few thousand images."""
+        """Take mean and standard deviation of the input's channels from a few thousand images of all parts."""
         total, squares, count = 0.0, 0.0, 0
-        first = next(iter(loader)).pixels
-        for images in islice(loader, max(1, STATISTICS_IMAGES // len(first))):
+        for images in loader.spaced(STATISTICS_IMAGES):
             x = self.encoder.input(images.pixels).double()  # (B, C, H, W)
             total, squares = total + x.sum(dim=(0, 2, 3)), squares + x.square().sum(dim=(0, 2, 3))
             count += x[:, 0].numel()

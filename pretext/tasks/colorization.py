@@ -147,7 +147,8 @@ class Colorization(colouring.ColouringTask):
         height, width = batch.pixels.shape[-2:]
         logits = self._logits(batch.pixels, colouring.target_size(height, width, self._stride))
         balanced, unbalanced = soft_cross_entropy(logits, batch.targets, self.bin_weights, batch.counts)
-        return Step(balanced, {"loss": balanced.detach(), "unbalanced": unbalanced.detach()})
+        logs = {"loss": balanced.detach(), "unbalanced": unbalanced.detach()}
+        return Step(balanced, logs, batch.counts.sum())
 
     def chance(self, batch: Coloured) -> dict[str, float]:
         """Return what the uniform distribution costs on this batch: ln 313, balanced times the mean weight.

@@ -123,7 +123,7 @@ class ColorizationL2(colouring.ColouringTask):
         """Return the mean squared error of ab / 110 over coloured images; 0 where there is none."""
         predicted = self._ab(batch.pixels, (batch.ab.shape[-2], batch.ab.shape[-1]))
         loss = _mean(((predicted - batch.ab).square()).mean(dim=(1, 2, 3)), batch.counts)
-        return Step(loss, {"loss": loss.detach()})
+        return Step(loss, {"loss": loss.detach()}, batch.counts.sum())
 
     def chance(self, batch: Regressed) -> dict[str, float]:
         """Return what a gray prediction costs on this batch."""

@@ -263,7 +263,8 @@ def _principal_axes(
     for start in range(0, examples, CHUNK):
         x = scaling(rows(torch.arange(start, min(start + CHUNK, examples))))
         covariance.addmm_(x.T, x, alpha=1 / examples)
-    axes: Tensor = torch.linalg.eigh(covariance).eigenvectors
+    # In float32 the solver gives up where most directions are empty: fewer examples than channels.
+    axes: Tensor = torch.linalg.eigh(covariance.double()).eigenvectors.to(covariance.dtype)
     return axes
 
 

@@ -59,8 +59,9 @@ class Coordinates:
         x = with_bias(examples)
         if x.shape[1] <= len(x):
             # Any rotation is exact; that these axes are the principal ones only makes it fast.
-            values, axes = torch.linalg.eigh(_scatter(x, torch.float32))
-            return Coordinates(x @ axes, values.clamp(min=0), axes, len(x))
+            values, wide = torch.linalg.eigh(_scatter(x, torch.float32).double())
+            axes = wide.float()
+            return Coordinates(x @ axes, values.clamp(min=0).float(), axes, len(x))
         values, vectors = torch.linalg.eigh(_scatter(x.T, torch.float64))
         keep = values > NULL * values[-1]
         vectors, root = vectors[:, keep], values[keep].sqrt()

@@ -205,3 +205,42 @@ def test_edge_is_flagged_only_where_the_grid_was_too_short() -> None:
 def test_softmax_of_few_classes_is_torchs(classes: int) -> None:
     logits = 30 * torch.randn(7, 3, classes, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(_softmax(logits), logits.softmax(2))
+
+
+def rare(examples: int, channels: int, seed: int = 0) -> NDArray[np.float32]:
+    """Features most of which are 0 for every example, as a small set's from a wide stage."""
+    draw = np.random.default_rng(seed)
+    shown = draw.random((1, channels)) < 0.3
+    return (np.maximum(draw.normal(size=(examples, channels)), 0) * shown).astype(np.float32)
+
+
+def colours(examples: int, bins: int) -> NDArray[np.float32]:
+    draw = np.random.default_rng(0)
+    counts = np.stack([np.bincount(draw.integers(0, bins, 20), minlength=bins) for _ in range(examples)])
+    return (counts / 20).astype(np.float32)
+
+
+FEW_OF_WIDE = {
+    "wide": rare(25, 192),
+    "one image a class": rare(3, 256),
+    "two": rare(2, 64),
+    "colours of 25": colours(25, 512),
+    "each thrice": np.repeat(rare(8, 320), 3, axis=0),
+    "each channel ten times": np.tile(rare(20, 30), (1, 10)),
+}
+
+
+@pytest.mark.parametrize("name", FEW_OF_WIDE)
+def test_few_examples_of_many_channels_are_separated(name: str) -> None:
+    features = FEW_OF_WIDE[name]
+    labels = np.arange(len(features)) // (3 if name == "each thrice" else 1) % 3
+    grid = LinearGrid(lrs=(0.1,), weight_decays=(1e-4,), epochs=60)
+    found = grid.fit(features, labels, 3, CPU, seed=0).select(0).logits(features)
+    assert (found.argmax(1) == labels).all()
+
+
+def test_features_that_never_vary_give_the_shares_of_the_classes() -> None:
+    labels = np.arange(20) % 4 // 3
+    head = LinearGrid(epochs=20).fit(np.ones((20, 300), np.float32), labels, 2, CPU, seed=0).select(0)
+    probability = torch.from_numpy(head.logits(np.ones((1, 300), np.float32))).softmax(1)[0]
+    assert float(probability[1]) == pytest.approx(0.25, abs=0.03)

@@ -160,3 +160,12 @@ def test_what_cannot_be_solved_is_named() -> None:
         Coordinates.of(broken)
     with pytest.raises(ValueError, match=r"got \(0, 4\)"):
         Coordinates.of(torch.zeros(0, 4))
+
+
+def test_few_directions_among_many_channels_have_coordinates() -> None:
+    draw = np.random.default_rng(0)
+    shown = draw.random((1, 192)) < 0.3  # the rest is 0 for every example
+    apart = (np.maximum(draw.normal(size=(5, 192)), 0) * shown).astype(np.float32)
+    examples = torch.from_numpy(np.tile(apart, (60, 1)))
+    found = Coordinates.of(examples)
+    torch.testing.assert_close(found.rows @ found.axes.T, with_bias(examples), atol=1e-4, rtol=1e-4)

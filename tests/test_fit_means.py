@@ -1,4 +1,4 @@
-"""What a step and an epoch of pretraining are means over; what moves the digest of a run when that changes."""
+"""What a step and an epoch of pretraining are means over, and which digests a change of it moves."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Pretraining(pl.LightningModule):
             return self.task.views(images, draw)
 
     def _missing(self, batch_idx: int) -> float:
-        """By how much Lightning divides too much: by `accumulate`, though an epoch's last step has what is left."""
+        """By how much Lightning divides too much, an epoch's last step having what batches are left."""
         accumulate, batches = self._optimisation.accumulate, int(self.trainer.num_training_batches)
         return accumulate / min(accumulate, batches - batch_idx // accumulate * accumulate)
 

@@ -73,7 +73,7 @@ class Autoencoder(Task):
 
     @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:
-        """Take mean and standard deviation of the input's channels from a few thousand images of all parts."""
+        """Take mean and standard deviation of the input's channels from images of all parts of the set."""
         total, squares, count = 0.0, 0.0, 0
         for images in loader.spaced(STATISTICS_IMAGES):
             x = self.encoder.input(images.pixels).double()  # (B, C, H, W)

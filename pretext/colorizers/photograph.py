@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
 from pretext.data.decode import SUFFIXES, decode_rgb
+from pretext.data.walk import image_files
 
 GAP = 8
 """White pixels between the panels of a comparison."""
@@ -39,7 +40,7 @@ def find(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"there is no image or folder {path}")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    found = image_files(path)
     if not found:
         raise FileNotFoundError(f"{path} has no images; recognised are {', '.join(sorted(SUFFIXES))}")
     return found

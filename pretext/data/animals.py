@@ -26,6 +26,7 @@ def animals(
         cache,
         name="animals",
         places=("animals", "animals_voc.tar"),
+        parts=("train", "val"),
         size=size,
         val=val,
         box_names=BOX_NAMES,

@@ -34,6 +34,7 @@ def ccp(
         cache,
         name="ccp",
         places=("ccp", "ccp_voc.tar"),
+        parts=("train", "val"),
         size=size,
         val=val,
         box_names=BOX_NAMES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -11,8 +12,8 @@ import numpy as np
 from faster_coco_eval import mask as rle
 from numpy.typing import NDArray
 
-from pretext.data.dataset import IGNORE
-from pretext.data.labelled import ExampleBoxes
+from pretext.data.dataset import IGNORE, Remark
+from pretext.data.labelled import Annotated, ExampleBoxes, dropped
 from pretext.data.source import BadArchive
 
 TOLERANCE = 1.0
@@ -20,10 +21,14 @@ TOLERANCE = 1.0
 
 
 class Contents(NamedTuple):
-    """Class names in the order of their ids, and the images in the order of the file, as (id, file name)."""
+    """Class names in the order of their ids, and the images in the order of the file, as (id, file name).
+
+    roots: names of categories that stand above others and have no object themselves.
+    """
 
     classes: tuple[str, ...]
     images: tuple[tuple[int, str], ...]
+    roots: tuple[str, ...] = ()
 
 
 class Instance(NamedTuple):
@@ -51,10 +56,11 @@ def read_annotations(path: Path) -> Annotations:
     try:
         file = json.loads(path.read_bytes())
         categories = sorted((int(c["id"]), str(c["name"])) for c in file["categories"])
-        sizes = {int(i["id"]): (int(i["height"]), int(i["width"])) for i in file["images"]}
+        sizes = {int(i["id"]): (int(i.get("height") or 0), int(i.get("width") or 0)) for i in file["images"]}
         contents = Contents(
             tuple(name for _, name in categories),
             tuple((int(image["id"]), _inside(image["file_name"], path)) for image in file["images"]),
+            _roots(file),
         )
         label_of = {number: label for label, (number, _) in enumerate(categories)}
         instances: dict[int, list[Instance]] = {number: [] for number in sizes}
@@ -79,14 +85,27 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(contents, sizes, instances)
 
 
-def boxes_of(instances: Sequence[Instance], height: int, width: int, title: str) -> ExampleBoxes:
-    """Boxes of one image; crowds are marked difficult, boxes without width or height are left out.
+def _roots(file: Any) -> tuple[str, ...]:
+    """Exports put a category above all others, which no object is of."""
+    used = {int(thing["category_id"]) for thing in file["annotations"]}
+    above = {category.get("supercategory") for category in file["categories"]}
+    return tuple(c["name"] for c in file["categories"] if int(c["id"]) not in used and c["name"] in above)
+
+
+def boxes_of(instances: Sequence[Instance], height: int, width: int, title: str) -> Annotated:
+    """Boxes of one image; crowds are marked difficult.
+
+    Boxes with a number that is not finite, and those without width or height, are left out and remarked.
 
     Raises: BadArchive for a box that leaves the image.
     """
     xyxy, labels, crowd = [], [], []
+    remarks: list[Remark] = []
     for thing in instances:
         x, y, wide, tall = thing.xywh
+        if not all(map(math.isfinite, thing.xywh)):
+            remarks.append(dropped("not finite", title))
+            continue
         if min(x, y) < -TOLERANCE or x + wide > width + TOLERANCE or y + tall > height + TOLERANCE:
             raise BadArchive(f"{title}: box {list(thing.xywh)} leaves the image of {width}×{height}")
         box = (max(x, 0.0), max(y, 0.0), min(x + wide, float(width)), min(y + tall, float(height)))
@@ -95,9 +114,12 @@ def boxes_of(instances: Sequence[Instance], height: int, width: int, title: str)
             xyxy.append(box32)
             labels.append(thing.label)
             crowd.append(thing.crowd)
-    return ExampleBoxes(
+        else:
+            remarks.append(dropped("without extent", title))
+    boxes = ExampleBoxes(
         np.array(xyxy, np.float32).reshape(-1, 4), np.array(labels, np.int64), np.array(crowd, np.bool_)
     )
+    return Annotated(boxes, tuple(remarks))
 
 
 def mask_of(instances: Sequence[Instance], height: int, width: int, title: str) -> NDArray[np.uint8]:
@@ -116,6 +138,11 @@ def mask_of(instances: Sequence[Instance], height: int, width: int, title: str) 
 
 
 def _raster(segmentation: Any, height: int, width: int, title: str) -> NDArray[np.bool_]:
+    if not segmentation:
+        raise BadArchive(
+            f"{title}: an object has a box but no segmentation, and masks are painted from these; "
+            "data.masks=false reads boxes and classes alone"
+        )
     try:
         if isinstance(segmentation, list):
             runs = rle.merge(rle.frPyObjects(segmentation, height, width))

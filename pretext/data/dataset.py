@@ -156,14 +156,15 @@ class DataSet:
 def _classes(labels: tuple[str, ...], boxes: tuple[str, ...], masks: tuple[str, ...]) -> str:
     """Each distinct set of classes once, with what it is of where there are several."""
     of: dict[tuple[str, ...], list[str]] = {}
-    for what, names in (("labels", labels), ("boxes", boxes), ("masks", masks)):
+    for kind, names in (("labels", labels), ("boxes", boxes), ("masks", masks)):
         if names:
-            of.setdefault(names, []).append(what)
+            of.setdefault(names, []).append(kind)
     if not of:
         return "no labels"
     said = []
     for names, kinds in of.items():
         number = f"{len(names)} class{'es' if len(names) > 1 else ''}"
         listed = f" ({', '.join(names)})" if len(names) <= SHOWN else ""
-        said.append(number + listed if kinds == ["labels"] else f"{' and '.join(kinds)} of {number}{listed}")
+        what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
+        said.append(number + listed if kinds == ["labels"] else f"{what} of {number}{listed}")
     return ", ".join(said)

@@ -19,9 +19,18 @@ MAX_PIXELS = 89_478_485
 A small file can claim to be a huge image.
 """
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2",
+    ".ppm", ".pgm", ".pbm", ".pnm",
+})  # fmt: skip
 """File names that count as images in a folder, in lower case."""
 
+NARROW = 12
+"""Bits that the values of a 16-bit file are taken to have where none needs more.
+
+Cameras and scanners of 12 bits write such files. Read as 16 bits they are black: their brightest pixel is 15
+of 255.
+"""
 
 GAP = 2.0
 """How many times the wanted size a JPEG file stays when it is decoded reduced.
@@ -46,21 +55,64 @@ class BadImage(ValueError):
         return f"{self.name}: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """What is done where a file leaves a choice.
+
+    upright: turn a photograph by the orientation in its EXIF data; else it is read as it is stored.
+    bits: how many of the 16 bits of a 16-bit gray file its values have, 8 to 16: the largest that fits is
+    white, files with larger values are bad; None: 16, or NARROW where no value of the file needs more.
+
+    Raises: ValueError for another number of bits.
+    """
+
+    upright: bool = True
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise ValueError(f"bits must be 8 to 16, or null to tell by the values; it is {self.bits}")
+
+    def describe(self) -> dict[str, object]:
+        """What differs from the default, for the identity of a pack."""
+        given = {"upright": self.upright, "bits": self.bits}
+        return {key: value for key, value in given.items() if value != getattr(AS_USUAL, key)}
+
+
+AS_USUAL = Decoding()
+
+
+class Decoded(NamedTuple):
+    """An image (H, W, 3) uint8, and whether it is a 16-bit file whose values were taken as of NARROW bits."""
+
+    pixels: NDArray[np.uint8]
+    narrow: bool
+
+
 class TooManyBadImages(ValueError):
     """More images were skipped than the policy tolerates."""
+
+
+SKIP_SHARE = 0.01
+"""Share of the images that may be bad where bad ones are skipped."""
 
 
 @dataclass
 class Skips:
     """What to do with bad images: raise at the first (default), or skip, count and name them.
 
-    Skipping still ends in `TooManyBadImages` as soon as more than `limit` of the `total` images are bad.
+    Skipping still ends in `TooManyBadImages` as soon as more than the share `limit` of the `total` images are
+    bad, in [0, 1], and more than one: of few images one is more than any small share.
     """
 
     total: int
     allow: bool = False
-    limit: float = 0.01
+    limit: float = SKIP_SHARE
     bad: list[BadImage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limit <= 1:
+            raise ValueError(f"the share of images that may be skipped is in [0, 1], not {self.limit}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,7 +124,7 @@ class Skips:
         if not self.allow:
             raise error
         self.bad.append(error)
-        if len(self.bad) > self.limit * self.total:
+        if len(self.bad) > max(1, self.limit * self.total):
             first = "; ".join(str(bad) for bad in self.bad[:3])
             raise TooManyBadImages(
                 f"{len(self.bad)} of {self.total} images are bad, more than {self.limit:.0%}: {first}"
@@ -82,17 +134,36 @@ class Skips:
 def decode_rgb(
     source: bytes | str | Path, name: str | None = None, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Decode an image file, or its bytes, to (H, W, 3) uint8 RGB.
+    """Decode an image file, or its bytes, to (H, W, 3) uint8 RGB, see `decode`."""
+    return decode(source, name, max_pixels=max_pixels).pixels
 
-    Turned upright by its EXIF orientation; transparency is laid on white; 16-bit gray is scaled to 8 bits;
-    CMYK is converted without a profile; of an animation the first frame counts. Damage that a format does
-    not check for (a flipped byte inside a JPEG) decodes to wrong pixels and cannot be seen here.
+
+def decode(
+    source: bytes | str | Path,
+    name: str | None = None,
+    decoding: Decoding = AS_USUAL,
+    max_pixels: int = MAX_PIXELS,
+) -> Decoded:
+    """Decode an image file, or its bytes, to 8-bit RGB.
+
+    Turned upright by its EXIF orientation, and 16-bit gray scaled to 8 bits, see `Decoding`; transparency is
+    laid on white; CMYK is converted without a profile; of an animation the first frame counts. Damage that a
+    format does not check for (a flipped byte inside a JPEG) decodes to wrong pixels and cannot be seen here.
 
     Raises: BadImage for what is missing, empty, cut short, corrupt, huge or has no agreed range.
     """
     name = _named(source, name)
     with _opened(source, name, max_pixels) as image:
-        return _decoded(image, name)
+        return _decoded(image, name, decoding)
+
+
+def is_turned(content: bytes) -> bool:
+    """Whether the EXIF data of an image file exchange its height and width; False where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return _lies(image)
+    except Exception:  # as below
+        return False
 
 
 class Reduced(NamedTuple):
@@ -107,9 +178,10 @@ def decode_reduced(
     source: bytes | str | Path,
     wanted: Callable[[int, int], tuple[float, float]],
     name: str | None = None,
+    decoding: Decoding = AS_USUAL,
     max_pixels: int = MAX_PIXELS,
 ) -> Reduced:
-    """Decode as `decode_rgb` does, a JPEG file at 1/2, 1/4 or 1/8 of its size where that is plenty.
+    """Decode as `decode` does, a JPEG file at 1/2, 1/4 or 1/8 of its size where that is plenty.
 
     Args:
         wanted: from upright height and width to those that the caller will resize the whole image to; what
@@ -120,46 +192,69 @@ def decode_reduced(
     name = _named(source, name)
     with _opened(source, name, max_pixels) as image:
         if image.format not in _JPEG:
-            pixels = _decoded(image, name)
+            pixels = _decoded(image, name, decoding).pixels
             return Reduced(pixels, pixels.shape[0], pixels.shape[1])
-        height, width = _upright(image, name)
+        height, width = _size(image, name, decoding)
         tall, wide = (math.ceil(GAP * side) for side in wanted(height, width))
         image.draft(None, (wide, tall) if image.size == (width, height) else (tall, wide))
-        return Reduced(_decoded(image, name), height, width)
+        return Reduced(_decoded(image, name, decoding).pixels, height, width)
 
 
-def image_size(
-    source: bytes | str | Path, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> tuple[int, int]:
-    """Upright height and width; of a JPEG file only the head is read, others are decoded.
+class Measured(NamedTuple):
+    """Height and width of an image as `decode` returns it, and its `Decoded.narrow`."""
+
+    height: int
+    width: int
+    narrow: bool
+
+
+def measure(
+    source: bytes | str | Path,
+    name: str | None = None,
+    decoding: Decoding = AS_USUAL,
+    max_pixels: int = MAX_PIXELS,
+) -> Measured:
+    """Measure an image; of a JPEG file only the head is read, others are decoded.
 
     Raises: BadImage.
     """
     name = _named(source, name)
     with _opened(source, name, max_pixels) as image:
         if image.format in _JPEG:
-            return _upright(image, name)
-        height, width = _decoded(image, name).shape[:2]
-        return height, width
+            return Measured(*_size(image, name, decoding), narrow=False)
+        pixels, narrow = _decoded(image, name, decoding)
+        return Measured(pixels.shape[0], pixels.shape[1], narrow)
 
 
-def _upright(image: Image.Image, name: str) -> tuple[int, int]:
+def _lies(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+
+
+def _size(image: Image.Image, name: str, decoding: Decoding) -> tuple[int, int]:
+    """Height and width that the decoded image will have."""
     try:
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        turned = decoding.upright and _lies(image)
     except Exception as error:  # EXIF is made by anybody
         raise BadImage(name, f"corrupt or cut short ({error})") from error
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _decoded(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, name: str, decoding: Decoding) -> Decoded:
+    deep = ";16" in str(getattr(image, "tile", ""))  # of a file, until it is loaded
     try:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return np.array(_to_rgb(image, name))
+        if decoding.upright:
+            ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I"):
+            return _from_wide(image, name, decoding)
+        pixels = np.array(_to_rgb(image, name))
     except BadImage:
         raise
     except Exception as error:  # decoders fail in many ways on bytes made to break them
         raise BadImage(name, f"corrupt or cut short ({error})") from error
+    if deep:
+        _check_deep(pixels, name, decoding)
+    return Decoded(pixels, narrow=False)
 
 
 def decode_index(
@@ -209,10 +304,8 @@ def _opened(source: bytes | str | Path, name: str, max_pixels: int) -> Image.Ima
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = Image.fromarray(_eight_bits(np.asarray(image), name))
     if image.mode == "F":
-        raise BadImage(name, "floating-point pixels have no agreed range")
+        raise BadImage(name, "floating-point pixels have no agreed range; save it with 8 or 16 bits")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, "white")
@@ -220,8 +313,28 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
-        raise BadImage(name, f"values {wide.min()} to {wide.max()} do not fit 16 bits")
-    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+def _from_wide(image: Image.Image, name: str, decoding: Decoding) -> Decoded:
+    """Gray of more than 8 bits."""
+    wide = np.asarray(image).astype(np.int64)
+    low, high = int(wide.min()), int(wide.max())
+    if low < 0 or high > 65535:
+        raise BadImage(name, f"values {low} to {high} do not fit 16 bits")
+    # Pillow has scaled what says its own range: netpbm's files.
+    told = decoding.bits if decoding.bits is not None else 16 if image.format == "PPM" else None
+    bits = told if told is not None else NARROW if high < 2**NARROW else 16
+    white = 2**bits - 1
+    if high > white:
+        raise BadImage(name, f"values {low} to {high} do not fit bits={bits}")
+    gray = ((wide * 255 + white // 2) // white).astype(np.uint8)
+    return Decoded(np.repeat(gray[..., None], 3, axis=2), narrow=told is None and 0 < high < 2**NARROW)
+
+
+def _check_deep(pixels: NDArray[np.uint8], name: str, decoding: Decoding) -> None:
+    """Of colours of 16 bits Pillow reads the upper 8."""
+    narrow = 0 < int(pixels.max()) < 2 ** (NARROW - 8)
+    if (narrow and decoding.bits is None) or decoding.bits not in (None, 16):
+        raise BadImage(
+            name,
+            f"is in colour with 16 bits a channel, of which the upper 8 are read, and its values are within "
+            f"{decoding.bits or NARROW} bits: it would be black; save it with 8 bits",
+        )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from pretext.data.dataset import Remark
 from pretext.data.source import BadArchive, file_identity, folder_identity
+from pretext.data.walk import ignored, is_image, is_strange, walk
 
 
 class Files(Protocol):
-    """Named files. Names are relative, with slashes."""
+    """Named files. Names are relative, with slashes. remarks: on what was left out of them."""
 
     names: frozenset[str]
+    remarks: tuple[Remark, ...]
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
@@ -28,12 +31,14 @@ class Files(Protocol):
 
 
 class FolderFiles:
-    """Files under a folder."""
+    """Files under a folder, see `walk`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._paths = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
+        walked = walk(root)
+        self._paths = {walked.name(path): path for path in walked.files}
         self.names = frozenset(self._paths)
+        self.remarks = tuple(walked.remarks(files=False))
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
@@ -58,8 +63,14 @@ class TarFiles:
                 members = [member for member in tar.getmembers() if member.isreg() and not member.issparse()]
         except (OSError, EOFError, tarfile.TarError) as error:
             raise BadArchive(f"{path} is no uncompressed tar archive that can be read ({error})") from error
-        self._spans = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in members}
+        spans = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in members}
+        strange = {name: _strange(PurePosixPath(name)) for name in spans}
+        self._spans = {name: span for name, span in spans.items() if strange[name] is None}
         self.names = frozenset(self._spans)
+        folders_and_images = sorted(
+            {path for name, path in strange.items() if path and (str(path) != name or is_image(path))}
+        )
+        self.remarks = tuple(ignored(path.name for path in folders_and_images))
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
@@ -75,6 +86,12 @@ class TarFiles:
     def title(self, name: str) -> str:
         """Archive and member."""
         return f"{self._path}:{name}"
+
+
+def _strange(path: PurePosixPath) -> PurePosixPath | None:
+    """The file itself, or the folder it lies in, that is no part of a set; None if it is one."""
+    inside = [*reversed(path.parents), path][1:]
+    return next((part for part in inside if is_strange(part.name)), None)
 
 
 def open_files(path: Path) -> Files:

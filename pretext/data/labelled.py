@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -13,13 +14,16 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pretext.data.dataset import Boxes, Pixels, Split
-from pretext.data.decode import BadImage, Skips
+from pretext.data.dataset import NAMED, Boxes, Pixels, Remark, Split, merged
+from pretext.data.decode import SKIP_SHARE, BadImage, Skips
 from pretext.data.pack import ArrayWriter, Progress, mapped, packed, require_space, silent
 from pretext.data.pixels import Packed, colourless, image_digest
 from pretext.data.split import make_split
 
 T = TypeVar("T")
+
+REMARKS = "remarks.json"
+"""What was remarked on the images of a pack; not there where nothing was."""
 
 VERSION = 1
 """Of what lies in a pack; a change of decoding, resizing or layout raises it and packs anew."""
@@ -33,12 +37,39 @@ class ExampleBoxes(NamedTuple):
     difficult: NDArray[np.bool_]
 
 
+class Annotated(NamedTuple):
+    """Boxes of one image as an annotation gives them, and what was left out of it or is odd in it."""
+
+    boxes: ExampleBoxes
+    remarks: tuple[Remark, ...] = ()
+
+
+def dropped(why: str, title: str) -> Remark:
+    """On a box that is left out: because it is so."""
+    return Remark(f"boxes {why}", 1, (Path(title).name,), one=f"box {why}")
+
+
+def without_size(title: str) -> Remark:
+    """On an annotation that does not say the size of its image, which the image does itself."""
+    return Remark(
+        "annotations without a size, the images' is taken",
+        1,
+        (Path(title).name,),
+        one="annotation without a size, the image's is taken",
+        left_out=False,
+    )
+
+
 class Labels(NamedTuple):
-    """Whatever labels one image has: a class or a multi-hot vector (C,) uint8, boxes, a mask (H, W) uint8."""
+    """Whatever labels one image has: a class or a multi-hot vector (C,) uint8, boxes, a mask (H, W) uint8.
+
+    remarks: on this image; those of one kind are added up over a split, see `merged`.
+    """
 
     label: int | NDArray[np.uint8] | None = None
     boxes: ExampleBoxes | None = None
     mask: NDArray[np.uint8] | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 class Example(NamedTuple):
@@ -48,6 +79,7 @@ class Example(NamedTuple):
     label: int | NDArray[np.uint8] | None = None
     boxes: ExampleBoxes | None = None
     mask: NDArray[np.uint8] | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 class Examples(NamedTuple):
@@ -67,12 +99,13 @@ class SplitWriter:
         self._labels: list[Any] = []
         self._boxes: list[ExampleBoxes] = []
         self._first: Labels | None = None
+        self._remarks: tuple[Remark, ...] = ()
 
     def add(self, example: Example) -> None:
         """Append one example; it must have the labels that the first one had."""
         image = example.pixels
         rows = {"pixels": image, "digests": image_digest(image), "colourless": colourless(image[None])[0]}
-        self.add_rows(rows, Labels(example.label, example.boxes, example.mask))
+        self.add_rows(rows, Labels(*example[1:]))
 
     def add_rows(self, rows: Mapping[str, Any], labels: Labels) -> None:
         """Append one row to each of the arrays `rows`, and the labels of the image they are of."""
@@ -83,11 +116,13 @@ class SplitWriter:
             self._first = labels
             one = sum(row.nbytes for row in rows.values())
             require_space(self._folder, self._expect * one, f"{self._expect} images")
-        for what in Labels._fields:
+        for what in ("label", "boxes", "mask"):
             if (getattr(labels, what) is None) != (getattr(self._first, what) is None):
                 raise ValueError(f"some examples have a {what}, some have none")
         for name, row in rows.items():
             self._append(name, row)
+        if labels.remarks:
+            self._remarks = merged([*self._remarks, *labels.remarks])
         if labels.label is not None:
             self._labels.append(labels.label)
         if labels.boxes is not None:
@@ -104,6 +139,9 @@ class SplitWriter:
         if error is None:
             for name, array in self._small().items():
                 np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
+            if self._remarks:
+                text = json.dumps([asdict(remark) for remark in self._remarks])
+                (self._folder / REMARKS).write_text(text)
 
     def _append(self, name: str, row: NDArray[Any]) -> None:
         if name not in self._streams:
@@ -133,6 +171,7 @@ def pack_split(
     source: Callable[[], Examples],
     *,
     skip_bad: bool = False,
+    skip_share: float = SKIP_SHARE,
     progress: Progress = silent,
 ) -> Path:
     """Decode examples into a pack, once; return its folder.
@@ -140,13 +179,14 @@ def pack_split(
     Args:
         cache, name, identity: see `packed`; the version of the layout and `skip_bad` join the identity.
         source: opens the files; called only if the pack is not there.
-        skip_bad: skip bad images, see `Skips`; their names are kept in the pack.
+        skip_bad, skip_share: skip bad images, at most that share, see `Skips`; their names are kept in the
+            pack. The share says when to give up, not what is packed, and is no part of the identity.
         progress: is told how many are done.
     """
 
     def build(part: Path) -> None:
         total, read = source()
-        skips = Skips(total, allow=skip_bad)
+        skips = Skips(total, skip_bad, skip_share)
         with SplitWriter(part, total) as writer:
             for done, example in enumerate(in_order(read, total), 1):
                 if isinstance(example, BadImage):
@@ -188,8 +228,24 @@ def write_skipped(folder: Path, skips: Skips) -> None:
 
 def skipped(folder: Path, name: str) -> tuple[str, ...]:
     """A note on the images that a pack left out, or none."""
-    bad = json.loads((folder / "skipped.json").read_text())
+    bad = _skipped(folder)
     return (f"{name}: {len(bad)} bad images skipped: {'; '.join(bad)}",) if bad else ()
+
+
+def remarked(folder: Path) -> tuple[Remark, ...]:
+    """What was remarked on the images of a pack, those that were skipped first."""
+    bad = _skipped(folder)
+    first = (Remark("skipped", len(bad), tuple(Path(error).name for error in bad[:NAMED])),) if bad else ()
+    path = folder / REMARKS
+    if not path.is_file():
+        return first
+    found = json.loads(path.read_bytes())
+    return (*first, *(Remark(**{**remark, "names": tuple(remark["names"])}) for remark in found))
+
+
+def _skipped(folder: Path) -> list[str]:
+    found: list[str] = json.loads((folder / "skipped.json").read_bytes())
+    return found
 
 
 def in_order(read: Callable[[int], T], count: int) -> Iterator[T | BadImage]:

@@ -16,6 +16,7 @@ from pretext.data.dataset import IGNORE, DataSet
 from pretext.data.decode import decode_index
 from pretext.data.download import fetch_into
 from pretext.data.labelled import Labels
+from pretext.data.lists import read_lines
 from pretext.data.pack import Progress, silent
 from pretext.data.photographs import Photographs, read_file
 from pretext.data.published import Source, divided, published
@@ -132,7 +133,7 @@ def _entries(folder: Path, part: str) -> list[_Entry]:
     if not table.is_file():
         raise BadArchive(f"{table} is missing")
     entries = []
-    for number, line in enumerate(table.read_text().splitlines(), 1):
+    for number, line in enumerate(read_lines(table.read_bytes(), str(table)), 1):
         words = line.split()
         if len(words) != 4 or not words[1].isdigit() or int(words[1]) < 1:
             raise BadArchive(f"{table}, line {number}: expected a name and three numbers, not {line!r}")
@@ -167,8 +168,9 @@ def _boxed(folder: Path, entries: Sequence[_Entry], canvas: Canvas) -> Source:
 
     def labels(position: int, height: int, width: int) -> Labels:
         path = files[position]
-        boxes = read_boxes(path.read_bytes(), str(path), HEADS, height, width)
-        return Labels(boxes=boxes._replace(xyxy=canvas.place_boxes(boxes.xyxy, height, width)))
+        boxes, remarks = read_boxes(path.read_bytes(), str(path), HEADS, height, width)
+        placed = boxes._replace(xyxy=canvas.place_boxes(boxes.xyxy, height, width))
+        return Labels(boxes=placed, remarks=remarks)
 
     return _source(folder, entries, canvas, files, labels)
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pretext.data.decode import BadImage, decode_reduced, decode_rgb
+from pretext.data.dataset import Remark
+from pretext.data.decode import AS_USUAL, NARROW, BadImage, Decoding, decode, decode_reduced, is_turned
 from pretext.data.labelled import VERSION, Example, Examples, Labels
+from pretext.data.source import BadArchive
+
+NARROW_ONE = f"16-bit file read as {NARROW} bits"
+_WIDE = frozenset({".png", ".tif", ".tiff", ".jp2"})
+"""Suffixes of files whose values may be narrower than the file says, see `Decoding.bits`."""
 
 
 class Fit(Protocol):
@@ -49,36 +55,74 @@ class Photographs:
 
     encoded: their files; may raise BadImage. fit: what brings them to one size. labels: of a position and
     the photograph's height and width, on the image of one size. All are called from several threads.
+    decoding: what is done where a file leaves a choice.
     """
 
     total: int
     encoded: Callable[[int], Encoded]
     fit: Fit
     labels: Callable[[int, int, int], Labels]
+    decoding: Decoding = AS_USUAL
 
     def examples(self) -> Examples:
         """All of them decoded at full size, then resized: as they are packed."""
 
         def read(position: int) -> Example:
             content, name = self.encoded(position)
-            pixels = decode_rgb(content, name)
+            pixels, is_narrow = decode(content, name, self.decoding)
             height, width = pixels.shape[:2]
             self.fit.check(height, width, name)
-            labels = self.labels(position, height, width)
+            labels = self.labelled(position, height, width, is_narrow, name)
             return Example(self.fit.fit(pixels, (height, width)), *labels)
 
         return Examples(self.total, read)
 
+    def labelled(self, position: int, height: int, width: int, is_narrow: bool, name: str) -> Labels:
+        """`labels` of a photograph of this size, with the remark that it is narrow, see `Decoded`."""
+        labels = self.labels(position, height, width)
+        return labels._replace(remarks=(*labels.remarks, narrow(name))) if is_narrow else labels
+
     def image(self, position: int) -> NDArray[np.uint8]:
         """One image (H, W, 3), JPEG files decoded no larger than it takes: as they are streamed."""
         content, name = self.encoded(position)
-        pixels, height, width = decode_reduced(content, self.fit.scaled, name)
+        pixels, height, width = decode_reduced(content, self.fit.scaled, name, self.decoding)
         self.fit.check(height, width, name)
         return self.fit.fit(pixels, (height, width))
 
     def made(self) -> str:
         """What `image` makes of a file."""
-        return json.dumps([type(self.fit).__name__, *self.fit.shape, VERSION])
+        choice = self.decoding.describe()
+        return json.dumps([type(self.fit).__name__, *self.fit.shape, VERSION, *([choice] if choice else [])])
+
+
+def narrow(name: str) -> Remark:
+    """On a 16-bit file whose values were taken to have fewer bits."""
+    return Remark(f"16-bit files read as {NARROW} bits", 1, (Path(name).name,), NARROW_ONE, left_out=False)
+
+
+def decoded_as(names: Iterable[str], decoding: Decoding) -> dict[str, object]:
+    """What determines the pixels made of these files beside their bytes, for the identity of a pack."""
+    wide = any(PurePosixPath(name).suffix.lower() in _WIDE for name in names)
+    return {**({"wide": 1} if wide else {}), **decoding.describe()}
+
+
+class OtherSize(BadArchive):
+    """An annotation for another size (height, width) than its image has."""
+
+    def __init__(self, message: str, stated: tuple[float, float]) -> None:
+        super().__init__(message)
+        self.stated = stated
+
+
+def explained(error: OtherSize, image: Encoded, height: int, width: int) -> BadArchive:
+    """The error with what EXIF data have to do with it, of an image that is decoded at this size."""
+    swapped: tuple[float, float] = (width, height)
+    if error.stated != swapped or not is_turned(image.content):
+        return error
+    return BadArchive(
+        f"{error}: EXIF data turn the photograph on its side, and the annotation is of the other way round. "
+        "data.upright=false reads photographs as they are stored, data.upright=true turns them"
+    )
 
 
 def no_labels(position: int, height: int, width: int) -> Labels:

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from pretext.data.decode import SUFFIXES
-
 
 class MissingData(FileNotFoundError):
     """The files of a data set are not where they were looked for."""
@@ -62,18 +60,6 @@ def folder_identity(root: Path, files: Iterable[Path]) -> str:
             f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
         )
     return digest.hexdigest()
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Image files under a folder at any depth, sorted by name; hidden files and folders left out."""
-    found = (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def code_identity(package: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pretext.data.dataset import Boxes, DataSet, Pixels, Split
+from pretext.data.dataset import Boxes, DataSet, Pixels, Remark, Split
 from pretext.data.pixels import Packed, pixel_digests
 from pretext.data.streamed import Streamed
 
@@ -100,10 +100,15 @@ def carve(pool: Split, count: int, name: str, rest: str = "train") -> tuple[Spli
 
 
 def drop_duplicates(split: Split, other: Split) -> tuple[Split, int]:
-    """Leave out the images of `split` whose decoded pixels occur in `other`; also how many."""
+    """Leave out the images of `split` whose decoded pixels occur in `other`; also how many.
+
+    Raises: Leak where all of them do.
+    """
     shared = _shared(split, other)
     if not shared.any():
         return split, 0
+    if shared.all():
+        raise Leak(f"all {len(split)} images of split {split.name!r} occur in {other.name!r} too")
     return subset(split, np.flatnonzero(~shared)), int(shared.sum())
 
 
@@ -121,34 +126,50 @@ def three_splits(
     name: str,
     pool: Split,
     test: Split,
-    val: int,
+    val: int | Split,
     *,
     label_names: Sequence[str] = (),
     box_names: Sequence[str] = (),
     mask_names: Sequence[str] = (),
     notes: Sequence[str] = (),
+    remarks: Sequence[Remark] = (),
 ) -> DataSet:
-    """A data set from published training and test images: `val` images are carved out of the training pool.
+    """A data set from published training and test images.
 
-    Training images that occur in test, or in val, are left out and counted in the notes.
+    val: how many images are carved out of the training pool, or the published validation images. Training
+    images that occur in test, or in val, are left out and counted in notes and remarks; so are published
+    validation images that occur in test.
+
+    Raises: Leak where nothing is left.
     """
-    pool, in_test = drop_duplicates(pool, test)
-    train, held = carve(pool, val, "val")
+    train, in_test = drop_duplicates(pool, test)
+    dropped = [("training", "test", in_test)]
+    if isinstance(val, Split):
+        held, held_in_test = drop_duplicates(val, test)
+        dropped.append(("validation", "test", held_in_test))
+        origin = []
+    else:
+        train, held = carve(train, val, "val")
+        origin = [f"val: {val} images carved out of train by pixel digest"]
     train, in_val = drop_duplicates(train, held)
-    counts = [
-        f"{count} training images left out: their pixels occur in {where}"
-        for count, where in ((in_test, "test"), (in_val, "val"))
-        if count
-    ]
+    dropped.append(("training", "val", in_val))
     return DataSet(
         name,
         replace(train, name="train"),
-        held,
+        replace(held, name="val"),
         replace(test, name="test"),
         tuple(label_names),
         tuple(box_names),
         tuple(mask_names),
-        (*notes, f"val: {val} images carved out of train by pixel digest", *counts),
+        (
+            *notes,
+            *origin,
+            *(f"{n} {what} images left out: their pixels occur in {of}" for what, of, n in dropped if n),
+        ),
+        (
+            *remarks,
+            *(Remark(f"duplicates of {of}", n, one=f"duplicate of {of}") for _, of, n in dropped if n),
+        ),
     )
 
 

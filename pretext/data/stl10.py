@@ -12,6 +12,7 @@ from torchvision.datasets import STL10
 from pretext.data.dataset import DataSet
 from pretext.data.download import fetch_into
 from pretext.data.labelled import Example, Examples
+from pretext.data.lists import read_lines
 from pretext.data.pack import Progress, silent
 from pretext.data.published import Source, published
 from pretext.data.source import BadArchive, file_identity, folder_identity, locate
@@ -56,7 +57,7 @@ def stl10(
     )
     name = "stl10_unlabelled" if unlabelled else "stl10"
     folder = locate(root, (_PLACE,), name, _OBTAIN, fetch if download else None)
-    names = () if unlabelled else tuple(_present(folder / "class_names.txt").read_text().split())
+    names = () if unlabelled else _names(_present(folder / "class_names.txt"))
     part = "unlabeled" if unlabelled else "train"
     return published(
         name,
@@ -93,6 +94,10 @@ def _source(folder: Path, part: str, names: tuple[str, ...], limit: int | None) 
         "limit": limit,
     }
     return Source(identity, examples)
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    return tuple(read_lines(path.read_bytes(), str(path)))
 
 
 def _present(path: Path) -> Path:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from pretext.data.archive import class_names, read_archive
 from pretext.data.dataset import DataSet
 from pretext.data.decode import BadImage, decode_rgb
-from pretext.data.labelled import Example, ExampleBoxes, Examples
+from pretext.data.labelled import Annotated, Example, ExampleBoxes, Examples, dropped
+from pretext.data.lists import read_lines
 from pretext.data.pack import Progress, digest_of, silent
 from pretext.data.published import Source, published
 from pretext.data.source import BadArchive, file_identity, folder_identity, locate
+from pretext.data.walk import image_files
 
 SIZE = 64
 _OBTAIN = (
@@ -58,7 +60,7 @@ def tiny_imagenet(
     """
     place = locate(root, ("tiny-imagenet-200", "tiny_imagenet200_train.npz"), "tiny_imagenet", _OBTAIN)
     if place.is_dir():
-        wnids = sorted((place / "wnids.txt").read_text().split())
+        wnids = sorted(_lines(place / "wnids.txt"))
         names = _words(place / "words.txt", wnids)
         train = _folder(place, _train_entries(place, wnids), limit)
         test = _folder(place, _val_entries(place, wnids), limit)
@@ -89,7 +91,8 @@ def _archive(path: Path, limit: int | None) -> Source:
 
         def read(position: int) -> Example:
             pixels = archive.decode(position, SIZE)
-            return Example(pixels, int(archive.labels[position]), _box(boxes[position]))
+            boxed, remarks = _box(boxes[position], f"{path}[{position}]")
+            return Example(pixels, int(archive.labels[position]), boxed, remarks=remarks)
 
         return Examples(len(archive) if limit is None else min(limit, len(archive)), read)
 
@@ -104,7 +107,8 @@ def _folder(root: Path, entries: Sequence[_Entry], limit: int | None) -> Source:
         pixels = decode_rgb(path)
         if pixels.shape != (SIZE, SIZE, 3):
             raise BadImage(str(path), f"is {pixels.shape[1]}×{pixels.shape[0]}, not {SIZE}×{SIZE}")
-        return Example(pixels, label, _box(np.array(box, np.int64)))
+        boxed, remarks = _box(np.array(box, np.int64), str(path))
+        return Example(pixels, label, boxed, remarks=remarks)
 
     labels = [(entry.label, entry.box) for entry in entries]
     files = folder_identity(root, [entry.path for entry in entries])
@@ -112,15 +116,20 @@ def _folder(root: Path, entries: Sequence[_Entry], limit: int | None) -> Source:
     return Source(identity, lambda: Examples(len(entries), read))
 
 
-def _box(published_box: NDArray[np.int64]) -> ExampleBoxes:
-    box = published_box.astype(np.float32).reshape(-1, 4)
-    box = box[(box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])]
+def _box(published_box: NDArray[np.int64], name: str) -> Annotated:
+    given = published_box.astype(np.float32).reshape(-1, 4)
+    box = given[(given[:, 2] > given[:, 0]) & (given[:, 3] > given[:, 1])]
     box[:, 2:] += 1
-    return ExampleBoxes(box, np.zeros(len(box), np.int64), np.zeros(len(box), np.bool_))
+    boxes = ExampleBoxes(box, np.zeros(len(box), np.int64), np.zeros(len(box), np.bool_))
+    return Annotated(boxes, (dropped("without extent", name),) * (len(given) - len(box)))
+
+
+def _lines(table: Path) -> list[str]:
+    return read_lines(table.read_bytes(), str(table))
 
 
 def _words(path: Path, wnids: Sequence[str]) -> tuple[str, ...]:
-    lines = (line.split("\t", 1) for line in path.read_text().splitlines() if "\t" in line)
+    lines = (line.split("\t", 1) for line in _lines(path) if "\t" in line)
     words = dict(lines)
     return tuple(words.get(wnid, wnid) for wnid in wnids)
 
@@ -130,7 +139,9 @@ def _train_entries(root: Path, wnids: Sequence[str]) -> list[_Entry]:
     for label, wnid in enumerate(wnids):
         folder = root / "train" / wnid
         boxes = _annotations(folder / f"{wnid}_boxes.txt", values=1)
-        files = sorted(folder.glob("images/*.JPEG"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
+        images = folder / "images"
+        found = [path for path in image_files(images) if path.suffix == ".JPEG"] if images.is_dir() else []
+        files = sorted(found, key=lambda path: int(path.stem.rsplit("_", 1)[1]))
         if not files:
             raise BadArchive(f"{folder}/images holds no .JPEG files")
         for rank, path in enumerate(files):
@@ -152,7 +163,7 @@ def _val_entries(root: Path, wnids: Sequence[str]) -> list[_Entry]:
 
 def _annotations(table: Path, values: int) -> dict[str, list[str]]:
     """Lines `file, value, …` by file; at least `values` of them."""
-    rows = [line.split("\t") for line in table.read_text().splitlines() if line]
+    rows = [line.split("\t") for line in _lines(table)]
     for number, row in enumerate(rows, 1):
         if len(row) <= values:
             raise BadArchive(f"{table}, line {number}: too few values")

@@ -14,6 +14,7 @@ from pretext.data import cifar, stl10
 from pretext.data.cifar10 import cifar10
 from pretext.data.dataset import DataSet
 from pretext.data.source import BadArchive, MissingData
+from pretext.data.split import Leak
 
 PER_BATCH = 8
 
@@ -102,7 +103,8 @@ def test_the_original_cifar10_goes_before_its_copy(tmp_path: Path, monkeypatch: 
     for part in ("train", "test"):
         pictures = [encoded(photo(i, 32, 32)) for i in range(10)]
         archive(tmp_path / f"cifar10_jpeg_{part}.npz", pictures, [0, 1] * 5, ["x", "y"])
-    with pytest.raises(ValueError, match="hold"):  # every training image of this copy occurs in its test
+    # Every training image of this copy occurs in its test.
+    with pytest.raises(Leak, match="all 10 images of split 'train' occur in 'test' too"):
         read_cifar(tmp_path, CIFAR10, download=True)  # and it is there: nothing is fetched
     write_cifar(tmp_path, CIFAR10)
     trust(monkeypatch, tmp_path, CIFAR10)

@@ -153,7 +153,9 @@ def test_a_box_is_cut_at_the_edge_and_no_further(root: Path) -> None:
     path = root / "coco" / "annotations" / "instances_train2017.json"
     change(root, lambda file: file["annotations"][0].update(bbox=[-0.4, 20, 20, 4.9]))
     things = read_annotations(path).instances[100][:1]
-    np.testing.assert_allclose(boxes_of(things, HEIGHT, WIDTH, "a").xyxy, [[0, 20, 19.6, 24]], atol=1e-5)
+    np.testing.assert_allclose(
+        boxes_of(things, HEIGHT, WIDTH, "a").boxes.xyxy, [[0, 20, 19.6, 24]], atol=1e-5
+    )
     change(root, lambda file: file["annotations"][0].update(bbox=[0, 20, 20, 5.1]))
     with pytest.raises(BadArchive, match=r"000000000000\.jpg: box .* leaves the image of 36×24"):
         read(root)

@@ -12,7 +12,7 @@ from PIL import Image
 from pretext.data import streamed
 from pretext.data.canvas import Canvas
 from pretext.data.dataset import DataSet
-from pretext.data.decode import BadImage, decode_reduced, decode_rgb, image_size
+from pretext.data.decode import BadImage, decode_reduced, decode_rgb, measure
 from pretext.data.image_folder import image_folder
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.photographs import Encoded, Photographs, no_labels
@@ -204,7 +204,7 @@ def test_decoding_reduced_changes_little(orientation: int, fit: Square | Canvas)
     for height, width in ((400, 601), (333, 250), (100, 70), (256, 1500)):
         content = photograph(height, width, orientation)
         upright = decode_rgb(content).shape[:2]
-        assert image_size(content) == upright
+        assert measure(content)[:2] == upright
         reduced = decode_reduced(content, fit.scaled)
         assert (reduced.height, reduced.width) == upright
         wanted = fit.scaled(*upright)
@@ -224,7 +224,7 @@ def test_large_files_are_decoded_reduced_and_others_are_not() -> None:
     assert decode_reduced(photograph(256, 300), Square(64, False).scaled).pixels.shape == (128, 150, 3)
     png = photograph(800, 1200, 6, "PNG")
     assert decode_reduced(png, Square(32, False).scaled).pixels.shape == (1200, 800, 3)
-    assert image_size(png) == (1200, 800)
+    assert measure(png)[:2] == (1200, 800)
 
 
 def test_photographs_of_every_kind_can_be_streamed(tmp_path: Path) -> None:

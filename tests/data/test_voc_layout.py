@@ -192,7 +192,7 @@ def gray(label: int, turned: bool = False) -> bytes:
         (NOTE, cat("cat", 1, 1, 41, 2), BadArchive, r"a\.xml: box .* leaves"),
         (NOTE, cat("cat", 3, 1, 2, 2), BadArchive, r"a\.xml: box .* leaves"),
         (NOTE, cat("cat", "x", 1, 4, 2), BadArchive, r"a\.xml: bndbox/xmin is 'x', not a number"),
-        (NOTE, xml([], 20, 40).encode(), BadArchive, r"a\.xml is for another size"),
+        (NOTE, xml([], 20, 40).encode(), BadArchive, r"a\.xml is for 20×40, its image is 40×20"),
         (NOTE, b"<annotation>", BadArchive, r"a\.xml: broken XML"),
         (NOTE, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', BadArchive, r"a\.xml: XML entities"),
         (PHOTO, b"", BadImage, r"a\.jpg: empty"),

@@ -14,6 +14,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ from pretext.encoder import Encoder
 
 RESULTS = Path(__file__).parent / "results" / "detector.json"
 CPU = torch.device("cpu")
-FROZEN = Recipe(epochs=4, batch_size=16, lr=5e-3, clip=1.0, optimiser=Optimiser.ADAMW)
-TUNED = Recipe(epochs=2, batch_size=16, lr=5e-3, backbone_lr=0.2, clip=1.0, optimiser=Optimiser.ADAMW)
+FROZEN = Recipe(epochs=4, batch_size=16, lr=5e-3, weight_decay=1e-2, clip=1.0, optimiser=Optimiser.ADAMW)
+TUNED = replace(FROZEN, epochs=2, backbone_lr=0.2)
 Maps = Mapping[str, Tensor]
 
 

@@ -46,6 +46,9 @@ class Optimiser(StrEnum):
 class Tuning(ABC):
     """How a model is trained, but for how long and by which schedule; those are its subclasses' affair.
 
+    Optimiser, learning rate and weight decay have no defaults: they belong together, and one optimiser's rate
+    and decay are not another's.
+
     Args:
         batch_size: examples a step.
         lr: peak learning rate of the head.
@@ -61,11 +64,11 @@ class Tuning(ABC):
     """
 
     batch_size: int = 32
-    lr: float = 1e-3
+    lr: float
     backbone_lr: float = 1.0
-    weight_decay: float = 1e-2
+    weight_decay: float
     clip: float | None = 10.0
-    optimiser: Optimiser = Optimiser.ADAMW
+    optimiser: Optimiser
     norm: Norm = Norm.EVAL
     frozen_stages: tuple[str, ...] = ()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from recipes import by_epochs
 from rich.console import Console
 
 from conf import protocols as listing
@@ -15,7 +16,9 @@ from downstream.catalogue import facts
 from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.linear import LinearProbe
 from downstream.detection.frozen import DetectionFrozen
-from downstream.finetuning import Norm, Recipe
+from downstream.finetuning import Norm, Recipe, Tuning
+from downstream.iterations import PolynomialRecipe, SteppedRecipe
+from downstream.layer_decay import LayerDecayRecipe
 from downstream.linear_grid import LinearGrid
 
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
@@ -64,20 +67,20 @@ def test_facts_follow_the_settings() -> None:
     assert facts(LinearProbe()).frozen == "encoder"
     assert facts(LinearProbe()).cost == "1 pass"
     assert facts(LinearProbe()).paper == "this suite"
-    assert facts(DetectionFrozen(Recipe(epochs=3))).cost == "1 pass; head: 3 epochs"
+    assert facts(DetectionFrozen(by_epochs(epochs=3))).cost == "1 pass; head: 3 epochs"
     assert facts(DetectionFrozen(last_stages=1)).chosen == "nothing"
     assert facts(DetectionFrozen(lrs=(0.1, 0.2))).chosen == "stage, lr on val"
     for recipe, frozen in (
-        (Recipe(norm=Norm.TRAIN), "nothing"),
-        (Recipe(norm=Norm.EVAL), "BN statistics"),
-        (Recipe(norm=Norm.TRAIN, frozen_stages=("stem", "layer1")), "stem, layer1"),
-        (Recipe(frozen_stages=("stem",)), "stem, BN statistics"),
-        (Recipe(backbone_lr=0), "encoder"),
-        (Recipe(backbone_lr=0, norm=Norm.TRAIN), "encoder but BN"),
+        (by_epochs(norm=Norm.TRAIN), "nothing"),
+        (by_epochs(norm=Norm.EVAL), "BN statistics"),
+        (by_epochs(norm=Norm.TRAIN, frozen_stages=("stem", "layer1")), "stem, layer1"),
+        (by_epochs(frozen_stages=("stem",)), "stem, BN statistics"),
+        (by_epochs(backbone_lr=0), "encoder"),
+        (by_epochs(backbone_lr=0, norm=Norm.TRAIN), "encoder but BN"),
     ):
         assert facts(ClassificationFinetune(recipe)).frozen == frozen
-    assert facts(ClassificationFinetune(Recipe(epochs=1))).cost == "1 epoch"
-    assert facts(ClassificationFinetune(Recipe(epochs=7), lrs=(0.1, 0.2))).cost == "2 × 7 epochs"
+    assert facts(ClassificationFinetune(by_epochs(epochs=1))).cost == "1 epoch"
+    assert facts(ClassificationFinetune(by_epochs(epochs=7), lrs=(0.1, 0.2))).cost == "2 × 7 epochs"
     assert facts(ClassificationFinetune(lrs=(0.1,))).chosen == "nothing"
     assert facts(ClassificationFinetune(lrs=(0.1, 0.2))).chosen == "lr on val"
 
@@ -114,3 +117,23 @@ def test_legacy_and_silence_show() -> None:
     assert facts(Old()).chosen == "stage, lr, weight_decay on TEST"
     assert facts(Old()).paper == "arXiv:1603.08511"
     assert facts(Silent()).chosen == "not stated (on val)"
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_yaml_and_class_train_alike_but_for_the_budget(name: str, hydra: None) -> None:
+    """A notebook and a run use the same optimiser, rates, decay and schedule; how long is a YAML's affair."""
+    protocol = listing.protocols()[name]
+    stated, default = (getattr(p, "recipe", None) for p in (protocol, type(protocol)()))
+    if isinstance(stated, Recipe):
+        stated, default = (replace(recipe, epochs=1) for recipe in (stated, default))
+    assert stated == default
+
+
+@pytest.mark.parametrize("kind", [Recipe, LayerDecayRecipe, SteppedRecipe, PolynomialRecipe])
+@pytest.mark.parametrize("left_out", ["optimiser", "lr", "weight_decay"])
+def test_nobody_gets_an_optimiser_its_rate_or_its_decay_by_silence(kind: type[Tuning], left_out: str) -> None:
+    named = {"optimiser": "sgd", "lr": 0.1, "weight_decay": 0.0, "iterations": 3}
+    arguments = {key: value for key, value in named.items() if key in kind.__dataclass_fields__}
+    kind(**arguments)
+    with pytest.raises(TypeError, match=f"required keyword-only argument: '{left_out}'"):
+        kind(**{key: value for key, value in arguments.items() if key != left_out})

@@ -20,7 +20,17 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.features import load_images
-from downstream.finetuning import Recipe, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.finetuning import (
+    Norm,
+    Optimiser,
+    Recipe,
+    finetune,
+    mirror,
+    outputs,
+    private_copy,
+    random_flips,
+    seeded,
+)
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import at_edge, best, several
@@ -65,7 +75,17 @@ class ClassificationFinetune(Protocol):
         train_limit: train on that many examples, drawn by the split's digest; on all without it.
     """
 
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = field(
+        default_factory=lambda: Recipe(
+            epochs=5,
+            batch_size=16,
+            lr=3e-3,
+            backbone_lr=0.5,
+            weight_decay=1e-2,
+            optimiser=Optimiser.ADAMW,
+            norm=Norm.EVAL,
+        )
+    )
     lrs: tuple[float, ...] = ()
     stage: str | None = None
     flip: bool = True

@@ -163,4 +163,7 @@ BY_SIZE = {
     size: AveragePrecision(coco_interpolation, f"matched_{size}", f"ignored_{size}", f"targets_{size}")
     for size in SIZES
 }
-"""COCO's AP over IoU .5:.05:.95 of objects of one size, by its name."""
+"""AP over IoU .5:.05:.95 of objects whose box has an area in one of `SIZES`, by its name.
+
+COCO's AP_S, AP_M and AP_L only where `area` is the box's and images keep their size; see `SIZES`.
+"""

@@ -8,7 +8,7 @@ from downstream.detection.baselines import blind_detectors
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, pyramid_parts
 from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.finetuning import Norm, Recipe, Tuning
+from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.selection import several
@@ -34,7 +34,15 @@ class FasterRcnn(Protocol):
     """
 
     recipe: Tuning = field(
-        default_factory=lambda: Recipe(epochs=24, batch_size=16, lr=0.02, warmup=0.01, norm=Norm.EVAL)
+        default_factory=lambda: Recipe(
+            epochs=24,
+            batch_size=16,
+            lr=0.02,
+            weight_decay=1e-4,
+            warmup=0.01,
+            optimiser=Optimiser.SGD,
+            norm=Norm.EVAL,
+        )
     )
     lrs: tuple[float, ...] = ()
     pyramid: bool = True
@@ -44,7 +52,7 @@ class FasterRcnn(Protocol):
     flip: bool = True
     train_limit: int | None = None
     name = "faster_rcnn"
-    version = 1
+    version = 2
     task = "detection"
     trains_encoder = True
 

@@ -60,6 +60,7 @@ class DetectionFinetune(Protocol):
             batch_size=16,
             lr=5e-3,
             backbone_lr=0.2,
+            weight_decay=1e-2,
             clip=1.0,
             optimiser=Optimiser.ADAMW,
             norm=Norm.EVAL,

@@ -52,7 +52,9 @@ class DetectionFrozen(Protocol):
     """
 
     recipe: Recipe = field(
-        default_factory=lambda: Recipe(epochs=6, batch_size=16, lr=5e-3, clip=1.0, optimiser=Optimiser.ADAMW)
+        default_factory=lambda: Recipe(
+            epochs=6, batch_size=16, lr=5e-3, weight_decay=1e-2, clip=1.0, optimiser=Optimiser.ADAMW
+        )
     )
     lrs: tuple[float, ...] = ()
     last_stages: int | None = None

@@ -16,11 +16,15 @@ IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 VOC_THRESHOLD = 0.5
 
 SIZES: dict[str, tuple[float, float]] = {
-    "small": (0.0, 32.0**2),
-    "medium": (32.0**2, 96.0**2),
-    "large": (96.0**2, np.inf),
+    "below_32px": (0.0, 32.0**2),
+    "32_to_96px": (32.0**2, 96.0**2),
+    "above_96px": (96.0**2, np.inf),
 }
-"""COCO's ranges of an object's area, both ends included, in pixels of the images as the split holds them."""
+"""Ranges of a box's area, both ends included, in pixels of the images as the split holds them.
+
+The limits are those of COCO's small, medium and large, the areas are not: COCO takes the `area` of an
+annotation, that of its mask in the photograph as published; here it is the box's, after all resizing.
+"""
 
 _OUTCOMES = ("matched", "ignored")
 _CHUNK = 256  # images matched at once: bounds memory at COCO's 100 detections × 60 objects
@@ -48,9 +52,10 @@ def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detec
 
     COCO (`matched`, `ignored`): a detection takes the free object of highest IoU at or above the
     threshold (the later one on a tie); where no regular object is free, a difficult one makes it ignored.
-    Of crowds (`Boxes.crowds`) it is the share of the detection that lies on them. By size (`matched_small`,
-    `ignored_small`, …) objects of another size make what takes them ignored, once each, and so does a size
-    of its own that is another, where nothing is taken. Sizes are areas of boxes.
+    Of crowds (`Boxes.crowds`) it is the share of the detection that lies on them. By size
+    (`matched_below_32px`, `ignored_below_32px`, …) objects of another size make what takes them ignored, once
+    each, and so does a size of its own that is another, where nothing is taken. Sizes are areas of boxes; see
+    `SIZES`.
     VOC (`voc_matched`, `voc_ignored`): only the object of highest IoU counts (the earlier one on a tie),
     taken or not. Difficult objects, as in VOC, excuse any number of detections and are never counted.
 
@@ -62,9 +67,10 @@ def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detec
 
     Returns:
         scores (N, K) float32; classes (N, K) int64, −1 = padding; matched, ignored (N, K, 10) bool;
-        matched_small, ignored_small, … the same for each of `SIZES`; voc_matched, voc_ignored (N, K, 1) bool;
-        targets (N, C) int64, counts of objects that are not difficult, and targets_small, … by size; image
-        (N,) int64, the position in the split, by which equal scores are ordered.
+        matched_below_32px, ignored_below_32px, … the same for each of `SIZES`; voc_matched, voc_ignored
+        (N, K, 1) bool; targets (N, C) int64, counts of objects that are not difficult, and
+        targets_below_32px, … by size; image (N,) int64, the position in the split, by which equal scores
+        are ordered.
 
     Raises:
         ValueError: different numbers of images, labels out of range, scores or boxes that are not finite.

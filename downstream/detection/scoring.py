@@ -23,7 +23,11 @@ Detect = Callable[[Split], Detections]
 
 
 def average_precisions(split: Split) -> dict[str, AveragePrecision]:
-    """COCO AP, the primary one, AP50, AP75, both of VOC's, and COCO AP by size for sizes that `split` has."""
+    """COCO AP, the primary one, AP50, AP75, both of VOC's, and AP by size for sizes that `split` has.
+
+    Sizes are areas of boxes in the pixels of the split: ap_below_32px, ap_32_to_96px, ap_above_96px. They are
+    not COCO's AP_S, AP_M and AP_L, which go by the `area` of masks in photographs of the size published.
+    """
     truth = boxes_of(split)
     classes = int(truth.labels.max(initial=0)) + 1
     there = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torchvision.models.segmentation.fcn import FCNHead
 
-from downstream.finetuning import Recipe, Tuning
+from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
@@ -32,7 +32,17 @@ class FCNFinetune(Protocol):
         train_limit: train on that many images, drawn by the split's digest; on all without it.
     """
 
-    recipe: Tuning = field(default_factory=Recipe)
+    recipe: Tuning = field(
+        default_factory=lambda: Recipe(
+            epochs=5,
+            batch_size=16,
+            lr=3e-3,
+            backbone_lr=0.5,
+            weight_decay=1e-2,
+            optimiser=Optimiser.ADAMW,
+            norm=Norm.EVAL,
+        )
+    )
     lrs: tuple[float, ...] = ()
     stage: str | None = None
     flip: bool = True

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from planted import CLASSES, multi_label, single_label, small_encoder
+from recipes import by_epochs
 from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.classification.finetune import ClassificationFinetune, Classifier
 from downstream.features import Key, extract
-from downstream.finetuning import Recipe, finetune, seeded
+from downstream.finetuning import finetune, seeded
 from downstream.protocol import Runtime
 from downstream.reductions import GridPool
 from pretext.data.dataset import Split
@@ -21,7 +22,7 @@ from pretext.data.split import make_split
 def test_rate_zero_with_still_batchnorm_equals_the_same_head_on_frozen_features(tmp_path: Path) -> None:
     runtime, encoder = Runtime(cache=tmp_path, seed=3), small_encoder()
     train, val, test = (single_label(name, n, n) for name, n in (("train", 90), ("val", 30), ("test", 40)))
-    recipe = Recipe(epochs=3, batch_size=16, lr=0.01, backbone_lr=0.0)
+    recipe = by_epochs(epochs=3, batch_size=16, lr=0.01, backbone_lr=0.0)
     fitted = ClassificationFinetune(recipe=recipe, flip=False).fit(encoder, train, val, runtime)
     found = fitted.predict(test)["conv5"]["scores"]
 
@@ -57,7 +58,7 @@ def textured(name: str, examples: int, seed: int, several: bool = False) -> Spli
 def test_training_end_to_end_learns_and_leaves_the_encoder_alone(tmp_path: Path, several: bool) -> None:
     encoder = small_encoder()
     digest = encoder.digest()
-    protocol = ClassificationFinetune(recipe=Recipe(epochs=6, batch_size=16, lr=0.01), lrs=(1e-5, 0.01))
+    protocol = ClassificationFinetune(recipe=by_epochs(epochs=6, batch_size=16, lr=0.01), lrs=(1e-5, 0.01))
     splits = textured("train", 96, 0, several), textured("val", 48, 1, several)
     fitted = protocol.fit(encoder, *splits, Runtime(cache=tmp_path))
     test = textured("test", 100, 2, several)
@@ -72,7 +73,7 @@ def test_training_end_to_end_learns_and_leaves_the_encoder_alone(tmp_path: Path,
 
 
 def test_permuted_labels_stay_at_chance(tmp_path: Path) -> None:
-    protocol = ClassificationFinetune(recipe=Recipe(epochs=2, batch_size=16), lrs=(1e-3, 1e-2))
+    protocol = ClassificationFinetune(recipe=by_epochs(epochs=2, batch_size=16), lrs=(1e-3, 1e-2))
     splits = single_label("train", 100, 0, permuted=True), single_label("val", 50, 1, permuted=True)
     fitted = protocol.fit(small_encoder(), *splits, Runtime(cache=tmp_path))
     test = single_label("test", 1000, 2)
@@ -81,7 +82,7 @@ def test_permuted_labels_stay_at_chance(tmp_path: Path) -> None:
 
 
 def test_same_seed_same_rows(tmp_path: Path) -> None:
-    protocol = ClassificationFinetune(recipe=Recipe(epochs=1, batch_size=16))
+    protocol = ClassificationFinetune(recipe=by_epochs(epochs=1, batch_size=16))
     splits = multi_label("train", 40, 0), multi_label("val", 20, 1)
     test = multi_label("test", 10, 2)
 
@@ -94,7 +95,7 @@ def test_same_seed_same_rows(tmp_path: Path) -> None:
 
 
 def test_chosen_stage_is_classified_from_and_an_unknown_one_is_named(tmp_path: Path) -> None:
-    recipe = Recipe(epochs=1)
+    recipe = by_epochs(epochs=1)
     splits = single_label("train", 20, 0), single_label("val", 10, 1)
     fitted = ClassificationFinetune(recipe=recipe, stage="conv2").fit(
         small_encoder(), *splits, Runtime(cache=tmp_path)

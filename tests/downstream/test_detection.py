@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recipes import by_epochs
 from rectangles import COLOURS, rectangles, small
 from torch import Tensor
 
@@ -33,14 +34,13 @@ from downstream.detection.matching import Detections
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
 from downstream.detection.scoring import val_score
 from downstream.features import load_images
-from downstream.finetuning import Recipe
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
 from pretext.backbones import Backbone, Stage
 from pretext.data.dataset import Boxes, Split
 from pretext.encoder import Encoder
 
-QUICK = Recipe(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
+QUICK = by_epochs(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
 
 
 class Painted(torch.nn.Module):
@@ -191,7 +191,7 @@ def test_pyramid_detects_on_several_strides(runtime: Runtime) -> None:
 def test_faster_rcnn_takes_steps_on_tiny_images(pyramid: bool, runtime: Runtime) -> None:
     images = rectangles(4, 3)
     assert 0 in np.diff(boxes_of(images).offsets)  # an image without boxes is among them
-    recipe = Recipe(epochs=1, batch_size=2, lr=1e-3)
+    recipe = by_epochs(epochs=1, batch_size=2, lr=1e-3)
     protocol = FasterRcnn(recipe, pyramid=pyramid, width=32, min_size=80, max_size=96)
     encoder = small()
     before = copy.deepcopy(encoder.state_dict())

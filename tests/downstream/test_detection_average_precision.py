@@ -176,7 +176,7 @@ def test_an_object_on_the_border_of_two_sizes_is_of_both(side: int) -> None:
     truth = make_boxes([(0, 0, side, side, 0)])
     rows = detection_rows(make_detections([(0, 0, side, side, 0, 0.9)]), truth, 1)
     sizes = {size for size in BY_SIZE if count_targets(truth, 1, matching.SIZES[size]).any()}
-    assert sizes == ({"small", "medium"} if side == 32 else {"medium", "large"})
+    assert sizes == ({"below_32px", "32_to_96px"} if side == 32 else {"32_to_96px", "above_96px"})
     assert all(BY_SIZE[size](rows) == 1.0 for size in sizes)
 
 
@@ -197,9 +197,9 @@ def test_an_object_of_another_size_excuses_one_detection() -> None:
     twice = [(0, 0, 40, 40, 0, 0.9), (0, 0, 40, 31, 0, 0.8), (0, 0, 32, 31, 0, 0.7), (60, 60, 70, 70, 0, 0.5)]
     rows = detection_rows(make_detections(twice), truth, 1)
     # 40 × 31 is medium itself; 32 × 31 is small and overlaps the object that is gone.
-    assert rows["ignored_small"][0, :, 0].tolist() == [True, True, False, False]
-    assert rows["matched_small"][0, :, 0].tolist() == [False, False, False, True]
-    assert BY_SIZE["small"](rows) == pytest.approx(0.5)
+    assert rows["ignored_below_32px"][0, :, 0].tolist() == [True, True, False, False]
+    assert rows["matched_below_32px"][0, :, 0].tolist() == [False, False, False, True]
+    assert BY_SIZE["below_32px"](rows) == pytest.approx(0.5)
 
 
 def test_equals_pycocotools_beyond_a_hundred_detections_an_image() -> None:

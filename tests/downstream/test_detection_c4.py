@@ -149,7 +149,7 @@ def test_trials_differ_and_are_averaged(images: Split) -> None:
         assert all(np.array_equal(part[name], wanted[name]) for name in wanted)
     assert not np.array_equal(parts[0]["scores"], parts[1]["scores"])
     single = average_precisions(images)
-    assert set(single) == {*METRICS, "ap_small"}  # 64 pixels hold no large ones
+    assert set(single) == {*METRICS, "ap_below_32px"}  # 64 pixels hold no large ones
     for name, metric in MOCO.metrics(images).items():
         assert metric(rows) == pytest.approx(np.mean([single[name](part) for part in parts]))
     assert fitted.trials[0].val == pytest.approx(np.mean([s.trials[0].val for s in singles]))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from recipes import by_epochs
 from rectangles import rectangles, small
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
@@ -19,7 +20,6 @@ from downstream.detection.faster_rcnn_fpn import FasterRcnnFpn
 from downstream.detection.matching import detection_rows
 from downstream.detection.retinanet import RetinaNetDetector, RetinaNetFinetune, StridedAnchors
 from downstream.features import load_images
-from downstream.finetuning import Recipe
 from downstream.protocol import Protocol, Runtime
 from pretext import inputs
 from pretext.backbones.resnet import ResNet50
@@ -52,11 +52,11 @@ def test_defaults_are_the_published_schedules() -> None:
 
 def test_fpn_is_faster_rcnn_by_another_schedule(images: Split) -> None:
     """The same budget gives the same detector."""
-    recipe = Recipe(epochs=1, batch_size=2, lr=1e-3)
+    recipe = by_epochs(epochs=1, batch_size=2, lr=1e-3)
     sizes = {"width": 32, "max_size": 96}
-    by_epochs = FasterRcnn(recipe, min_size=80, **sizes).fit(small(), images, images, Runtime())
+    plain = FasterRcnn(recipe, min_size=80, **sizes).fit(small(), images, images, Runtime())
     fpn = FasterRcnnFpn(recipe, min_sizes=(80,), **sizes).fit(small(), images, images, Runtime())
-    a, b = by_epochs.detect(images), fpn.detect(images)
+    a, b = plain.detect(images), fpn.detect(images)
     assert len(a.scores) > 0
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 

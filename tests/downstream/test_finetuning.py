@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from planted import SIZE, small_encoder
+from recipes import by_epochs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,7 +58,7 @@ def moved(before: nn.Module, after: nn.Module) -> set[str]:
 
 @pytest.mark.parametrize("optimiser", list(Optimiser))
 def test_same_seed_same_weights_other_seed_other_weights(optimiser: Optimiser) -> None:
-    recipe = Recipe(epochs=2, batch_size=8, optimiser=optimiser)
+    recipe = by_epochs(epochs=2, batch_size=8, optimiser=optimiser)
     torch.manual_seed(1)
     first, losses, _ = train(recipe)
     torch.manual_seed(2)
@@ -71,7 +72,7 @@ def test_same_seed_same_weights_other_seed_other_weights(optimiser: Optimiser) -
 
 
 def test_every_example_once_an_epoch_in_batches_of_almost_one_size() -> None:
-    _, losses, order = train(Recipe(epochs=3, batch_size=8))
+    _, losses, order = train(by_epochs(epochs=3, batch_size=8))
     assert len(losses) == 3
     assert [len(index) for index in order] == [7, 7, 6] * 3
     for epoch in range(3):
@@ -81,7 +82,7 @@ def test_every_example_once_an_epoch_in_batches_of_almost_one_size() -> None:
 
 @pytest.mark.parametrize(("least", "steps"), [(0, 6), (6, 6), (7, 7), (20, 20)])
 def test_a_budget_has_a_least_number_of_steps(least: int, steps: int) -> None:
-    recipe = Recipe(epochs=2, batch_size=8, least_steps=least)
+    recipe = by_epochs(epochs=2, batch_size=8, least_steps=least)
     assert recipe.steps(20) == steps
     assert recipe.length == ("2 epochs" if not least else f"2 epochs (at least {least} steps)")
     _, _, order = train(recipe)
@@ -91,11 +92,11 @@ def test_a_budget_has_a_least_number_of_steps(least: int, steps: int) -> None:
     # The schedule is that of the steps that are made.
     assert recipe.factor(steps - 1, steps) < 0.25 < recipe.factor(steps // 2, steps)
     with pytest.raises(ValueError, match="Recipe: least_steps=-1 is out of range"):
-        Recipe(least_steps=-1)
+        by_epochs(least_steps=-1)
 
 
 def test_encoder_stays_to_the_bit_without_a_learning_rate() -> None:
-    model, _, _ = train(Recipe(epochs=2, backbone_lr=0.0, weight_decay=0.1))
+    model, _, _ = train(by_epochs(epochs=2, backbone_lr=0.0, weight_decay=0.1))
     assert moved(small_encoder(), model.encoder) == set()
     assert "weight" in moved(Model(small_encoder()).head[1], model.head[1])
 
@@ -105,19 +106,19 @@ def test_batchnorm_follows_the_batches_only_when_told() -> None:
         model, _, _ = train(recipe)
         return moved(small_encoder(), model.encoder)
 
-    still = moving(Recipe(epochs=1, norm=Norm.EVAL))
+    still = moving(by_epochs(epochs=1, norm=Norm.EVAL))
     assert still
     assert not any("running" in name for name in still)
-    assert any("running" in name for name in moving(Recipe(epochs=1, norm=Norm.TRAIN)))
+    assert any("running" in name for name in moving(by_epochs(epochs=1, norm=Norm.TRAIN)))
     # Statistics may follow although the weights are still.
-    statistics = moving(Recipe(epochs=1, norm=Norm.TRAIN, backbone_lr=0.0))
+    statistics = moving(by_epochs(epochs=1, norm=Norm.TRAIN, backbone_lr=0.0))
     assert statistics
     assert all("running" in name or "num_batches" in name for name in statistics)
 
 
 @pytest.mark.parametrize("norm", list(Norm))
 def test_frozen_stages_stay_to_the_bit_and_others_move(norm: Norm) -> None:
-    model, _, _ = train(Recipe(epochs=2, norm=norm, frozen_stages=("conv1", "conv2")))
+    model, _, _ = train(by_epochs(epochs=2, norm=norm, frozen_stages=("conv1", "conv2")))
     names = moved(small_encoder(), model.encoder)
     assert not any("conv1" in name or "conv2" in name for name in names)
     assert {f"backbone.blocks.conv{i}.conv.weight" for i in (3, 4, 5)} <= names
@@ -131,14 +132,14 @@ def test_a_frozen_tensor_that_moves_is_an_error() -> None:
             model.encoder.backbone.blocks["conv1"].norm.running_mean.add_(1)
         return F.cross_entropy(model(IMAGES[index]), TARGETS[index])
 
-    recipe = Recipe(epochs=1, frozen_stages=("conv1",))
+    recipe = by_epochs(epochs=1, frozen_stages=("conv1",))
     with pytest.raises(RuntimeError, match=r"frozen tensor moved .*norm\.running_mean"):
         finetune(model, loss, len(IMAGES), recipe, Runtime(), model.encoder)
 
 
 def test_encoder_learns_at_its_share_of_the_rate() -> None:
     # The first step of AdamW moves every weight by the learning rate, whatever the gradient's size.
-    recipe = Recipe(epochs=1, batch_size=20, lr=0.01, backbone_lr=0.1, weight_decay=0.0, warmup=0.0)
+    recipe = by_epochs(epochs=1, batch_size=20, lr=0.01, backbone_lr=0.1, weight_decay=0.0, warmup=0.0)
     model, _, _ = train(recipe)
     before = Model(small_encoder())
     head = (model.head[1].bias - before.head[1].bias).abs()
@@ -158,7 +159,7 @@ def test_loss_that_is_not_finite_names_its_step(epochs: int, bad: int) -> None:
         return model(torch.ones(1, 2)).sum() * (torch.inf if len(seen) - 1 == bad else 1.0)
 
     with pytest.raises(FloatingPointError, match=rf"probe: the loss of step {bad} is -?inf"):
-        finetune(model, loss, 9, Recipe(epochs=epochs, batch_size=3), Runtime(), what="probe")
+        finetune(model, loss, 9, by_epochs(epochs=epochs, batch_size=3), Runtime(), what="probe")
 
 
 def test_gradients_are_clipped_to_the_norm() -> None:
@@ -189,7 +190,7 @@ def test_rate_warms_up_and_ends_near_zero() -> None:
         path.append(model.weight.item())
         return -model.weight.sum()
 
-    recipe = Recipe(
+    recipe = by_epochs(
         epochs=1, batch_size=1, lr=0.1, warmup=0.2, weight_decay=0.0
     )  # constant gradient: AdamW steps by the rate
     finetune(model, loss, 20, recipe, Runtime())
@@ -202,7 +203,7 @@ def test_rate_warms_up_and_ends_near_zero() -> None:
 
 def test_progress_reaches_the_total() -> None:
     calls: list[tuple[str, int, int]] = []
-    train(Recipe(epochs=2, batch_size=10), Runtime(progress=lambda *call: calls.append(call)))
+    train(by_epochs(epochs=2, batch_size=10), Runtime(progress=lambda *call: calls.append(call)))
     assert calls == [("fine-tune", i, 4) for i in (1, 2, 3, 4)]
 
 
@@ -229,13 +230,13 @@ def test_mirror_turns_what_was_drawn() -> None:
 
 
 def test_recipe_takes_plain_values_and_names_wrong_ones() -> None:
-    recipe = Recipe(optimiser="sgd", norm="train", frozen_stages=["conv1"])  # type: ignore[arg-type]
-    assert recipe == Recipe(optimiser=Optimiser.SGD, norm=Norm.TRAIN, frozen_stages=("conv1",))
+    recipe = by_epochs(optimiser="sgd", norm="train", frozen_stages=["conv1"])  # type: ignore[arg-type]
+    assert recipe == by_epochs(optimiser=Optimiser.SGD, norm=Norm.TRAIN, frozen_stages=("conv1",))
     with pytest.raises(ValueError, match="norm must be one of eval, train; got 'sync'"):
-        Recipe(norm="sync")  # type: ignore[arg-type]
+        by_epochs(norm="sync")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lr=0 is out of range"):
-        Recipe(lr=0)
+        by_epochs(lr=0)
     with pytest.raises(ValueError, match="frozen_stages has 'conv9'; the encoder's stages are: conv1, conv2"):
-        train(Recipe(frozen_stages=("conv9",)))
+        train(by_epochs(frozen_stages=("conv9",)))
     with pytest.raises(ValueError, match="no training examples"):
-        finetune(nn.Linear(1, 1), lambda index, _: torch.zeros(()), 0, Recipe(), Runtime())
+        finetune(nn.Linear(1, 1), lambda index, _: torch.zeros(()), 0, by_epochs(), Runtime())

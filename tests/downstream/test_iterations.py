@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from recipes import by_epochs, polynomial, stepped
 from torch import Tensor, nn
 
 from downstream.catalogue import facts
@@ -54,7 +55,7 @@ def test_rate_warms_up_and_drops_at_its_milestones() -> None:
 
 
 def test_published_schedule_of_fcn32s() -> None:
-    recipe = SteppedRecipe(iterations=150_000, milestones=(50_000, 100_000), lr=1e-4)
+    recipe = stepped(iterations=150_000, milestones=(50_000, 100_000), lr=1e-4)
     steps = (0, 49_999, 50_000, 99_999, 100_000, 149_999)
     rates = [recipe.lr * recipe.factor(step, 150_000) for step in steps]
     assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6])
@@ -69,7 +70,7 @@ def test_polynomial_falls_by_its_power() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 8])
 def test_batches_are_whole_and_all_are_seen_before_one_comes_again(batch_size: int) -> None:
-    recipe = SteppedRecipe(iterations=10, batch_size=batch_size)
+    recipe = stepped(iterations=10, batch_size=batch_size)
     _, order, losses = train(recipe)
     assert [len(index) for index in order] == [batch_size] * 10
     drawn = torch.cat(order)
@@ -83,36 +84,36 @@ def test_progress_and_cost_count_iterations() -> None:
     calls: list[tuple[int, int]] = []
     model = nn.Linear(1, 1)
     runtime = Runtime(progress=lambda what, done, total: calls.append((done, total)))
-    finetune(model, lambda index, _: model.weight.sum(), 3, SteppedRecipe(iterations=4), runtime)
+    finetune(model, lambda index, _: model.weight.sum(), 3, stepped(iterations=4), runtime)
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert SteppedRecipe(iterations=24_000).length == "24000 steps"
-    assert SteppedRecipe(iterations=1).length == "1 step"
-    assert facts(FasterRcnn(Recipe(epochs=3))).cost == "3 epochs"
+    assert stepped(iterations=24_000).length == "24000 steps"
+    assert stepped(iterations=1).length == "1 step"
+    assert facts(FasterRcnn(by_epochs(epochs=3))).cost == "3 epochs"
 
 
 def test_wrong_values_are_named() -> None:
     with pytest.raises(ValueError, match=r"SteppedRecipe: milestones=\(3, 9\) is out of range"):
-        SteppedRecipe(iterations=9, milestones=(3, 9))
+        stepped(iterations=9, milestones=(3, 9))
     with pytest.raises(ValueError, match=r"milestones=\(5, 3\) is out of range"):
-        SteppedRecipe(iterations=9, milestones=(5, 3))
+        stepped(iterations=9, milestones=(5, 3))
     with pytest.raises(ValueError, match="iterations=0 is out of range"):
-        PolynomialRecipe(iterations=0)
+        polynomial(iterations=0)
     with pytest.raises(ValueError, match="warmup_iterations=10 is out of range"):
-        SteppedRecipe(iterations=9, warmup_iterations=10)
+        stepped(iterations=9, warmup_iterations=10)
     with pytest.raises(ValueError, match="power=0 is out of range"):
-        PolynomialRecipe(iterations=9, power=0)
+        polynomial(iterations=9, power=0)
 
 
 def test_recipes_by_epochs_keep_the_name_that_records_have() -> None:
     """A field that moved would orphan every stored record of a fine-tuned encoder."""
-    assert settings(Recipe()) == {
+    assert settings(by_epochs()) == {
         "class": "Recipe", "epochs": 5, "batch_size": 32, "lr": 1e-3, "backbone_lr": 1.0,
         "weight_decay": 1e-2, "warmup": 0.1, "clip": 10.0, "optimiser": "adamw", "norm": "eval",
         "frozen_stages": [],
     }  # fmt: skip
-    assert digest(settings(Recipe())) == DIGEST
+    assert digest(settings(by_epochs())) == DIGEST
     # What came later is named only where it says something.
-    assert settings(Recipe(least_steps=300)) == {**settings(Recipe()), "least_steps": 300}
+    assert settings(by_epochs(least_steps=300)) == {**settings(by_epochs()), "least_steps": 300}
     assert settings(LinearGrid(least_steps=300)) == {**settings(LinearGrid()), "least_steps": 300}
     assert not issubclass(IterationRecipe, Recipe)
 

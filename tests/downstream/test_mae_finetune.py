@@ -11,6 +11,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from planted import CLASSES, SIZE, labelled, single_label, small_encoder
+from recipes import by_layers
 from timm.data.mixup import mixup_target
 from timm.layers import DropPath
 from timm.loss import SoftTargetCrossEntropy
@@ -28,7 +29,7 @@ from downstream.classification.mae_finetune import (
     with_drop_path,
 )
 from downstream.erasing import RandomErasing
-from downstream.layer_decay import LayerDecayRecipe, layers_of
+from downstream.layer_decay import layers_of
 from downstream.protocol import Runtime
 from pretext.backbones.vit import VisionTransformer, from_timm_names
 from pretext.data.dataset import Split
@@ -106,7 +107,7 @@ def test_same_seed_same_rows() -> None:
 def test_rates_by_layer_are_timms() -> None:
     encoder = transformer(depth=6)
     model = AveragedClassifier(encoder, 5)
-    recipe = LayerDecayRecipe(lr=0.5, batch_size=512, layer_decay=0.65, weight_decay=0.05)
+    recipe = by_layers(lr=0.5, batch_size=512, layer_decay=0.65, weight_decay=0.05)
     given = {id(p): (g["lr"], g["weight_decay"]) for g in recipe.groups(model, encoder) for p in g["params"]}
     assert len(given) == len(list(model.parameters()))
     other = timm.create_model(
@@ -133,16 +134,16 @@ def test_rates_by_layer_are_timms() -> None:
 def test_stages_are_the_layers_of_other_networks() -> None:
     encoder = small_encoder()
     model = AveragedClassifier(encoder, 5)
-    recipe = LayerDecayRecipe(lr=0.5, batch_size=256, layer_decay=0.5, weight_decay=0.1)
+    recipe = by_layers(lr=0.5, batch_size=256, layer_decay=0.5, weight_decay=0.1)
     given = {id(p): g["lr"] for g in recipe.groups(model, encoder) for p in g["params"]}
     for i, name in enumerate(encoder.stage_names):
         rates = {given[id(p)] for p in encoder.backbone.blocks[name].parameters()}
         assert rates == {0.5 * 0.5 ** (5 - i)}
     assert len(layers_of(encoder)) == 5
-    still = LayerDecayRecipe(lr=0.5, backbone_lr=0.0)
+    still = by_layers(lr=0.5, backbone_lr=0.0)
     assert {g["lr"] for g in still.groups(model, encoder)} == {0.0, 0.5 * 32 / 256}
     with pytest.raises(ValueError, match="LayerDecayRecipe: layer_decay=0 is out of range"):
-        LayerDecayRecipe(layer_decay=0)
+        by_layers(layer_decay=0)
 
 
 def test_stochastic_depth_is_timms() -> None:

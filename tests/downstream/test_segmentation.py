@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from planted import CLASSES, SIZE, constant, masked, one_hot_mask, planted, small_encoder
+from recipes import by_epochs
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from torchvision.models.segmentation.fcn import FCNHead
 
 from downstream.features import frozen, load_images
-from downstream.finetuning import Recipe, finetune, seeded
+from downstream.finetuning import finetune, seeded
 from downstream.linear_grid import LinearGrid
 from downstream.metrics import confusion, miou
 from downstream.protocol import Protocol, Runtime
@@ -171,7 +172,7 @@ def with_masks(masks: np.ndarray, name: str = "train", size: int = SIZE) -> Spli
     return Split(name, pixels, f"{name}{masks.shape}{masks.sum()}", masks=masks)
 
 
-@pytest.mark.parametrize("protocol", [LINEAR, FCNFinetune(recipe=Recipe(epochs=1))])
+@pytest.mark.parametrize("protocol", [LINEAR, FCNFinetune(recipe=by_epochs(epochs=1))])
 def test_bad_masks_are_named(protocol: Protocol, tmp_path: Path) -> None:
     encoder, good = small_encoder(), splits()
     runtime = Runtime(cache=tmp_path)
@@ -245,7 +246,7 @@ def test_fcn_at_rate_zero_equals_the_same_head_on_frozen_maps(tmp_path: Path) ->
     encoder, runtime = small_encoder(), Runtime(cache=tmp_path, seed=2)
     train, val = splits(ignore=True)
     test = masked("test", 20, 3)
-    recipe = Recipe(epochs=2, batch_size=16, lr=0.01, backbone_lr=0.0)
+    recipe = by_epochs(epochs=2, batch_size=16, lr=0.01, backbone_lr=0.0)
     fitted = FCNFinetune(recipe=recipe, stage="conv3", flip=False).fit(encoder, train, val, runtime)
 
     def maps(split: Split) -> torch.Tensor:
@@ -272,7 +273,9 @@ def test_fcn_at_rate_zero_equals_the_same_head_on_frozen_maps(tmp_path: Path) ->
 def test_fcn_learns_end_to_end_and_leaves_the_encoder_alone(tmp_path: Path) -> None:
     encoder = small_encoder(widths=(16, 16, 16, 16, 16))
     digest = encoder.digest()
-    protocol = FCNFinetune(recipe=Recipe(epochs=10, batch_size=16, lr=0.01), lrs=(1e-5, 0.01), stage="conv1")
+    protocol = FCNFinetune(
+        recipe=by_epochs(epochs=10, batch_size=16, lr=0.01), lrs=(1e-5, 0.01), stage="conv1"
+    )
     bright = [brightened(split) for split in splits()]
     fitted = protocol.fit(encoder, *bright, Runtime(cache=tmp_path))
     test = brightened(masked("test", 50, 3))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from planted import CLASSES, SIZE, masked, one_hot_mask, small_encoder
+from recipes import by_epochs, polynomial, stepped
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
@@ -16,8 +17,7 @@ from torchvision.models.segmentation import deeplabv3 as torchvision_deeplab
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
 from downstream.features import load_images
-from downstream.finetuning import Recipe, private_copy
-from downstream.iterations import PolynomialRecipe, SteppedRecipe
+from downstream.finetuning import private_copy
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.deeplabv3 import DeepLabV3
@@ -31,7 +31,7 @@ from pretext.inputs import RGB
 
 FCN = Zhang16Fcn32s()
 DEEPLAB = DeepLabV3()
-BRIEF = PolynomialRecipe(iterations=2, batch_size=4, lr=0.01)
+BRIEF = polynomial(iterations=2, batch_size=4, lr=0.01)
 
 
 def brightened(split: Split) -> Split:
@@ -127,7 +127,7 @@ def test_learning_rate_is_chosen_on_val() -> None:
 
 @pytest.mark.parametrize(
     "protocol",
-    [Zhang16Fcn32s(SteppedRecipe(iterations=2, batch_size=2)), DeepLabV3(BRIEF)],
+    [Zhang16Fcn32s(stepped(iterations=2, batch_size=2)), DeepLabV3(BRIEF)],
     ids=lambda protocol: protocol.name,
 )
 def test_bad_masks_are_named(protocol: Protocol) -> None:
@@ -147,7 +147,7 @@ def test_wrong_settings_are_named() -> None:
     with pytest.raises(ValueError, match=r"deeplabv3: rates=\(0,\) is out of range"):
         DeepLabV3(rates=(0,))
     with pytest.raises(ValueError, match="deeplabv3: batch_size=1 is out of range"):
-        DeepLabV3(Recipe(batch_size=1))
+        DeepLabV3(by_epochs(batch_size=1))
 
 
 def test_pictures_show_the_prediction() -> None:

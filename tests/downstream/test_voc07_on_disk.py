@@ -129,7 +129,7 @@ def test_detection_by_the_published_protocol_counts_no_difficult_object(
         small(), protocol, voc07, Runtime(cache=tmp_path), subject=subject, records=tmp_path, draws=20
     )
     found = {r.evaluation.metric: r for r in records}
-    assert list(found) == ["coco_ap", "ap50", "ap75", "voc_ap_11point", "voc_ap_area", "ap_small"]
+    assert list(found) == ["coco_ap", "ap50", "ap75", "voc_ap_11point", "voc_ap_area", "ap_below_32px"]
     rows = read_rows(tmp_path, found["coco_ap"])
     counted = sum(not hard for i in range(TRAINVAL, IMAGES) for _, hard in objects(i))
     assert rows["targets"].sum() == counted == 2 * 80

@@ -25,6 +25,7 @@ from downstream.evaluate import evaluate_blind, evaluation_digest, stored
 from downstream.records import Record, Subject, read_all
 from pretext.colorizers.photograph import colorize_files
 from pretext.data.dataset import Split
+from pretext.data.seal import compared_whole
 from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
@@ -41,7 +42,8 @@ def run(cfg: DictConfig) -> list[str]:
     schema.check(cfg)
     if cfg.job.name not in JOBS:
         raise ValueError(f"there is no job {cfg.job.name!r}; the jobs are: {', '.join(JOBS)}")
-    return JOBS[cfg.job.name](Workbench(cfg))
+    with compared_whole(cfg.verify):
+        return JOBS[cfg.job.name](Workbench(cfg))
 
 
 def benchmark(bench: Workbench) -> list[str]:

@@ -101,6 +101,7 @@ class Config:
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
     label: the row name of a judged encoder of one's own.
     cache_gb: decimal gigabytes that cached features may take; null for any number.
+    verify: compare cached images and features whole with what was written, not by sample.
     sweep: for job=status, the folder of a sweep; the newest under `output` without it.
     input_arguments: of the input, beside its name.
     calibration: of the asked-for run and its twins, after pretraining.
@@ -124,6 +125,7 @@ class Config:
     calibration: dict[str, Any] | None = None
     output: str = "outputs"
     cache_gb: float | None = 20.0
+    verify: bool = False
     dry_run: bool = False
     image: str | None = None
     size: int = 64

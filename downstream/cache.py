@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.atomic import naming
+from pretext.data.seal import Seal, compare, seal
 from pretext.locks import held, locked, try_locked
 
 INDEX = "features.json"
@@ -73,9 +75,12 @@ class Draft:
         """Write everything to the disk, the index last, and open it for reading."""
         for array in self._arrays:
             array.flush()
-        entries = [{**label, "file": _file(i)} for i, label in enumerate(self._labels)]
-        with (self._folder / INDEX).open("w") as file:
-            json.dump(entries, file, indent=1)
+        entries = [
+            {"label": label, "file": _file(i), "seal": seal(self._folder / _file(i))}
+            for i, label in enumerate(self._labels)
+        ]
+        with naming(self._folder / INDEX), (self._folder / INDEX).open("w") as file:
+            json.dump(entries, file)
             file.flush()
             os.fsync(file.fileno())
         self.stored = _open(self._folder)
@@ -102,14 +107,26 @@ class ArrayCache:
             raise ValueError(f"a cache cannot be limited to {self.limit} bytes")
 
     def read(self, name: str) -> tuple[Stored, ...] | None:
-        """Map an entry's arrays and note that it was used now; None where it is not there."""
+        """Map an entry's arrays and note that it was used now; None where it is not there.
+
+        An entry that is not as it was written is removed, so that it is made again.
+        """
         folder = self.root / name
         now = time.time_ns()
         try:
             os.utime(folder / INDEX, ns=(now, now))
             return _open(folder)
         except FileNotFoundError:  # never there, or given up by another process at this moment
-            return None
+            if not folder.is_dir():
+                return None
+        except (ValueError, TypeError, KeyError):  # cut short, changed, or older than seals
+            pass
+        with locked(self.root):  # whoever maps it keeps what it has
+            hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.root))
+            with suppress(FileNotFoundError):
+                folder.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+        return None
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Draft]:
@@ -172,16 +189,18 @@ def _file(number: int) -> str:
 def _reserve(path: Path) -> None:
     """Take the disk's blocks for a whole file: a map that finds none left ends the process without a word."""
     if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
+        with naming(path), path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _open(folder: Path) -> tuple[Stored, ...]:
-    entries = json.loads((folder / INDEX).read_text())
-    return tuple(
-        Stored({key: value for key, value in entry.items() if key != "file"}, _map(folder / entry["file"]))
-        for entry in entries
-    )
+    found = []
+    for entry in json.loads((folder / INDEX).read_bytes()):
+        path = folder / entry["file"]
+        values = _map(path)  # first: its lock keeps the file
+        compare(path, Seal(*entry["seal"]))
+        found.append(Stored(entry["label"], values))
+    return tuple(found)
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -104,6 +104,7 @@ def evaluate(
 
     Raises:
         GateFailed: a score that must not be kept.
+        DamagedCache: packed images that were changed since.
         RecordError: stored records that cannot be trusted.
     """
     name = evaluation_digest(subject, protocol, data, runtime)
@@ -176,7 +177,7 @@ def evaluate_blind(
     """Score the protocol's encoder-blind predictors; made once for a data set and a protocol, then reused.
 
     Raises:
-        GateFailed, RecordError: as `evaluate`.
+        GateFailed, DamagedCache, RecordError: as `evaluate`.
     """
     runtime = replace(runtime, seed=0, autocast=None)
     made: list[Record] = []
@@ -214,6 +215,7 @@ def _evaluate_blind(
     old = stored(folder, evaluation)
     if old:
         return old
+    gates.packs_unchanged(data)
     gates.splits_disjoint(data)
     meter = Meter(runtime.device)
     predict = predictor.fit(data.train, data.test if protocol.legacy else data.val, runtime)
@@ -239,6 +241,7 @@ def _check_before(
     encoder: Encoder, protocol: Protocol, data: DataSet, subject: Subject, seen: Iterable[Split]
 ) -> tuple[str, ...]:
     gates.input_as_declared(encoder, subject.input)
+    gates.packs_unchanged(data)
     gates.splits_disjoint(data)
     flags = gates.unseen_by_pretraining(subject, seen, data)
     return (*flags, gates.SELECTED_ON_TEST) if protocol.legacy else flags

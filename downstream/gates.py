@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from downstream.protocol import Fitted, Rows
 from downstream.records import Subject
 from pretext.data.dataset import DataSet, Split
+from pretext.data.pixels import check_unchanged
 from pretext.data.split import Leak, check_disjoint
 from pretext.encoder import Encoder
 
@@ -48,6 +49,15 @@ def input_as_declared(encoder: Encoder, declared: str) -> None:
     """The encoder sees of an image what its record will say it sees."""
     if encoder.sees != declared:
         raise GateFailed("input", f"declared as {declared!r}, but the encoder's input is {encoder.sees!r}")
+
+
+def packs_unchanged(data: DataSet) -> None:
+    """The packed images are those that were packed; compared whole once a process.
+
+    Raises: DamagedCache.
+    """
+    for split in data.splits.values():
+        check_unchanged(split.pixels)
 
 
 def splits_disjoint(data: DataSet) -> None:

@@ -14,6 +14,19 @@ _SUFFIX = ".tmp"
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError inside name the file: what fails on an open file, a full disk, does not say which."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # NumPy's: a message alone
+            raise OSError(f"{path}: {error}") from error
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that becomes `path` when the block ends, and vanishes when it raises.
 
@@ -23,7 +36,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.", suffix=_SUFFIX)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

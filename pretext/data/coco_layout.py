@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from pretext.data.coco_json import Annotations, Contents, Instance, boxes_of, ma
 from pretext.data.dataset import IGNORE, DataSet, Remark, Split
 from pretext.data.decode import SKIP_SHARE, Decoding
 from pretext.data.labelled import Labels, without_size
-from pretext.data.pack import Progress, packed, silent
+from pretext.data.pack import Progress, packed, read_values, silent, write_values
 from pretext.data.photographs import Encoded, OtherSize, Photographs, decoded_as, explained, read_file
 from pretext.data.published import Source, published
 from pretext.data.source import BadArchive, file_identity, folder_identity, locate
@@ -138,12 +137,12 @@ class _Part:
         """Kept in the cache: to parse the file of COCO takes gigabytes."""
 
         def build(part: Path) -> None:
-            (part / "contents.json").write_text(json.dumps(read_annotations(self.file).contents))
+            write_values(part / "contents.json", read_annotations(self.file).contents)
 
         folder = packed(
             self.cache, f"{self.file.stem}-contents", {"file": self.identity, "version": 2}, build
         )
-        classes, images, roots = json.loads((folder / "contents.json").read_text())
+        classes, images, roots = read_values(folder / "contents.json")
         return Contents(tuple(classes), tuple((number, name) for number, name in images), tuple(roots))
 
     @property

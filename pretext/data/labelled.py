@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,19 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.atomic import naming
 from pretext.data.dataset import NAMED, Boxes, Pixels, Remark, Split, merged
 from pretext.data.decode import SKIP_SHARE, BadImage, Skips
-from pretext.data.pack import ArrayWriter, Progress, mapped, packed, require_space, silent
+from pretext.data.pack import (
+    ArrayWriter,
+    Progress,
+    mapped,
+    packed,
+    read_values,
+    require_space,
+    silent,
+    write_values,
+)
 from pretext.data.pixels import Packed, colourless, image_digest
 from pretext.data.split import make_split
 
@@ -138,10 +147,10 @@ class SplitWriter:
             stream.__exit__(kind, error, trace)
         if error is None:
             for name, array in self._small().items():
-                np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
+                with naming(self._folder / f"{name}.npy"):
+                    np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
             if self._remarks:
-                text = json.dumps([asdict(remark) for remark in self._remarks])
-                (self._folder / REMARKS).write_text(text)
+                write_values(self._folder / REMARKS, [asdict(remark) for remark in self._remarks])
 
     def _append(self, name: str, row: NDArray[Any]) -> None:
         if name not in self._streams:
@@ -223,7 +232,7 @@ def labelled_split(name: str, pixels: Pixels, arrays: Mapping[str, NDArray[Any]]
 
 def write_skipped(folder: Path, skips: Skips) -> None:
     """Keep what was skipped in a pack, for `skipped`."""
-    (folder / "skipped.json").write_text(json.dumps([str(error) for error in skips.bad]))
+    write_values(folder / "skipped.json", [str(error) for error in skips.bad])
 
 
 def skipped(folder: Path, name: str) -> tuple[str, ...]:
@@ -239,12 +248,12 @@ def remarked(folder: Path) -> tuple[Remark, ...]:
     path = folder / REMARKS
     if not path.is_file():
         return first
-    found = json.loads(path.read_bytes())
+    found = read_values(path)
     return (*first, *(Remark(**{**remark, "names": tuple(remark["names"])}) for remark in found))
 
 
 def _skipped(folder: Path) -> list[str]:
-    found: list[str] = json.loads((folder / "skipped.json").read_bytes())
+    found: list[str] = read_values(folder / "skipped.json")
     return found
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.data.cores import cores
 from pretext.data.dataset import Pixels
+from pretext.data.seal import DamagedCache
 
 SORT_ABOVE = 2**30
 """Arrays above this many bytes are read in rising order, so that a disk sees ascending offsets."""
@@ -85,6 +90,41 @@ def image_digest(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     digest = hashlib.sha256(np.array(image.shape, "<i8").tobytes())
     digest.update(np.ascontiguousarray(image).data)
     return np.frombuffer(digest.digest(), np.uint8)
+
+
+_unchanged: WeakSet[Packed] = WeakSet()
+
+
+def check_unchanged(pixels: Pixels) -> None:
+    """Hold packed images to their digests, once a process: a GB takes a second or two. Others know none.
+
+    Raises: DamagedCache: an image is not the one that was packed.
+    """
+    if not isinstance(pixels, Packed) or pixels in _unchanged:
+        return
+
+    def changed(start: int) -> int | None:
+        for position in range(start, min(start + 512, len(pixels))):
+            if image_digest(pixels[position]).tobytes() != pixels.digests[position].tobytes():
+                return position
+        return None
+
+    with ThreadPoolExecutor(cores()) as pool:  # hashing lets go of the interpreter
+        for position in pool.map(changed, range(0, len(pixels), 512)):
+            if position is not None:
+                path = _mapped_file(pixels.array)
+                place = f"{path}: delete {path.parent} and start again" if path else "the array"
+                raise DamagedCache(f"image {position} is not the one that was packed into {place}")
+    _unchanged.add(pixels)
+
+
+def _mapped_file(array: NDArray[Any] | None) -> Path | None:
+    """The file that an array is a view of."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.filename is not None:
+            return Path(array.filename)
+        array = array.base
+    return None
 
 
 def pixel_digests(pixels: Pixels) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from rich.console import Console
 from pretext.atomic import sweep
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
+from pretext.data.pixels import check_unchanged
 from pretext.encoder import recalibrate_batchnorm
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
@@ -113,6 +114,7 @@ def pretrain(
 
     Raises:
         ValueError: a budget, data or a folder that do not fit the task.
+        DamagedCache: packed images that were changed since.
         NonFiniteLoss: NaN or infinity; the checkpoint of the last whole epoch is kept.
         SystemExit: status 143 after SIGTERM.
         KeyboardInterrupt: after Ctrl-C.
@@ -131,6 +133,8 @@ def pretrain(
         _same(identity, finished.identity, folder / RESULT)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was killed between the two
         return finished
+    for split in (train, val):
+        check_unchanged(split.pixels)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
     loader = EpochLoader(train, min(batch_size, len(train)), seed, device=where)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from downstream.cache import ArrayCache, Stored, Wanted
 
-FLOATS = 250  # two arrays of 1000 bytes, two headers of 128 and an index of 130: an entry is about 2.4 kB
-ENTRY = 2400
+FLOATS = 250  # two arrays of 1000 bytes, two headers of 128 and an index of 210: an entry is about 2.5 kB
+ENTRY = 2500
 
 
 def write(cache: ArrayCache, name: str, value: float = 1.0, floats: int = FLOATS) -> tuple[Stored, ...]:

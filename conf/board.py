@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
@@ -13,24 +14,43 @@ from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.evaluate import picture_path
 from downstream.leaderboard import Published
-from downstream.records import Record
+from downstream.records import Record, read_all
 
 
-def show_board(output: Path, records: Sequence[Record], settings: DictConfig) -> Path:
+class Recorded(NamedTuple):
+    """The records of a folder, and a note on each file that cannot be read."""
+
+    records: list[Record]
+    notes: tuple[str, ...]
+
+
+def recorded(folder: Path) -> Recorded:
+    """Read a folder of records; a file that cannot be read is named aloud and left out."""
+    notes: list[str] = []
+    records = read_all(folder, lambda error: notes.append(f"left out: {error}"))
+    for note in notes:
+        console.print(note, style="yellow", soft_wrap=True)
+    return Recorded(records, tuple(notes))
+
+
+def show_board(
+    output: Path, records: Sequence[Record], settings: DictConfig, notes: Sequence[str] = ()
+) -> Path:
     """Print the table, write it and its pictures to `boards/<digest of its evaluations>`, name the folder.
 
     Args:
         output: the folder of runs, records and boards.
         records: of all rows; several of one evaluation count once.
         settings: of the leaderboard: whether published numbers are shown too, and which.
+        notes: what else a reader must know, under the first table.
     """
     ordered = list({_key(record): record for record in records}.values())
     evaluations = sorted({record.evaluation.digest for record in ordered})
     folder = output / "boards" / short(digest(evaluations))
     published = _published(ordered, settings)
-    leaderboard.leaderboard(ordered, folder, published)
+    leaderboard.leaderboard(ordered, folder, published, notes)
     count = gather_pictures(output, ordered, folder / "pictures")
-    leaderboard.show(ordered, console, published)
+    leaderboard.show(ordered, console, published, notes)
     console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
 

@@ -19,16 +19,16 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read every member's outcome, print the table of their evaluations and list the failures."""
         # Hydra makes this object before the job is checked: what is slow to import waits for the end.
-        from conf.board import show_board
-        from downstream.records import read_all
+        from conf.board import recorded, show_board
 
         outcomes = sweep.read(Path(config.hydra.sweep.dir))
         sweep.failures[:] = [outcome for outcome in outcomes if outcome.error]
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
         if evaluations:
-            records = read_all(Path(config.output) / "records")
+            records, notes = recorded(Path(config.output) / "records")
             own = [r for r in records if r.evaluation.digest in evaluations]
-            show_board(Path(config.output), own, config.leaderboard)
+            if own:
+                show_board(Path(config.output), own, config.leaderboard, notes)
         for outcome in sweep.failures:
             console.print(f"failed: {' '.join(outcome.overrides)}", style="red", soft_wrap=True)
             console.print(textwrap.indent(outcome.reason, "  "), style="red", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 
 from conf import members, schema, tracking
-from conf.board import show_board
+from conf.board import recorded, show_board
 from conf.console import console, progress
 from conf.encoders import named_encoder
 from conf.locks import locked
@@ -22,7 +22,7 @@ from conf.status import show_status
 from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
 from downstream.evaluate import evaluate_blind, evaluation_digest, stored
-from downstream.records import Record, Subject, read_all
+from downstream.records import Record, Subject
 from pretext.colorizers.photograph import colorize_files
 from pretext.data.dataset import Split
 from pretext.data.seal import compared_whole
@@ -81,25 +81,26 @@ def evaluate(bench: Workbench) -> list[str]:
     shared = {
         (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
     }
+    others = recorded(bench.records)
     records += [
         r
-        for r in read_all(bench.records)
+        for r in others.records
         if r.subject.pretext in members.TWINS
         and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
     ]
-    return finish(bench, records)
+    return finish(bench, records, others.notes)
 
 
 def leaderboard(bench: Workbench) -> list[str]:
     """Print the table of everything that was recorded under `output`.
 
     Raises:
-        ValueError: nothing was recorded yet.
+        ValueError: nothing was recorded yet, or nothing that can be read.
     """
-    records = read_all(bench.records)
+    records, notes = recorded(bench.records)
     if not records:
         raise ValueError(f"{bench.records} has no records; run job=benchmark first")
-    show_board(bench.output, records, bench.cfg.leaderboard)
+    show_board(bench.output, records, bench.cfg.leaderboard, notes)
     return []
 
 
@@ -260,10 +261,10 @@ def blind(bench: Workbench) -> list[Record]:
     ]
 
 
-def finish(bench: Workbench, records: list[Record]) -> list[str]:
+def finish(bench: Workbench, records: list[Record], notes: Sequence[str] = ()) -> list[str]:
     """Show the table, unless a sweep will; return the evaluations."""
     if not bench.in_sweep:
-        show_board(bench.output, records, bench.cfg.leaderboard)
+        show_board(bench.output, records, bench.cfg.leaderboard, notes)
     return list(dict.fromkeys(record.evaluation.digest for record in records))
 
 

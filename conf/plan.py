@@ -11,13 +11,14 @@ import torch
 from rich.table import Table
 
 from conf import members
+from conf.board import recorded
 from conf.console import console
 from conf.members import Member
 from conf.workbench import Workbench
 from downstream.evaluate import evaluation_digest, stored
 from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
-from downstream.records import Record, read_all
+from downstream.records import Record
 from pretext.data.loader import batches
 from pretext.fit import Pretrained
 from pretext.task import Images, Task
@@ -32,7 +33,7 @@ def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> 
     for column in ("what", "state", "about"):
         table.add_column(column, justify="right" if column == "about" else "left", overflow="fold")
     total = 0.0
-    past = read_all(bench.records) if judged else []
+    past = recorded(bench.records).records if judged else []
     listed = {run.folder for run in runs}
     for run in runs:
         for parent in _missing_parents(run):

@@ -8,20 +8,30 @@ import shlex
 from collections import Counter
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
+from yaml import YAMLError
 
 from conf import sweep
 from conf.console import console
 from conf.locks import LOCK
 from pretext.locks import held
 
-DONE, RUNNING, FAILED, STOPPED, MISSING = "done", "running", "failed", "stopped", "missing"
-STYLES = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", MISSING: "dim"}
+DONE, RUNNING, FAILED, DAMAGED = "done", "running", "failed", "damaged"
+STOPPED, MISSING = "stopped", "missing"
+STYLES = {
+    DONE: "green", RUNNING: "cyan", FAILED: "red", DAMAGED: "red", STOPPED: "yellow", MISSING: "dim",
+}  # fmt: skip
+
+
+class DamagedSweep(ValueError):
+    """A sweep's folder that no longer says how it was started."""
 
 
 class State(NamedTuple):
@@ -35,6 +45,8 @@ class State(NamedTuple):
 def show_status(output: Path, chosen: str | None) -> None:
     """Print the members of a sweep with the command that finishes it, then the pretraining runs.
 
+    A damaged file is named with what it belongs to and hides nothing else.
+
     Args:
         output: the folder of results. chosen: a sweep's folder; the newest under `output` without it.
 
@@ -46,10 +58,15 @@ def show_status(output: Path, chosen: str | None) -> None:
     if folder is None and not runs:
         raise ValueError(f"{output} holds no sweep and no run; nothing was started there")
     if folder is not None:
-        members = states(folder)
-        _print(f"sweep {folder.name}", members)
-        if any(member.state != DONE for member in members):
-            console.print(f"to finish it: {command(folder)}", soft_wrap=True)
+        try:
+            members = states(folder)
+        except DamagedSweep as error:
+            console.print(str(error), style="red", soft_wrap=True)
+        else:
+            _print(f"sweep {folder.name}", members)
+            if any(member.state != DONE for member in members):
+                finish = f"to finish it: {command(folder)}"
+                console.print(finish, soft_wrap=True)
     if runs:
         _print("pretraining runs", runs)
 
@@ -61,9 +78,12 @@ def states(folder: Path) -> list[State]:
 
 def member_overrides(folder: Path) -> list[str]:
     """The overrides of each member that a sweep was started with, as its command line orders them."""
-    asked = [str(word) for word in OmegaConf.load(folder / "multirun.yaml").hydra.overrides.task]
     choices: list[list[str]] = []
-    for override in OverridesParser.create().parse_overrides(asked):
+    try:
+        overrides = OverridesParser.create().parse_overrides(_asked(folder))
+    except OverrideParseException as error:
+        raise _damaged(folder, error) from error
+    for override in overrides:
         if override.is_sweep_override():
             key = override.get_key_element()
             choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
@@ -74,8 +94,26 @@ def member_overrides(folder: Path) -> list[str]:
 
 def command(folder: Path) -> str:
     """The command line that started a sweep, which also finishes it: nothing is computed twice."""
-    asked = OmegaConf.load(folder / "multirun.yaml").hydra.overrides.task
-    return shlex.join(["python", "run.py", "-m", *map(str, asked)])
+    return shlex.join(["python", "run.py", "-m", *_asked(folder)])
+
+
+def _asked(folder: Path) -> list[str]:
+    """The overrides that a sweep was started with."""
+    try:
+        known = OmegaConf.load(folder / "multirun.yaml").hydra
+        if "job" not in known:  # it comes behind the overrides, of which some would be lost without a word
+            raise TypeError("cut short")
+        return [str(word) for word in known.overrides.task]
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> DamagedSweep:
+    reason = str(error).strip().partition("\n")[0]
+    return DamagedSweep(
+        f"{folder / 'multirun.yaml'} is damaged ({reason}): delete {folder} and start the sweep again, "
+        "nothing is computed twice"
+    )
 
 
 def _sweep_folder(output: Path, chosen: str | None) -> Path | None:
@@ -93,7 +131,10 @@ def _member(folder: Path, overrides: str) -> State:
         return State(overrides, RUNNING)
     path = folder / sweep.OUTCOME
     if path.is_file():
-        outcome = sweep.Outcome(**json.loads(path.read_bytes()))
+        try:
+            outcome = sweep.read_one(path)
+        except sweep.DamagedOutcome as error:
+            return State(overrides, DAMAGED, str(error))
         if outcome.error is None:
             return State(overrides, DONE)
         return State(overrides, FAILED, outcome.reason or outcome.error.strip().splitlines()[-1])
@@ -103,25 +144,46 @@ def _member(folder: Path, overrides: str) -> State:
 
 
 def _run(folder: Path) -> State:
-    epoch = _last_epoch(folder / "history.csv")
-    budget = json.loads((folder / "config.json").read_bytes())["spec"]["budget"]["epochs"]
-    note = f"epoch {epoch}/{budget}"
-    if (folder / "result.json").is_file():
-        return State(folder.name, DONE, note)
-    return State(folder.name, RUNNING if held(folder / LOCK) else STOPPED, note)
+    state = RUNNING if held(folder / LOCK) else STOPPED
+    try:
+        budget = _content(folder / "config.json")["spec"]["budget"]["epochs"]
+        if (folder / "result.json").is_file() and _content(folder / "result.json"):
+            state = DONE
+        note = f"epoch {_last_epoch(folder / 'history.csv')}/{budget}"
+    except ValueError as error:
+        return State(folder.name, DAMAGED, str(error))
+    return State(folder.name, state, note)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete {path.parent} to have the run made again"
+        ) from error
 
 
 def _last_epoch(history: Path) -> int:
     if not history.is_file():
         return 0
-    with history.open(newline="") as file:
-        return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
+    try:
+        with history.open(newline="") as file:
+            return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(
+            f"{history} is damaged ({error}): delete it, it only says how the run went"
+        ) from error
 
 
 def _print(title: str, found: list[State]) -> None:
     table = Table("state", "what", "", title=title, title_justify="left", box=None, pad_edge=False)
     for state in found:
-        table.add_row(Text(state.state, STYLES[state.state]), Text(state.name), Text(state.note))
+        note = "" if state.state == DAMAGED else state.note
+        table.add_row(Text(state.state, STYLES[state.state]), Text(state.name), Text(note))
     console.print(table)
+    for state in found:
+        if state.state == DAMAGED:  # below, whole: a table folds paths
+            console.print(state.note, style=STYLES[DAMAGED], soft_wrap=True)
     counts = Counter(state.state for state in found)
     console.print(", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]))

@@ -14,6 +14,10 @@ from pretext.atomic import write_json
 OUTCOME = "outcome.json"
 
 
+class DamagedOutcome(ValueError):
+    """A member's outcome that cannot be read."""
+
+
 class Outcome(NamedTuple):
     """How one member ended: the evaluations it stands for, or its error.
 
@@ -42,6 +46,26 @@ def failed(overrides: Sequence[str], error: Exception) -> Outcome:
 
 
 def read(folder: Path) -> list[Outcome]:
-    """Outcomes of a sweep's members, in the order of their numbers."""
+    """Outcomes of a sweep's members, in the order of their numbers; a damaged one counts as a failure."""
     paths = sorted(folder.glob(f"*/{OUTCOME}"), key=lambda path: int(path.parent.name))
-    return [Outcome(**json.loads(path.read_bytes())) for path in paths]
+    outcomes = []
+    for path in paths:
+        try:
+            outcomes.append(read_one(path))
+        except DamagedOutcome as error:
+            outcomes.append(Outcome([f"member {path.parent.name}"], [], str(error), str(error)))
+    return outcomes
+
+
+def read_one(path: Path) -> Outcome:
+    """The outcome in a file.
+
+    Raises:
+        DamagedOutcome: it says none; the message names the file.
+    """
+    try:
+        return Outcome(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise DamagedOutcome(
+            f"{path} is damaged ({error}): run the sweep again, nothing is computed twice"
+        ) from error

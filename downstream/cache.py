@@ -65,7 +65,8 @@ class Draft:
         for number, (label, shape, dtype) in enumerate(wanted):
             path = self._folder / _file(number)
             self._labels.append(dict(label))
-            self._arrays.append(np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=shape))
+            with naming(path):
+                self._arrays.append(np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=shape))
         self._cache.make_room()
         for number in range(len(wanted)):
             _reserve(self._folder / _file(number))

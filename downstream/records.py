@@ -271,11 +271,12 @@ def read_rows(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
         RecordError: the file is not there or is not what the record names.
     """
     path = rows_path(folder, record.result.rows)
+    again = f"delete {folder / record.evaluation.digest}.json to have both made again"
     if not path.exists():
-        raise RecordError(f"{path}: the rows of {record.evaluation.digest} are not there")
+        raise RecordError(f"{path}: the rows of {record.evaluation.digest} are not there; {again}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != record.result.rows:
-        raise RecordError(f"{path}: its SHA-256 is not its name: the file was changed")
+        raise RecordError(f"{path}: its SHA-256 is not its name: the file was changed; {again}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
@@ -289,9 +290,12 @@ def read(path: Path) -> list[Record]:
     try:
         entries = json.loads(path.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path}: not JSON: {error}") from error
+        raise RecordError(f"{path}: not JSON ({error}): delete it to have it measured again") from error
     if not isinstance(entries, list) or not entries:
-        raise RecordError(f"{path}: expected a list of records, got {type(entries).__name__}")
+        raise RecordError(
+            f"{path}: expected a list of records, got {type(entries).__name__}: "
+            "delete it to have it measured again"
+        )
     return [_parse(entry, path, position) for position, entry in enumerate(entries)]
 
 

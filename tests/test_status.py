@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "logs" / "2026-01-01_00-00-00"
     made.mkdir(parents=True)
     asked = ["pretext=colorization,rotation", "seed=range(0,3)", "downstream=[linear,finetune]"]
-    OmegaConf.save({"hydra": {"overrides": {"task": asked}}}, made / "multirun.yaml")
+    OmegaConf.save({"hydra": {"overrides": {"task": asked}, "job": {}}}, made / "multirun.yaml")
     return made
 
 
@@ -78,3 +78,36 @@ def test_nothing_started_is_an_error_that_says_so(tmp_path: Path) -> None:
         status.show_status(tmp_path, None)
     with pytest.raises(ValueError, match=r"no multirun\.yaml"):
         status.show_status(tmp_path, str(tmp_path))
+
+
+def test_one_damaged_file_hides_nothing_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep.write(folder / "0", sweep.Outcome([], ["digest"], None))
+    (folder / "1").mkdir()
+    (folder / "1" / sweep.OUTCOME).write_text('{"overrides": [')
+    output = folder.parent.parent
+    for name, content in (("a", '{"spec"'), ("b", '{"spec": {"budget": {"epochs": 4}}}')):
+        (output / "runs" / name).mkdir(parents=True)
+        (output / "runs" / name / "config.json").write_text(content)
+    status.show_status(output, None)
+    said = capsys.readouterr().out
+    assert "1 done, 1 damaged, 4 missing" in said
+    assert "1 damaged, 1 stopped" in said
+    assert f"{folder / '1' / sweep.OUTCOME} is damaged" in said
+    assert f"{output / 'runs' / 'a' / 'config.json'} is damaged" in said
+    assert f"delete {output / 'runs' / 'a'} to have the run made again" in said
+
+
+@pytest.mark.parametrize("lines", [0, 2, 4])
+def test_a_sweep_cut_short_is_named_and_its_runs_are_shown(
+    folder: Path, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "multirun.yaml"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    run = folder.parent.parent / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text('{"spec": {"budget": {"epochs": 4}}}')
+    status.show_status(folder.parent.parent, None)
+    said = capsys.readouterr().out
+    assert f"{path} is damaged" in said
+    assert f"delete {folder} and start the sweep again" in said
+    assert "epoch 0/4" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from downstream.leaderboard.published import (
     published_sheets,
     read_published,
 )
-from downstream.leaderboard.sheets import sheets
+from downstream.leaderboard.sheets import Sheet, sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import print_sheet
 from downstream.records import Record
@@ -54,11 +55,14 @@ class Paths(NamedTuple):
     scores: Path
 
 
-def leaderboard(records: Sequence[Record], folder: Path, published: Sequence[Published] = ()) -> Paths:
+def leaderboard(
+    records: Sequence[Record], folder: Path, published: Sequence[Published] = (), notes: Sequence[str] = ()
+) -> Paths:
     """Write the tables of these records, each file whole or not at all.
 
     Args:
         published: others' numbers, in tables of their own behind the measured ones and in `published.csv`.
+        notes: what else a reader must know, under the first table.
 
     Returns:
         Markdown, LaTeX and plain text (80 columns); `cells.csv`, one line a cell; `scores.csv`, one a record.
@@ -67,7 +71,7 @@ def leaderboard(records: Sequence[Record], folder: Path, published: Sequence[Pub
         ValueError: no record of a primary metric.
     """
     board = build(records)
-    made = sheets(board) + published_sheets(board, published)
+    made = _sheets(board, published, notes)
     text = io.StringIO()
     console = Console(file=text, width=80, color_system=None, legacy_windows=False, markup=False)
     for sheet in made:
@@ -96,13 +100,23 @@ def leaderboard(records: Sequence[Record], folder: Path, published: Sequence[Pub
     return paths
 
 
-def show(records: Sequence[Record], console: Console, published: Sequence[Published] = ()) -> None:
+def show(
+    records: Sequence[Record],
+    console: Console,
+    published: Sequence[Published] = (),
+    notes: Sequence[str] = (),
+) -> None:
     """Print the tables of these records, but the stage curves, then those of others' numbers.
 
     Raises:
         ValueError: no record of a primary metric.
     """
     board = build(records)
-    for sheet in sheets(board) + published_sheets(board, published):
+    for sheet in _sheets(board, published, notes):
         if sheet.name in SHOWN or sheet.name.startswith(NAME):
             print_sheet(sheet, console)
+
+
+def _sheets(board: Board, published: Sequence[Published], notes: Sequence[str]) -> list[Sheet]:
+    first, *others = sheets(board)
+    return [replace(first, notes=(*first.notes, *notes)), *others, *published_sheets(board, published)]

@@ -7,6 +7,7 @@ another data set turns images green.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -156,7 +157,7 @@ def load_prior(path: Path) -> Prior:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return Prior(torch.from_numpy(file["joint"]), float(file["sigma"]))
-    except (BadZipFile, EOFError, KeyError, ValueError) as error:
+    except (BadZipFile, EOFError, KeyError, ValueError, zlib.error) as error:
         raise ValueError(
             f"{path} is not a readable colour prior ({error}); delete it to have it made again"
         ) from error

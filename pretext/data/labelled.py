@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pretext.atomic import naming
 from pretext.data.dataset import NAMED, Boxes, Pixels, Remark, Split, merged
 from pretext.data.decode import SKIP_SHARE, BadImage, Skips
 from pretext.data.pack import (
@@ -143,12 +143,14 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._streams.values():
-            stream.__exit__(kind, error, trace)
+        with ExitStack() as streams:  # each is closed, even where another one cannot be
+            for stream in self._streams.values():
+                streams.push(stream)
         if error is None:
             for name, array in self._small().items():
-                with naming(self._folder / f"{name}.npy"):
-                    np.save(self._folder / f"{name}.npy", array, allow_pickle=False)
+                # Not `np.save`: of a short array that finds the disk full it says nothing.
+                with ArrayWriter(self._folder / f"{name}.npy", array.shape[1:], array.dtype) as writer:
+                    writer.append(array)
             if self._remarks:
                 write_values(self._folder / REMARKS, [asdict(remark) for remark in self._remarks])
 

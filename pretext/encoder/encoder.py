@@ -24,6 +24,7 @@ from pretext.encoder.weights import check
 from pretext.inputs import Input
 
 FORMAT = 1
+_AGAIN = "save the encoder again, or delete the run's folder to have it made again"
 LIBRARIES = ("pretextbench", "torch", "torchvision", "safetensors", "numpy")
 
 
@@ -179,7 +180,7 @@ def load(path: str | Path) -> Encoder:
     if found != about["weights_sha256"]:
         raise ValueError(
             f"{weights} is damaged or not the file that {description} describes: "
-            f"its SHA-256 is {found}, expected {about['weights_sha256']}"
+            f"its SHA-256 is {found}, expected {about['weights_sha256']}; {_AGAIN}"
         )
     try:
         encoder = _build(about, safetensors_load(content))
@@ -200,7 +201,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged ({error}): {_AGAIN}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else type(about).__name__
         raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}")

@@ -48,7 +48,9 @@ class AtomicCheckpointIO(CheckpointIO):
         except FileNotFoundError:
             raise
         except Exception as error:  # torch raises a dozen unrelated types on damaged files
-            raise ValueError(f"{path} is no readable checkpoint: {error}") from error
+            raise ValueError(
+                f"{path} is no readable checkpoint ({error}): delete it to have the run start again"
+            ) from error
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:

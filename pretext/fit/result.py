@@ -35,11 +35,20 @@ class Pretrained:
 
     @classmethod
     def read(cls, folder: Path) -> Pretrained | None:
-        """Read a finished run; None where there is none. `result.json` is written last."""
+        """Read a finished run; None where there is none. `result.json` is written last.
+
+        Raises:
+            ValueError: a damaged file.
+        """
         path = folder / RESULT
         if not path.is_file():
             return None
-        return cls(folder=folder, **json.loads(path.read_bytes()))
+        try:
+            return cls(folder=folder, **json.loads(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}): delete {folder} to have the run made again"
+            ) from error
 
     def write(self) -> None:
         """Write `result.json`."""

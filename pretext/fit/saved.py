@@ -7,6 +7,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load as safetensors_load
@@ -58,13 +59,17 @@ def load_task(folder: Path) -> Task:
     for file in (description, weights):
         if not file.is_file():
             raise FileNotFoundError(f"no task checkpoint in {folder}: {file.name} is missing")
-    about = json.loads(description.read_bytes())
+    again = f"delete {folder} to have the run made again"
+    try:
+        about: dict[str, Any] = dict(json.loads(description.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{description} is damaged ({error}): {again}") from error
     if about.get("format") != FORMAT:
         found = about.get("format")
         raise ValueError(f"{description} has format {found!r}; this version reads format {FORMAT}")
     content = weights.read_bytes()
     if hashlib.sha256(content).hexdigest() != about["weights_sha256"]:
-        raise ValueError(f"{weights} is damaged or not the file that {description} describes")
+        raise ValueError(f"{weights} is damaged or not the file that {description} describes: {again}")
     encoder = encoders.load(folder)
     if encoder.digest() != about["encoder_digest"]:
         raise ValueError(f"the encoder in {folder} is not the one that {description} was saved with")

@@ -169,7 +169,10 @@ def _last_epoch(history: Path) -> int:
         return 0
     try:
         with history.open(newline="") as file:
-            return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
+            table = csv.DictReader(file)
+            if not table.fieldnames:
+                raise ValueError("empty")
+            return max((int(row["epoch"]) for row in table), default=0)
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ValueError(
             f"{history} is damaged ({error}): delete it, it only says how the run went"

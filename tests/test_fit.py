@@ -10,6 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from pretext.data.dataset import Split
+from pretext.data.pixels import Packed, pixel_digests
+from pretext.data.seal import DamagedCache
 from pretext.encoder import Encoder
 from pretext.encoder import load as load_encoder
 from pretext.fit import NonFiniteLoss, Optimisation, Pretrained, Validation, load_task, pretrain
@@ -171,6 +174,19 @@ def test_a_partial_run_of_another_seed_is_refused(tmp_path: Path) -> None:
         fit(tmp_path / "run", Rotation(toy.encoder()), callbacks=[At(1, 0, die)])
     with pytest.raises(ValueError, match=r"last.ckpt belongs to another run \(seed: 0 there, 1 now"):
         fit(tmp_path / "run", Rotation(toy.encoder()), seed=1)
+
+
+def test_nothing_is_trained_on_packed_images_that_were_changed(tmp_path: Path) -> None:
+    train = toy.split(40, 0)
+    pixels = np.asarray(train.pixels)
+    train = replace(train, pixels=Packed(pixels, pixel_digests(pixels)))
+    pixels[3, 0, 0, 0] ^= 1
+    with pytest.raises(DamagedCache, match="image 3 is not the one that was packed"):
+        pretrain(
+            Rotation(toy.encoder()), train, toy.split(8, 1, "val"), folder=tmp_path / "run", cache=tmp_path,
+            name="toy", seed=0, epochs=1, batch_size=8, optimisation=ADAMW, device="cpu",
+        )  # fmt: skip
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,44 @@ def test_many_processes_at_once_read_only_what_is_right(tmp_path: Path) -> None:
     write(cache, "last")
     assert not [name for name in names(cache) if name.startswith(".")]
     assert size(cache) <= 3 * ENTRY
+
+
+def damage(path: Path, content: Callable[[bytes], bytes], later: bool) -> None:
+    """Overwrite a file in place, as if its time had not changed or had."""
+    time = path.stat().st_mtime_ns + 10**9 * later
+    path.write_bytes(content(path.read_bytes()))
+    os.utime(path, ns=(time, time))
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda old: b"",
+        lambda old: old[: len(old) // 2],
+        lambda old: old[:-1] + b"x",
+        lambda old: old[:300] + bytes(828),
+    ],
+)
+@pytest.mark.parametrize("file", ["000.npy", "001.npy", "features.json"])
+def test_a_damaged_entry_is_made_anew(
+    tmp_path: Path, file: str, content: Callable[[bytes], bytes], later: bool
+) -> None:
+    cache = ArrayCache(tmp_path)
+    write(cache, "x")
+    kept = write(cache, "y")
+    damage(tmp_path / "x" / file, content, later)
+    assert cache.read("x") is None
+    assert names(cache) == ["y"], "the damaged entry was kept"
+    write(cache, "x", 2.0)
+    assert first(cache.read("x"))[0] == 2.0
+    assert first(kept)[0] == 1.0
+
+
+def test_an_entry_that_lost_a_file_is_made_anew(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+    for file in ("001.npy", "features.json"):
+        write(cache, "x")
+        (tmp_path / "x" / file).unlink()
+        assert cache.read("x") is None
+        assert names(cache) == []

@@ -18,6 +18,8 @@ from downstream.gates import GateFailed
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime
 from downstream.records import Record, read_all, read_rows
 from pretext.data.dataset import DataSet, Split
+from pretext.data.pixels import Packed, pixel_digests
+from pretext.data.seal import DamagedCache
 from pretext.encoder import Encoder, parameter_count
 
 
@@ -28,6 +30,21 @@ def judge(
     encoder = given.pop("encoder", None) or make_encoder()
     runtime = given.pop("runtime", Runtime())
     return evaluate(encoder, protocol or MeanProbe(), data or make_data(), runtime, **given)
+
+
+def test_no_record_is_made_of_packed_images_that_were_changed(tmp_path: Path) -> None:
+    data = make_data()
+    pixels = np.asarray(data.val.pixels[:])
+    packed = Packed(pixels, pixel_digests(pixels))
+    data = replace(data, val=replace(data.val, pixels=packed))
+    pixels[7, 3, 3, 0] ^= 1
+    with pytest.raises(DamagedCache, match="image 7 is not the one that was packed"):
+        judge(tmp_path, data=data)
+    with pytest.raises(DamagedCache, match="image 7 is not the one that was packed"):
+        evaluate_blind(MeanProbe(), data, Runtime(), records=tmp_path)
+    assert read_all(tmp_path) == []
+    pixels[7, 3, 3, 0] ^= 1
+    assert judge(tmp_path, data=data)
 
 
 def test_every_stage_and_metric_has_a_record_and_one_stage_is_selected(tmp_path: Path) -> None:

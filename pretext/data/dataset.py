@@ -144,9 +144,11 @@ class DataSet:
         remarks = merged(self.remarks)
         without = "; ".join(str(remark) for remark in remarks if remark.left_out)
         other = "; ".join(str(remark) for remark in remarks if not remark.left_out)
+        gray = self.train.colourless is not None and bool(self.train.colourless.all())
         parts = [
             _classes(self.label_names, self.box_names, self.mask_names[1:]),
             counts,
+            *(["all of train is gray"] if gray else []),
             *([f"left out: {without}"] if without else []),
             *([other] if other else []),
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ def voc_layout(
     val: int,
     box_names: Sequence[str] | None = None,
     mask_names: Sequence[str] = (),
-    mask_map: Mapping[int, int] = MappingProxyType({}),
+    mask_map: Mapping[int, int] | None = None,
     multi_label: bool = False,
     image_set: str = "Main",
     parts: Sequence[str] | None = None,
@@ -62,7 +61,7 @@ def voc_layout(
         box_names: classes of the boxes, in the order of their labels; None: those that occur, by name.
         mask_names: classes of `SegmentationClass`, the background first; none: masks are not read.
         mask_map: what values of the masks stand for, {value: class or IGNORE}, where not for the class of
-            that number.
+            that number; None: they all do.
         multi_label: derive labels from the boxes: a class is there if an object not marked difficult is.
         image_set: folder of `ImageSets` whose lists name the images.
         parts: the lists: of train, val and test, or of train and val, and of test. None: those of the names
@@ -91,14 +90,14 @@ def voc_layout(
     every = [image for images in listed for image in images]
     if box_names is None:
         box_names = _occurring(files, every)
-    check_map(mask_map, len(mask_names))
+    check_map(mask_map or {}, len(mask_names))
     canvas = Canvas(*size)
     reader = _Reader(
         files,
         canvas,
         tuple(box_names),
         tuple(mask_names),
-        dict(mask_map),
+        dict(mask_map or {}),
         multi_label,
         inclusive,
         Decoding(upright, bits),

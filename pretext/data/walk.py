@@ -138,9 +138,10 @@ def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
     """What a folder holds: path, whether it is a folder, whether it is a file; links count as their ends."""
     try:
         with os.scandir(folder) as entries:
-            return [(folder / entry.name, entry.is_dir(), entry.is_file()) for entry in entries]
+            found = [(folder / entry.name, entry.is_dir(), entry.is_file()) for entry in entries]
     except OSError as error:
         raise MissingData(f"{folder} cannot be read ({error.strerror})") from error
+    return sorted(found)
 
 
 def _key(folder: Path) -> tuple[int, int]:

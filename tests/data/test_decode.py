@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from pictures import encoded, photo
 from PIL import Image
 
-from pretext.data.decode import BadImage, Skips, TooManyBadImages, decode_index, decode_rgb
+from pretext.data.decode import (
+    BadImage,
+    Decoding,
+    Skips,
+    TooManyBadImages,
+    decode,
+    decode_index,
+    decode_reduced,
+    decode_rgb,
+    is_turned,
+    measure,
+)
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -54,8 +65,72 @@ def test_32_bit_integers_within_16_bits_are_scaled_and_others_refused() -> None:
         decode_rgb(saved(Image.fromarray(values + np.array([[0, 1]], np.int32)), "TIFF"), "x.tif")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_values_of_12_bits_in_16_are_scaled_by_12(kind: str) -> None:
+    values = np.array([[0, 8, 9, 2048, 4095]], np.uint16)
+    data = saved(Image.fromarray(values), kind)
+    for decoding in (Decoding(), Decoding(bits=12)):
+        decoded, narrow = decode(data, decoding=decoding)
+        np.testing.assert_array_equal(decoded[0, :, 0], np.round(values[0] / 4095 * 255))
+        assert narrow == (decoding.bits is None)
+    decoded, narrow = decode(data, decoding=Decoding(bits=16))
+    np.testing.assert_array_equal(decoded[0, :, 0], np.round(values[0] / 65535 * 255))
+    assert not narrow
+    wider, narrow = decode(saved(Image.fromarray(values + np.uint16(1)), kind))
+    np.testing.assert_array_equal(wider[0, :, 0], np.round((values[0] + 1) / 65535 * 255))
+    assert not narrow
+    with pytest.raises(BadImage, match=r"x: values 0 to 4095 do not fit bits=10"):
+        decode(data, "x", Decoding(bits=10))
+    with pytest.raises(ValueError, match="bits must be 8 to 16, or null to tell by the values; it is 32"):
+        Decoding(bits=32)
+
+
+def test_black_is_not_narrow_and_netpbm_says_its_range_itself() -> None:
+    assert not decode(saved(Image.fromarray(np.zeros((2, 2), np.uint16)), "PNG")).narrow
+    dark = b"P5 2 1 65535\n" + np.array([0, 4000], ">u2").tobytes()
+    decoded, narrow = decode(dark)
+    assert decoded[0, :, 0].tolist() == [0, 16]
+    assert not narrow
+
+
+def deep_colour(largest: int) -> bytes:
+    """A PNG of 2×1 pixels with 16 bits a channel."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    row = b"\0" + np.array([[0, 0, 0], [largest, largest // 2, 0]], ">u2").tobytes()
+    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(row)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_colour_of_12_bits_in_16_is_refused_by_name() -> None:
+    np.testing.assert_array_equal(decode_rgb(deep_colour(65535))[0], [[0, 0, 0], [255, 127, 0]])
+    with pytest.raises(BadImage, match=r"x: is in colour with 16 bits .* within 12 bits: it would be black"):
+        decode_rgb(deep_colour(4095), "x")
+    assert decode(deep_colour(4095), decoding=Decoding(bits=16)).pixels.max() == 15
+
+
+def test_a_turned_photograph_can_be_read_as_it_is_stored() -> None:
+    stored = photo(2, 12, 20)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.fromarray(stored), "PNG", exif=exif)
+    assert is_turned(data)
+    assert not is_turned(encoded(stored, "PNG"))
+    assert not is_turned(b"no image")
+    as_stored = Decoding(upright=False)
+    np.testing.assert_array_equal(decode(data, decoding=as_stored).pixels, stored)
+    jpeg = saved(Image.fromarray(photo(2, 400, 600)), "JPEG", exif=exif)
+    assert measure(jpeg)[:2] == (600, 400)
+    assert measure(jpeg, decoding=as_stored)[:2] == (400, 600)
+    reduced = decode_reduced(jpeg, lambda height, width: (height / 8, width / 8), decoding=as_stored)
+    assert (reduced.height, reduced.width, *reduced.pixels.shape[:2]) == (400, 600, 100, 150)
+
+
 def test_floating_point_is_refused() -> None:
-    with pytest.raises(BadImage, match="no agreed range"):
+    with pytest.raises(BadImage, match="no agreed range; save it with 8 or 16 bits"):
         decode_rgb(saved(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"))
 
 

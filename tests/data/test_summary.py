@@ -1,5 +1,7 @@
 """One line says of a set what it holds and what it lacks; remarks of one kind add up."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pretext.data.dataset import DataSet, Remark, merged
@@ -50,6 +52,17 @@ def test_remarks_of_one_kind_add_up_and_name_three() -> None:
     assert str(merged([first, second])[0]) == "5 skipped (a, b, c, …)"
     assert str(Remark("duplicates", 1, one="duplicate")) == "1 duplicate"
     assert merged([Remark("x", left_out=False)] * 2) == (Remark("x", left_out=False),)
+
+
+def test_a_set_without_colour_is_said_to_be_gray() -> None:
+    data = made()
+    gray = replace(data.train, colourless=np.ones(5, np.bool_))
+    assert (
+        replace(data, train=gray).summary()
+        == "pets: no labels · 5 train, 2 val, 3 test · all of train is gray"
+    )
+    some = replace(data.train, colourless=np.arange(5) > 0)
+    assert "gray" not in replace(data, train=some).summary()
 
 
 def test_the_line_is_one_line() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import encoded, photo
+from PIL import Image
 from pycocotools import mask as pycocotools
 from pycocotools.coco import COCO
 
@@ -159,6 +160,93 @@ def test_a_box_is_cut_at_the_edge_and_no_further(root: Path) -> None:
     change(root, lambda file: file["annotations"][0].update(bbox=[0, 20, 20, 5.1]))
     with pytest.raises(BadArchive, match=r"000000000000\.jpg: box .* leaves the image of 36×24"):
         read(root)
+
+
+def test_boxes_that_are_none_are_dropped_and_counted(root: Path) -> None:
+    extra = [{**things_of(1)[0], "image_id": 120, "id": 999}]
+    for bbox in ([float("nan"), 1, 2, 3], [1, 2, float("inf"), 3], [5, 5, 0, 3], [5, 5, -2, 3]):
+        extra.append({**extra[0], "bbox": bbox})
+    change(root, lambda file: file["annotations"].extend(extra), "val")
+    without = sum(thing["bbox"][2] == 0 for i in [*range(12), *range(20, 25)] for thing in things_of(i))
+    for stream in (False, True):
+        data = read(root, stream=stream)
+        np.testing.assert_allclose(data.test.boxes.of(0)[0][-1], [2.5, 3, 33, 18.7], rtol=1e-6)
+        said = data.summary()
+        assert "2 boxes not finite" in said
+        assert f"{without + 2} boxes without extent" in said
+
+
+def test_a_root_category_without_objects_is_no_class(root: Path) -> None:
+    before = read(root)
+
+    def edit(file: dict[str, Any]) -> None:
+        for category in file["categories"]:
+            category["supercategory"] = "animal"
+        file["categories"].append({"id": 5, "name": "animal", "supercategory": "none"})
+
+    for part in ("train", "val"):
+        change(root, edit, part)
+    data = read(root)
+    assert data.label_names == data.box_names == ("cat", "dog")
+    assert [s.digest for s in data.splits.values()] == [s.digest for s in before.splits.values()]
+    assert "left out: 1 category above others (animal)" in data.summary()
+    # With one object it is a class.
+    change(root, lambda file: file["annotations"][0].update(category_id=5), "val")
+    assert read(root).label_names == ("cat", "animal", "dog")
+
+
+def test_masks_without_outlines_are_named(root: Path) -> None:
+    def edit(file: dict[str, Any]) -> None:
+        for thing in file["annotations"]:
+            thing.pop("segmentation")
+
+    change(root, edit)
+    with pytest.raises(
+        BadArchive, match=r"\.jpg: an object has a box but no segmentation, .*data\.masks=false"
+    ):
+        read(root)
+    assert len(read(root, masks=False).test) == 5
+    change(root, lambda file: [thing.update(segmentation=[]) for thing in file["annotations"]])
+    with pytest.raises(BadArchive, match="an object has a box but no segmentation"):
+        read(root)
+
+
+def test_turned_photographs_are_read_as_stored_on_request(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = root / "coco" / "val2017" / f"{20:012d}.jpg"
+    path.write_bytes(encoded(photo(20, HEIGHT, WIDTH), "PNG", exif=exif))
+    said = r"020\.jpg: the image is 24×36, not 36×24: EXIF data turn .* data\.upright=false reads"
+    options = {
+        "name": "own", "place": "coco", "train": ["train2017", "annotations/instances_train2017.json"],
+        "test": ["val2017", "annotations/instances_val2017.json"], "size": [HEIGHT, WIDTH], "val": 3,
+    }  # fmt: skip
+    for stream in (False, True):
+        with pytest.raises(BadArchive, match=said):
+            coco_layout(str(root), str(root / "cache"), **options, stream=stream)
+        data = coco_layout(str(root), str(root / "cache"), **options, stream=stream, upright=False)
+        np.testing.assert_array_equal(data.test.pixels[0], photo(20, HEIGHT, WIDTH))
+
+
+def test_a_size_that_is_not_given_is_the_images(root: Path) -> None:
+    change(root, lambda file: file["images"][0].update(height=0, width=0))
+    change(root, lambda file: [image.pop("height") and image.pop("width") for image in file["images"]], "val")
+    assert "6 annotations without a size, the images' is taken" in read(root).summary()
+
+
+def test_published_validation_images_are_used_as_they_are(root: Path) -> None:
+    write(root / "coco", "dev", range(14, 18))
+    options = {
+        "name": "own", "place": "coco", "train": ["train2017", "annotations/instances_train2017.json"],
+        "validation": ["dev2017", "annotations/instances_dev2017.json"],
+        "test": ["val2017", "annotations/instances_val2017.json"], "size": [HEIGHT, WIDTH], "val": 3,
+    }  # fmt: skip
+    data = coco_layout(str(root), str(root / "cache"), **options)
+    assert [found(image) for image in data.val.pixels[:]] == list(range(14, 18))
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 12, "val": 4, "test": 5}
+    change(root, lambda file: file["categories"][0].update(name="cow"), "dev")
+    with pytest.raises(BadArchive, match=r"instances_dev2017\.json differ in their categories: cow, dog"):
+        coco_layout(str(root), str(root / "cache"), **options)
 
 
 @pytest.mark.parametrize(

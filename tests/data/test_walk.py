@@ -1,4 +1,4 @@
-"""The walk through folders follows links, names loops and what it may not read, and counts what is left out."""
+"""The walk through folders follows links, names loops and unreadable folders, and counts what is left out."""
 
 import os
 from pathlib import Path

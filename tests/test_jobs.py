@@ -94,7 +94,7 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
         assert record.data.digests.keys() == {"train", "val", "test"}
         if not record.subject.blind:
             assert record.provenance.config["seed"] == 0
-            assert (record.subject.backbone, record.subject.input) == ("SmallNet", "lightness")
+            assert record.subject.backbone == "SmallNet(widths=[8, 8, 8, 8, 8])"
         if record.subject.pretext == "colorization":
             assert record.subject.twins == {name: recipes[name] for name in ("random", "supervised")}
 

@@ -206,9 +206,11 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
                 device=bench.device.type,
                 provenance=members.provenance(member),
             )
-        task = members.build_task(member)
+        task, before = members.build_task(member), None
         if member.parent is not None:
-            members.start_from(task, load_task(member.parent.folder))
+            parent = load_task(member.parent.folder)
+            members.start_from(task, parent)
+            before = parent.encoder.provenance.get("effort")
         return fit(
             task,
             bench.data.train,
@@ -226,6 +228,7 @@ def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretr
             validation=Validation(every=settings.validate_every),
             loggers=[logger] if logger is not None else [],
             provenance=members.provenance(member),
+            before=before,
             console=console,
         )
 

@@ -25,6 +25,7 @@ from pretext.data.pixels import check_unchanged
 from pretext.encoder import recalibrate_batchnorm
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
+from pretext.fit.effort import Effort, effort
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
@@ -83,6 +84,7 @@ def pretrain(
     loggers: Sequence[Logger] = (),
     callbacks: Sequence[Callback] = (),
     provenance: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> Pretrained:
     """Train `task` on `train` and keep encoder, task, history and result in `folder`.
@@ -110,6 +112,7 @@ def pretrain(
         validation: what is looked at while training.
         loggers, callbacks: Lightning's.
         provenance: more plain values to keep with the encoder.
+        before: what the run took that the task was initialised from, as its encoder's provenance says.
         console: where progress goes; standard error by default.
 
     Raises:
@@ -145,19 +148,19 @@ def pretrain(
     steps = epochs * -(-each // optimisation.accumulate) if optimisation is not None else 0
     plan = optimisation or Optimisation(torch.optim.SGD)
     module = Pretraining(task, loader, plan, seed=seed, total_steps=steps)
-    keeper = EpochEnd(folder, identity)
+    keeper, counted = EpochEnd(folder, identity), Effort()
     watchers = _watchers(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
     seen = _in_order(val, batch_size, where, validation.images)
     with quiet(), _stoppable():
-        attached = [*watchers, *callbacks, keeper, bar]
+        attached = [*watchers, *callbacks, counted, keeper, bar]
         trainer = _trainer(where, exact, folder, epochs, each, plan, validation.every, loggers, attached)
         if epochs == 0:
             _stand_still(trainer, module, keeper, train, seen, batch_size, where)
         else:
             _fit(trainer, module, loader, seen, folder, identity)
-    result = _result(folder, epochs, trainer, module, keeper, where, exact, identity)
-    _keep(task, result, name, seed, train, provenance or {})
+    result = _result(folder, epochs, trainer, module, keeper, counted, where, exact, identity)
+    _keep(task, result, name, seed, train, {"effort": effort(result, before), **(provenance or {})})
     return result
 
 
@@ -343,10 +346,12 @@ def _result(
     trainer: pl.Trainer,
     module: Pretraining,
     keeper: EpochEnd,
+    counted: Effort,
     device: torch.device,
     precision: str,
     identity: dict[str, Any],
 ) -> Pretrained:
+    views, flops = counted.of(module.images_seen)
     return Pretrained(
         folder=folder,
         epochs=epochs,
@@ -359,6 +364,8 @@ def _result(
         precision=precision,
         measures={key: value for key, value in keeper.rows[-1].items() if "/" in key},
         identity=identity,
+        views=views,
+        flops=flops,
     )
 
 

@@ -18,7 +18,8 @@ class Pretrained:
 
     seconds: of all epochs, validation included. images_per_second: of training alone.
     peak_memory: bytes, of the GPU or else of the process.
-    measures: of the last epoch, by name. identity: what determined the run.
+    measures: of the last epoch, by name. identity: what determined the run. views, flops: images through the
+    encoder and multiply-adds × 2 of all steps (`pretext.fit.effort`); None where a run did not count them.
     """
 
     folder: Path
@@ -32,6 +33,8 @@ class Pretrained:
     precision: str
     measures: dict[str, float]
     identity: dict[str, Any]
+    views: int | None = None
+    flops: int | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Pretrained | None:

@@ -1,0 +1,86 @@
+"""What a training takes of a machine: images through the encoder, and multiply-adds, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
+
+from pretext.fit.module import Pretraining
+from pretext.fit.result import Pretrained
+from pretext.task import Images
+
+
+class Effort(Callback):
+    """Counts the first batch of a training, forward, backward and step; every later batch is like it.
+
+    Attributes:
+        images: in that batch; 0 before it.
+        views: images that the encoder's network saw for it, several an image where the task takes several.
+        flops: multiply-adds × 2 of all networks of the task, as torch's counter finds them.
+    """
+
+    def __init__(self) -> None:
+        self.images = self.views = self.flops = 0
+        self._counter: FlopCounterMode | None = None
+        self._hook: RemovableHandle | None = None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Images, batch_idx: int
+    ) -> None:
+        """Begin to count."""
+        if self.images or self._counter is not None:
+            return
+        assert isinstance(pl_module, Pretraining)
+        first = next(iter(pl_module.task.encoder.backbone.blocks.values()))  # whoever calls, it is run
+        self._hook = first.register_forward_hook(self._saw)
+        self._counter = FlopCounterMode(display=False)
+        self._counter.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Images, batch_idx: int
+    ) -> None:
+        """Stop counting."""
+        if self._counter is not None:
+            self.flops = int(self._counter.get_total_flops())
+            self.images = len(batch.pixels)
+            self._stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave nothing switched on behind a batch that failed."""
+        self._stop()
+
+    def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self.views += len(args[0])
+
+    def _stop(self) -> None:
+        if self._counter is not None and self._hook is not None:
+            self._counter.__exit__(None, None, None)
+            self._hook.remove()
+            self._counter = None
+
+    def of(self, images_seen: int) -> tuple[int, int]:
+        """Views and flops of a training that took so many images."""
+        share = images_seen / self.images if self.images else 0.0
+        return round(self.views * share), round(self.flops * share)
+
+
+def effort(result: Pretrained, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a finished run took, with what the run before it took that it started from, as plain values."""
+    own = {
+        "images": result.images_seen,
+        "views": result.views,
+        "flops": result.flops,
+        "seconds": result.seconds,
+    }
+    for key, value in (before or {}).items():
+        if key in own:
+            own[key] = None if own[key] is None or value is None else own[key] + value
+    return {**own, "device": result.device}

@@ -176,7 +176,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=members.subject(run, 0),
+        subject=members.subject(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -198,7 +198,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=members.subject(run, 0),
+        subject=members.subject(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -221,7 +221,7 @@ def test_downstream_refuses_features_that_are_not_finite(
             _small_protocol(cfg, name),
             few_scenes,
             Runtime(cache=tmp_path / "features"),
-            subject=members.subject(run, 0),
+            subject=members.subject(run, encoder),
             records=tmp_path / "r",
             draws=20,
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.hooks import RemovableHandle
 
 from pretext.fit.module import Pretraining
 from pretext.fit.result import Pretrained
@@ -28,7 +28,7 @@ class Effort(Callback):
     def __init__(self) -> None:
         self.images = self.views = self.flops = 0
         self._counter: FlopCounterMode | None = None
-        self._hook: RemovableHandle | None = None
+        self._switched_on = ExitStack()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Images, batch_idx: int
@@ -38,9 +38,8 @@ class Effort(Callback):
             return
         assert isinstance(pl_module, Pretraining)
         first = next(iter(pl_module.task.encoder.backbone.blocks.values()))  # whoever calls, it is run
-        self._hook = first.register_forward_hook(self._saw)
-        self._counter = FlopCounterMode(display=False)
-        self._counter.__enter__()
+        self._switched_on.callback(first.register_forward_hook(self._saw).remove)
+        self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Images, batch_idx: int
@@ -49,22 +48,17 @@ class Effort(Callback):
         if self._counter is not None:
             self.flops = int(self._counter.get_total_flops())
             self.images = len(batch.pixels)
-            self._stop()
+            self._counter = None
+            self._switched_on.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Leave nothing switched on behind a batch that failed."""
-        self._stop()
+        self._switched_on.close()
 
     def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self.views += len(args[0])
-
-    def _stop(self) -> None:
-        if self._counter is not None and self._hook is not None:
-            self._counter.__exit__(None, None, None)
-            self._hook.remove()
-            self._counter = None
 
     def of(self, images_seen: int) -> tuple[int, int]:
         """Views and flops of a training that took so many images."""

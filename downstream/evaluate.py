@@ -132,6 +132,7 @@ def evaluate(
     chance = _best_by_metric(blind)
     level = max((chance[r.evaluation.metric] for r in blind if r.evaluation.primary), default=0.0)
     flags += gates.head_trained(fitted, level if protocol.trains_head else -math.inf)
+    flags += gates.head_fitted(fitted) if protocol.trains_head else ()
     flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from downstream.course import Course
 from downstream.digest import LATER
 from downstream.features import batches
 from downstream.protocol import Runtime
@@ -230,7 +231,7 @@ def finetune(
     runtime: Runtime,
     encoder: Encoder | None = None,
     what: str = "fine-tune",
-) -> list[float]:
+) -> Course:
     """Train `model` in place on `runtime.device`; the same seed gives the same weights.
 
     Args:
@@ -240,9 +241,6 @@ def finetune(
         examples: number of training examples.
         encoder: the part of `model` that `backbone_lr`, `norm` and `frozen_stages` are about;
             None where the whole model is a head.
-
-    Returns:
-        Mean loss of each pass over the examples, the last one as far as it went.
 
     Raises:
         ValueError: no examples, or a frozen stage that the encoder lacks.
@@ -280,9 +278,7 @@ def finetune(
             runtime.progress(what, step, steps)
     _check_unmoved(frozen, before)
     model.eval()
-    size = recipe.steps_a_pass(examples)
-    passes = [losses[first : first + size] for first in range(0, steps, size)]
-    return [sum(values) / len(values) for values in passes]
+    return Course.of(losses, [recipe.factor(step, steps) for step in range(steps)])
 
 
 def _frozen_modules(encoder: Encoder, recipe: Tuning) -> list[nn.Module]:

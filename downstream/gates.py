@@ -18,6 +18,7 @@ from pretext.encoder import Encoder
 
 OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
 HEAD_UNTRAINED = "head_untrained"
+UNDERFITTED = "head_underfitted:"
 BELOW_CHANCE = "not_above_chance"
 ZERO_WIDTH = "zero_width_interval"
 SELECTED_ON_TEST = "selected_on_test"
@@ -27,6 +28,7 @@ DIVERGED = "diverged:"
 MEANING = {
     OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
     HEAD_UNTRAINED: "the head's train score is not above chance",
+    UNDERFITTED: "the head is undertrained, as it seems",
     BELOW_CHANCE: "the test score is not above chance",
     ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
@@ -34,6 +36,13 @@ MEANING = {
     DIVERGED: "settings whose val score is not finite were left out of the selection",
 }
 """Every flag, or beginning of one, in a reader's words."""
+
+
+FEW_STEPS = 100
+"""Steps below which a head trained by gradients is far from what it can be, whatever its loss looks like."""
+
+LATE = 0.25
+"""Share of the loss's fall behind the middle of the way (see `Course.late`) above which it still falls."""
 
 
 class GateFailed(RuntimeError):
@@ -145,6 +154,22 @@ def head_trained(fitted: Fitted, chance: float) -> tuple[str, ...]:
     lost = sum(not math.isfinite(trial.val) for trial in fitted.trials)
     flags = () if fitted.train_score > chance else (HEAD_UNTRAINED,)
     return (*flags, f"{DIVERGED}{lost} of {len(fitted.trials)}") if lost else flags
+
+
+def head_fitted(fitted: Fitted) -> tuple[str, ...]:
+    """Flag a head that more training would change: by its steps, its loss, or a train score as low as val's.
+
+    A loss alone does not tell: that of a detector falls by nine tenths while its head learns where objects
+    lie in general. Nor does the score: of plentiful images a head that is fitted well knows few by heart.
+    """
+    course, reasons = fitted.course, []
+    if course is not None and course.steps < FEW_STEPS:
+        reasons.append(f"trained for {course.steps} steps")
+    if course is not None and course.late > LATE:
+        reasons.append(f"{100 * course.late:.0f} % of its loss's fall in the second half of the way")
+    if fitted.held_out is not None and fitted.train_score <= fitted.held_out and fitted.train_score < 1:
+        reasons.append("its train score is no better than its val score")
+    return tuple(UNDERFITTED + reason for reason in reasons)
 
 
 def meaning(flag: str) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
+from downstream.course import Course
 from downstream.digest import LATER
 
 RESIDENT = 2 * 1024**3
@@ -114,15 +116,18 @@ class LinearGrid:
         axes = _principal_axes(rows, scaling, len(features))
         turned = _turned(rows, scaling, axes, features.shape)
         adam = _Adam(heads, self.settings)
+        losses = heads.bias.new_zeros(total, len(self.settings))
+        rates = [0.5 * (1 + math.cos(math.pi * done / total)) for done in range(total)]
         for done in range(total):
             if done % steps == 0:
                 order = torch.randperm(len(features), generator=generator).tensor_split(steps)
             index = order[done % steps]
             x = turned(index)  # (B, D)
-            residual = _residual(heads.of(x), wanted[index.to(device)])  # (B, P, C)
-            adam.step(x, residual, 0.5 * (1 + math.cos(math.pi * done / total)))
+            losses[done], residual = _descent(heads.of(x), wanted[index.to(device)])  # (P,), (B, P, C)
+            adam.step(x, residual, rates[done])
             progress(done + 1, total)
         heads.check_finite(self.settings)
+        heads = replace(heads, losses=losses.T.cpu().numpy(), rates=tuple(rates))
         if axes is None:
             return heads
         return replace(heads, weight=(axes @ heads.weight.flatten(1)).view_as(heads.weight))
@@ -157,11 +162,16 @@ class Standardisation:
 
 @dataclass(frozen=True)
 class LinearHeads:
-    """P linear heads: standardise, then weight (D, P, C) and bias (P, C)."""
+    """P linear heads: standardise, then weight (D, P, C) and bias (P, C).
+
+    losses (P, steps) and rates (steps,) are those of their training, if there was one.
+    """
 
     scaling: Standardisation
     weight: Tensor
     bias: Tensor
+    losses: NDArray[np.float32] | None = None
+    rates: tuple[float, ...] = ()
 
     @staticmethod
     def prior(scaling: Standardisation, heads: int, logits: Tensor) -> LinearHeads:
@@ -175,7 +185,8 @@ class LinearHeads:
 
     def select(self, head: int) -> LinearHead:
         """One of the heads, on its own."""
-        return LinearHead(self.scaling, self.weight[:, head].clone(), self.bias[head].clone())
+        course = None if self.losses is None else Course.of(self.losses[head].tolist(), self.rates)
+        return LinearHead(self.scaling, self.weight[:, head].clone(), self.bias[head].clone(), course)
 
     def check_finite(self, settings: Sequence[Setting]) -> None:
         """Raise FloatingPointError if a head diverged."""
@@ -191,6 +202,7 @@ class LinearHead:
     scaling: Standardisation
     weight: Tensor
     bias: Tensor
+    course: Course | None = None
 
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Logits (N, C) of raw features (N, D), which may be a memory map."""
@@ -231,15 +243,21 @@ class _Adam:
             value.addcdiv_(self.lr * (share / (1 - BETAS[0] ** self.steps)) * first, scale, value=-1)
 
 
-def _residual(logits: Tensor, targets: Tensor) -> Tensor:
-    """Gradient (B, P, C) of the mean loss with respect to the logits."""
+def _descent(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean loss (P,) of the logits (B, P, C), and its gradient (B, P, C) with respect to them."""
     if targets.ndim == 2:
-        return (logits.sigmoid() - targets.to(logits.dtype).unsqueeze(1)).div_(len(logits))
+        wanted = targets.to(logits.dtype).unsqueeze(1).expand_as(logits)
+        loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(2).mean(0)
+        return loss, (logits.sigmoid() - wanted).div_(len(logits))
     labelled = targets >= 0
+    share = (labelled / labelled.sum().clamp(min=1))[:, None]  # (B, 1)
     spot = targets.long().clamp(min=0)[:, None, None].expand(-1, logits.shape[1], 1)  # (B, P, 1)
     residual = _softmax(logits)
+    # From what is there already; a class is never less likely than the smallest number.
+    likely = residual.gather(2, spot).squeeze(2).clamp_(min=torch.finfo(residual.dtype).tiny)  # (B, P)
+    loss = -likely.log_().mul_(share).sum(0)
     residual.scatter_add_(2, spot, residual.new_tensor(-1.0).expand(spot.shape))
-    return residual.mul_((labelled / labelled.sum().clamp(min=1))[:, None, None])
+    return loss, residual.mul_(share.unsqueeze(2))
 
 
 def _softmax(logits: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from downstream.course import Course
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -61,12 +62,19 @@ class Fitted(ABC):
         trials: all settings tried, every stage's among them.
         at_edge: names of hyper-parameters whose selected value lies at the end of its grid.
         train_score: the primary metric on (a part of) train: an untrained head shows here.
+        course: how the loss went while the selected head was trained; None where no gradient trained it.
     """
 
     stage: str
     trials: tuple[Trial, ...]
     at_edge: tuple[str, ...]
     train_score: float
+    course: Course | None = None
+
+    @property
+    def held_out(self) -> float | None:
+        """Score on val of what `train_score` is of; None where val was scored by another metric."""
+        return max((trial.val for trial in self.trials if trial.stage == self.stage), default=None)
 
     @property
     @abstractmethod

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.augment import Augmentation
+from downstream.course import Course
 from downstream.features import batches, frozen, load_images
 from downstream.protocol import Runtime
 from downstream.sgd_recipe import SgdRecipe
@@ -50,6 +51,9 @@ class Heads(nn.Module):
         bias: (P, classes).
         channels: C, where features are normalised by channel (BatchNorm without affine part); else None.
             Evaluation uses the averages over all batches seen: features of a frozen encoder do not drift.
+
+    Attributes:
+        courses: of the training of each head; none before it.
     """
 
     mean: Tensor
@@ -59,6 +63,7 @@ class Heads(nn.Module):
         super().__init__()
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
         self.batches = 0
+        self.courses: tuple[Course, ...] = ()
         self.normalised = channels is not None
         self.register_buffer("mean", torch.zeros(channels or 0))
         self.register_buffer("var", torch.ones(channels or 0))
@@ -89,6 +94,7 @@ class Heads(nn.Module):
         channels = len(self.mean) if self.normalised else None
         single = Heads(self.weight.detach()[part].clone(), self.bias.detach()[part].clone(), channels)
         single.mean, single.var = self.mean.clone(), self.var.clone()
+        single.courses = self.courses[part]
         return single.eval()
 
 
@@ -133,6 +139,9 @@ def train_heads(
             sgd.step(heads.values(), recipe.rate(step, len(train)))
             watch(torch.cat(losses).detach(), step + 1 == total)
             runtime.progress("linear heads", step + 1, total)
+    courses = watch.courses([recipe.rate(step, len(train)) for step in range(total)])
+    for p, head in enumerate(heads.values()):
+        head.courses = courses[p * len(recipe.lrs) : (p + 1) * len(recipe.lrs)]
     return {source: head.eval() for source, head in heads.items()}
 
 
@@ -208,6 +217,7 @@ class _Watch:
         self.heads = heads
         self.lrs = lrs
         self.recent: list[Tensor] = []
+        self.past: list[NDArray[np.float32]] = []
         self.seen = 0
 
     def __call__(self, losses: Tensor, last: bool) -> None:
@@ -219,7 +229,8 @@ class _Watch:
         self.recent.append(losses)
         if not last and len(self.recent) < CHECK_EVERY:
             return
-        bad = np.argwhere(~torch.stack(self.recent).isfinite().cpu().numpy())
+        values = torch.stack(self.recent).cpu().numpy()
+        bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             step, column = bad[0]
             source = list(self.heads)[column // len(self.lrs)]
@@ -229,7 +240,12 @@ class _Watch:
                 "not finite"
             )
         self.seen += len(self.recent)
+        self.past.append(values)
         self.recent.clear()
+
+    def courses(self, rates: Sequence[float]) -> tuple[Course, ...]:
+        """How the losses of each column went, from the rate of each step."""
+        return tuple(Course.of(losses, rates) for losses in np.concatenate(self.past).T.tolist())
 
 
 def _images(

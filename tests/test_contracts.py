@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 
 from conf import members, schema
 from conf.workbench import NEEDS
+from downstream import gates
 from downstream.evaluate import evaluate, evaluate_blind
 from downstream.protocol import Fitted, Protocol, Runtime
 from pretext import inputs
@@ -128,7 +129,8 @@ def _brief(budget: dict[str, Any]) -> dict[str, Any]:
     if "share" in budget:
         return {"share": 1e-4}
     steps = {"iterations": 2, "milestones": [1], "warmup_iterations": 1, "batch_size": 4}
-    return {key: steps[key] for key in steps if key in budget} if "iterations" in budget else {"epochs": 1}
+    few = {key: steps[key] for key in steps if key in budget}
+    return few if "iterations" in budget else {"epochs": 1, "least_steps": 0}
 
 
 def _small_protocol(cfg: Any, name: str) -> Protocol:
@@ -145,9 +147,10 @@ def _small_protocol(cfg: Any, name: str) -> Protocol:
     }
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
-    for budget in ("recipe", "grid"):
-        if budget in settings:
-            settings[budget] |= _brief(settings[budget])
+    for place in (settings, settings.get("probe", {})):
+        for budget in ("recipe", "grid"):
+            if budget in place:
+                place[budget] |= _brief(place[budget])
     protocol: Protocol = instantiate(settings, _convert_="all")
     return protocol
 
@@ -190,6 +193,8 @@ def test_downstream(
     assert len(primary) == 1
     assert primary[0].evaluation.task == protocol.task
     assert all(0 <= r.result.value <= 1 and np.isfinite(r.result.value) for r in records)
+    if {"recipe", "grid", "probe"} & set(cfg.downstream[name]):  # trained by gradients, and here by few
+        assert any(flag.startswith(gates.UNDERFITTED) for flag in primary[0].result.flags)
     blind = evaluate_blind(protocol, few_scenes, runtime, records=tmp_path / "r", draws=20)
     assert blind, f"{name} has nothing to be read against"
     assert all(r.subject.blind for r in blind)

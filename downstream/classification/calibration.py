@@ -17,6 +17,7 @@ from downstream.classification.labels import (
 )
 from downstream.classification.linear import FittedProbe, LinearProbe
 from downstream.classification.reliability import brier, calibration, temperature
+from downstream.course import Course
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from pretext.data.dataset import Split
@@ -69,6 +70,7 @@ class Calibration(Protocol):
             trials=probe.trials,
             at_edge=probe.at_edge,
             train_score=calibration(scaled=False)(on_train),
+            course=probe.course,
             probe=probe,
             temperatures=temperatures,
         )
@@ -96,6 +98,11 @@ class FittedCalibration(Fitted):
     train_score: float
     probe: FittedProbe
     temperatures: Mapping[str, float]
+    course: Course | None = None
+
+    @property
+    def held_out(self) -> None:
+        """Nothing: val was scored by accuracy, train by its calibration."""
 
     @property
     def selected(self) -> dict[str, float | int | str]:

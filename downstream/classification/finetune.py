@@ -19,6 +19,7 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
+from downstream.course import Course
 from downstream.features import load_images
 from downstream.finetuning import (
     Norm,
@@ -117,23 +118,25 @@ class ClassificationFinetune(Protocol):
         stage = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
         metric = primary(multi_label)
         trials: list[Trial] = []
-        models: list[Classifier] = []
+        models: list[tuple[Classifier, Course]] = []
         for lr in self.lrs or (self.recipe.lr,):
             recipe = replace(self.recipe, lr=lr)
             with seeded(runtime.seed, runtime.device):
                 model = Classifier(private_copy(encoder, runtime.device), stage, classes).to(runtime.device)
             loss = _loss(model, train, labels, self.flip, runtime.device)
-            finetune(model, loss, len(train), recipe, runtime, model.encoder, f"fine-tune, lr {lr:g}")
+            what = f"fine-tune, lr {lr:g}"
+            course = finetune(model, loss, len(train), recipe, runtime, model.encoder, what)
             trials.append(Trial(stage, {"lr": lr}, metric(scored_rows(model, val, multi_label, runtime))))
-            models.append(model)
+            models.append((model, course))
         winner = best(trials)
-        model = models[trials.index(winner)]
+        model, course = models[trials.index(winner)]
         part = limit(train, TRAIN_SCORED)
         return FittedClassifier(
             stage=stage,
             trials=tuple(trials),
             at_edge=at_edge(trials, winner),
             train_score=metric(scored_rows(model, part, multi_label, runtime)),
+            course=course,
             setting=winner.setting,
             model=model,
             multi_label=multi_label,
@@ -161,6 +164,7 @@ class FittedClassifier(Fitted):
     model: Classifier
     multi_label: bool
     runtime: Runtime
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

@@ -14,6 +14,7 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
+from downstream.course import Course
 from downstream.features import Key, extract
 from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
@@ -97,6 +98,7 @@ class LinearProbe(Protocol):
             trials=trials,
             at_edge=at_edge(trials, winner.trial),
             train_score=metric({"scores": scores, "labels": labels}),
+            course=winner.head.course,
             encoder=encoder,
             runtime=runtime,
             pools=tuple(pools),
@@ -126,6 +128,7 @@ class FittedProbe(Fitted):
     pools: tuple[Reduction, ...]
     multi_label: bool
     chosen: Mapping[str, Choice]
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

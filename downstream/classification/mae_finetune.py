@@ -138,7 +138,7 @@ class MaeFinetune(Protocol):
             own = with_drop_path(private_copy(encoder, runtime.device), self.drop_path)
             model = AveragedClassifier(own, classes).to(runtime.device)
         targets = torch.from_numpy(one_hot(labels, classes)).float().to(runtime.device)
-        finetune(
+        course = finetune(
             model, self._loss(model, train, targets, several), len(train), self.recipe, runtime, model.encoder
         )
         setting: dict[str, float | int | str] = {"lr": self.recipe.lr}
@@ -151,6 +151,7 @@ class MaeFinetune(Protocol):
             trials=(Trial(model.stage, setting, on_val),),
             at_edge=(),
             train_score=on_train,
+            course=course,
             setting=setting,
             model=model,
             multi_label=several,

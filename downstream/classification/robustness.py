@@ -14,6 +14,7 @@ from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import check_against, labels_of
 from downstream.classification.linear import FittedProbe, LinearProbe
 from downstream.corruptions import ALL, Corruption, corrupt
+from downstream.course import Course
 from downstream.features import extract
 from downstream.metrics import Ranking, mean_over_classes, top_k_hits
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial, silent
@@ -75,6 +76,7 @@ class Robustness(Protocol):
             trials=probe.trials,
             at_edge=probe.at_edge,
             train_score=probe.train_score,
+            course=probe.course,
             probe=probe,
             corruptions=self.corruptions,
         )
@@ -108,6 +110,7 @@ class FittedRobustness(Fitted):
     train_score: float
     probe: FittedProbe
     corruptions: tuple[Corruption, ...]
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from downstream.augment import Augmentation
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
+from downstream.course import Course
 from downstream.limit import limit
 from downstream.protocol import Fitted, Rows, Runtime, Trial
 from downstream.selection import at_edge, best, best_by_stage
@@ -43,6 +44,7 @@ class FittedStream(Fitted):
     multi_label: bool
     classes: int
     chosen: Mapping[str, tuple[Trial, Source, Heads]]
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:
@@ -101,6 +103,7 @@ def fit_stream(
         trials=trials,
         at_edge=at_edge(trials, trial),
         train_score=metric({"scores": on_train, "labels": labels_of(part)}),
+        course=head.courses[0],
         encoder=encoder,
         read=read,
         runtime=runtime,

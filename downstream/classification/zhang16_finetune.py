@@ -28,6 +28,7 @@ from downstream.classification.voc_ap import (
     voc_ap_area,
     with_difficult,
 )
+from downstream.course import Course
 from downstream.features import batches, load_images
 from downstream.finetuning import Norm, Optimiser, finetune, private_copy, seeded
 from downstream.iterations import SteppedRecipe
@@ -188,7 +189,7 @@ class Zhang16Finetune(Protocol):
                 self.dimension,
             ).to(runtime.device)
         loss = _loss(model, train, labels, self.augment, runtime.device)
-        finetune(model, loss, len(train), self.recipe, runtime, model.encoder)
+        course = finetune(model, loss, len(train), self.recipe, runtime, model.encoder)
         scored, primary = Crops(self.augment, self.crops), next(iter(_metrics(train).values()))
         setting: dict[str, float | int | str] = {"lr": self.recipe.lr}
         on_train = scored.rows(model, limit(train, TRAIN_SCORED), runtime)
@@ -197,6 +198,7 @@ class Zhang16Finetune(Protocol):
             trials=(Trial(model.stage, setting, primary(scored.rows(model, val, runtime))),),
             at_edge=(),
             train_score=primary(on_train),
+            course=course,
             setting=setting,
             model=model,
             multi_label=labels.ndim == 2,
@@ -280,6 +282,7 @@ class FittedCrops(Fitted):
     multi_label: bool
     crops: Crops
     runtime: Runtime
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

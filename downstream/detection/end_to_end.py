@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from downstream.course import Course
 from downstream.detection.boxes import (
     Target,
     Targets,
@@ -81,24 +82,26 @@ def fit_detectors(
     classes = fitted_classes(train)
     check_against(val, classes)
     trials: list[Trial] = []
-    kept: Detector | None = None
+    kept: tuple[Detector, Course] | None = None
     for lr in lrs or (recipe.lr,):
         with seeded(runtime.seed, runtime.device):
             model = build(private_copy(encoder, runtime.device), classes).to(runtime.device)
         what = f"fine-tune the detector, lr {lr:g}"
         loss = _loss(model, train, flip, runtime.device, propose)
-        finetune(model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what)
+        course = finetune(model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what)
         val_ap = val_score(_detector(model, runtime, propose), val, classes)
         trials.append(Trial(model.stage, {"lr": lr}, val_ap))
         if best(trials) is trials[-1]:
-            kept = model
+            kept = model, course
     assert kept is not None
-    winner, detect = best(trials), _detector(kept, runtime, propose)
+    winner, (model, course) = best(trials), kept
+    detect = _detector(model, runtime, propose)
     return FittedDetectors(
         stage=winner.stage,
         trials=tuple(trials),
         at_edge=at_edge(trials, winner),
         train_score=train_score(detect, train, classes),
+        course=course,
         setting=winner.setting,
         detectors={winner.stage: detect},
         classes=classes,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from downstream.course import Course
 from downstream.detection.baselines import blind_detectors
 from downstream.detection.boxes import Target, Targets, boxes_of, check_against, collect, fitted_classes
 from downstream.detection.fcos import FcosHead
@@ -91,14 +92,15 @@ class DetectionFrozen(Protocol):
         check_against(val, classes)
         trials: list[Trial] = []
         detectors: dict[str, Detect] = {}
+        courses: dict[str, Course] = {}
         for stage in encoder.stages[-(self.last_stages or len(encoder.stages)) :]:
             tried = []
             for lr in self.lrs or (self.recipe.lr,):
-                head = self._fit(encoder, stage, train, classes, replace(self.recipe, lr=lr), runtime)
+                head, course = self._fit(encoder, stage, train, classes, replace(self.recipe, lr=lr), runtime)
                 detect = self._detector(encoder, stage, head, runtime)
                 tried.append(Trial(stage.name, {"lr": lr}, val_score(detect, val, classes)))
                 if best(tried) is tried[-1]:
-                    detectors[stage.name] = detect
+                    detectors[stage.name], courses[stage.name] = detect, course
             trials += tried
         winner = best(trials)
         return FittedDetectors(
@@ -106,6 +108,7 @@ class DetectionFrozen(Protocol):
             trials=tuple(trials),
             at_edge=at_edge(trials, winner),
             train_score=train_score(detectors[winner.stage], train, classes),
+            course=courses[winner.stage],
             setting=winner.setting,
             detectors=detectors,
             classes=classes,
@@ -131,7 +134,7 @@ class DetectionFrozen(Protocol):
 
     def _fit(
         self, encoder: Encoder, stage: Stage, train: Split, classes: int, recipe: Recipe, runtime: Runtime
-    ) -> FcosHead:
+    ) -> tuple[FcosHead, Course]:
         maps = self._maps(encoder, stage, train, runtime)
         targets = Targets(boxes_of(train), runtime.device)
         with seeded(runtime.seed, runtime.device):
@@ -141,8 +144,8 @@ class DetectionFrozen(Protocol):
         def loss(index: Tensor, generator: torch.Generator) -> Tensor:
             return head.loss(maps(index.numpy()), targets.of(index.tolist()))
 
-        finetune(head, loss, len(train), recipe, runtime, what=f"detector on {stage.name}, lr {recipe.lr:g}")
-        return head
+        what = f"detector on {stage.name}, lr {recipe.lr:g}"
+        return head, finetune(head, loss, len(train), recipe, runtime, what=what)
 
     def _detector(self, encoder: Encoder, stage: Stage, head: FcosHead, runtime: Runtime) -> Detect:
         @torch.no_grad()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.course import Course
 from downstream.detection.average_precision import AveragePrecision, Counts
 from downstream.detection.scoring import FittedDetectors
 from downstream.protocol import Fitted, Rows, Trial
@@ -51,13 +52,17 @@ class MeanOverTrials:
 
 @dataclass(frozen=True)
 class RepeatedDetectors(Fitted):
-    """Detectors that differ in their seed alone; scores on train and val are means over them."""
+    """Detectors that differ in their seed alone; scores on train and val are means over them.
+
+    course: of the one whose loss settled least.
+    """
 
     stage: str
     trials: tuple[Trial, ...]
     at_edge: tuple[str, ...]
     train_score: float
     fits: tuple[FittedDetectors, ...]
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:
@@ -81,5 +86,6 @@ def repeated(fits: Sequence[FittedDetectors]) -> RepeatedDetectors:
         trials=(fits[0].trials[0]._replace(val=val),),
         at_edge=(),
         train_score=float(np.mean([fit.train_score for fit in fits])),
+        course=max((fit.course for fit in fits if fit.course), key=lambda course: course.late, default=None),
         fits=tuple(fits),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.course import Course
 from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrecision, coco_ap
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
@@ -80,6 +81,7 @@ class FittedDetectors(Fitted):
     setting: dict[str, float | int | str]
     detectors: Mapping[str, Detect]
     classes: int
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

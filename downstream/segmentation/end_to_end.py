@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from downstream.course import Course
 from downstream.features import load_images
 from downstream.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
 from downstream.limit import limit
@@ -72,27 +73,28 @@ def fit_segmenters(
     check_against(val, classes)
     name = encoder.stage_names[-1] if stage is None else encoder.backbone.stage(stage).name
     trials: list[Trial] = []
-    kept: Segmenter | None = None
+    kept: tuple[Segmenter, Course] | None = None
     for lr in lrs or (recipe.lr,):
         with seeded(runtime.seed, runtime.device):
             copied = private_copy(encoder, runtime.device)
             model = Segmenter(copied, name, classes, head).to(runtime.device)
         loss = _loss(model, train, flip, runtime.device)
-        finetune(
+        course = finetune(
             model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, f"fine-tune, lr {lr:g}"
         )
         trials.append(Trial(name, {"lr": lr}, mean_iou(_rows(model, val, runtime))))
         if best(trials) is trials[-1]:
-            kept = model
+            kept = model, course
     assert kept is not None
-    winner = best(trials)
+    winner, (model, course) = best(trials), kept
     return FittedSegmenter(
         stage=name,
         trials=tuple(trials),
         at_edge=at_edge(trials, winner),
-        train_score=mean_iou(_rows(kept, limit(train, TRAIN_SCORED), runtime)),
+        train_score=mean_iou(_rows(model, limit(train, TRAIN_SCORED), runtime)),
+        course=course,
         setting=winner.setting,
-        model=kept,
+        model=model,
         runtime=runtime,
     )
 
@@ -108,6 +110,7 @@ class FittedSegmenter(Fitted):
     setting: dict[str, float | int | str]
     model: Segmenter
     runtime: Runtime
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

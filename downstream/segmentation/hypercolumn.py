@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from downstream.course import Course
 from downstream.features import batches, frozen
 from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead, Standardisation
@@ -109,6 +110,7 @@ class Hypercolumn(Protocol):
             trials=trials,
             at_edge=at_edge(trials, trial),
             train_score=score(head, rows, on_train.classes),
+            course=head.course,
             encoder=encoder,
             runtime=runtime,
             setting=trial.setting,
@@ -138,6 +140,7 @@ class FittedHypercolumn(Fitted):
     setting: dict[str, float | int | str]
     heads: dict[str, LinearHead]
     place: Tensor
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from downstream.course import Course
 from downstream.features import batches, frozen
 from downstream.limit import limit
 from downstream.linear_grid import LinearGrid
@@ -110,6 +111,7 @@ class SegmentationLinear(Protocol):
             trials=trials,
             at_edge=at_edge(trials, winner.trial),
             train_score=score(winner.head, on_train.features[winner.trial.stage], on_train.classes),
+            course=winner.head.course,
             encoder=encoder,
             runtime=runtime,
             chosen=chosen,
@@ -135,6 +137,7 @@ class FittedSegmenter(Fitted):
     encoder: Encoder
     runtime: Runtime
     chosen: Mapping[str, Choice]
+    course: Course | None = None
 
     @property
     def selected(self) -> dict[str, float | int | str]:

@@ -9,6 +9,7 @@ from recipes import by_epochs
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from downstream.course import Course
 from downstream.finetuning import (
     Norm,
     Optimiser,
@@ -38,7 +39,7 @@ class Model(nn.Module):
         return logits
 
 
-def train(recipe: Recipe, runtime: Runtime | None = None) -> tuple[Model, list[float], list[Tensor]]:
+def train(recipe: Recipe, runtime: Runtime | None = None) -> tuple[Model, Course, list[Tensor]]:
     model = Model(private_copy(small_encoder(), torch.device("cpu")))
     order: list[Tensor] = []
 
@@ -47,8 +48,8 @@ def train(recipe: Recipe, runtime: Runtime | None = None) -> tuple[Model, list[f
         images = mirror(IMAGES[index], random_flips(len(index), generator))
         return F.cross_entropy(model(images), TARGETS[index])
 
-    losses = finetune(model, loss, len(IMAGES), recipe, runtime or Runtime(), model.encoder)
-    return model, losses, order
+    course = finetune(model, loss, len(IMAGES), recipe, runtime or Runtime(), model.encoder)
+    return model, course, order
 
 
 def moved(before: nn.Module, after: nn.Module) -> set[str]:
@@ -60,20 +61,20 @@ def moved(before: nn.Module, after: nn.Module) -> set[str]:
 def test_same_seed_same_weights_other_seed_other_weights(optimiser: Optimiser) -> None:
     recipe = by_epochs(epochs=2, batch_size=8, optimiser=optimiser)
     torch.manual_seed(1)
-    first, losses, _ = train(recipe)
+    first, course, _ = train(recipe)
     torch.manual_seed(2)
     state = torch.get_rng_state()
     second, again, _ = train(recipe)
     assert torch.equal(torch.get_rng_state(), state)
     assert moved(first, second) == set()
-    assert losses == again
+    assert course == again
     other, _, _ = train(recipe, Runtime(seed=1))
     assert "head.1.weight" in moved(first, other)
 
 
 def test_every_example_once_an_epoch_in_batches_of_almost_one_size() -> None:
-    _, losses, order = train(by_epochs(epochs=3, batch_size=8))
-    assert len(losses) == 3
+    _, course, order = train(by_epochs(epochs=3, batch_size=8))
+    assert course.steps == 9
     assert [len(index) for index in order] == [7, 7, 6] * 3
     for epoch in range(3):
         assert torch.cat(order[3 * epoch : 3 * epoch + 3]).sort().values.tolist() == list(range(20))

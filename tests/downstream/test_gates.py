@@ -10,6 +10,7 @@ from made_records import SUBJECT
 from torch import nn
 
 from downstream import gates
+from downstream.course import Course
 from downstream.gates import GateFailed, Unmoved
 from downstream.protocol import Runtime, Trial
 from pretext.data.dataset import DataSet
@@ -131,6 +132,35 @@ def test_head_trained() -> None:
     trials = (Trial("conv1", {"lr": 1.0}, 0.7), Trial("conv1", {"lr": 1e9}, float("nan")))
     lost = gates.head_trained(replaced(fitted, trials=trials), chance=0.5)
     assert lost == ("diverged:1 of 2",)
+
+
+def test_head_fitted() -> None:
+    """Every sign of a head that more steps would change, and none of one that is done."""
+    data = make_data()
+    trials = (Trial("conv1", {}, 0.7), Trial("conv2", {}, 0.6), Trial("conv2", {}, 0.5))
+    settled = Course(100, 3.0, (2.0, 1.5, 1.2, 1.1, 1.1, 1.1, 1.0, 1.0))
+
+    def flags(**fields: object) -> tuple[str, ...]:
+        fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
+        shown = {"trials": trials, "stage": "conv2", "train_score": 0.61, "course": settled} | fields
+        return gates.head_fitted(replaced(fitted, **shown))
+
+    assert flags() == ()
+    assert flags(course=None) == ()
+    # Of the selected stage alone.
+    no_better = "head_underfitted:its train score is no better than its val score"
+    assert flags(train_score=0.6) == (no_better,)
+    assert flags(stage="conv1") == (no_better,)
+    assert flags(train_score=1.0, trials=(Trial("conv2", {}, 1.0),)) == ()  # nothing is left to learn
+    assert flags(course=replace(settled, steps=99)) == ("head_underfitted:trained for 99 steps",)
+    falling = replace(settled, parts=(2.9, 2.6, 2.4, 2.2, 1.8, 1.6, 1.3, 1.0))
+    assert flags(course=falling) == (
+        "head_underfitted:50 % of its loss's fall in the second half of the way",
+    )
+    assert len(flags(course=replace(falling, steps=5), train_score=0.1)) == 3
+    assert gates.meaning(no_better) == (
+        "the head is undertrained, as it seems (its train score is no better than its val score)"
+    )
 
 
 def test_every_flag_has_words() -> None:

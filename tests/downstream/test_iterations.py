@@ -10,6 +10,7 @@ from recipes import by_epochs, polynomial, stepped
 from torch import Tensor, nn
 
 from downstream.catalogue import facts
+from downstream.course import Course
 from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.digest import digest, settings
 from downstream.finetuning import Optimiser, Recipe, Tuning, finetune
@@ -18,8 +19,8 @@ from downstream.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 
 
-def train(recipe: Tuning, examples: int = 5) -> tuple[list[float], list[Tensor], list[float]]:
-    """Weights before each step of a gradient of −1, what was drawn, and the losses."""
+def train(recipe: Tuning, examples: int = 5) -> tuple[list[float], list[Tensor], Course]:
+    """Weights before each step of a gradient of −1, what was drawn, and how it went."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
     path: list[float] = []
@@ -30,8 +31,8 @@ def train(recipe: Tuning, examples: int = 5) -> tuple[list[float], list[Tensor],
         order.append(index)
         return -model.weight.sum()
 
-    losses = finetune(model, loss, examples, recipe, Runtime())
-    return [*path, model.weight.item()], order, losses
+    course = finetune(model, loss, examples, recipe, Runtime())
+    return [*path, model.weight.item()], order, course
 
 
 def sgd_rates(recipe: Tuning) -> list[float]:
@@ -71,13 +72,13 @@ def test_polynomial_falls_by_its_power() -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 8])
 def test_batches_are_whole_and_all_are_seen_before_one_comes_again(batch_size: int) -> None:
     recipe = stepped(iterations=10, batch_size=batch_size)
-    _, order, losses = train(recipe)
+    _, order, course = train(recipe)
     assert [len(index) for index in order] == [batch_size] * 10
     drawn = torch.cat(order)
     passes = [sorted(drawn[i : i + 5].tolist()) for i in range(0, len(drawn) - 4, 5)]
     assert passes == [list(range(5))] * len(passes)
     assert batch_size > 2 or drawn[:5].tolist() != drawn[5:10].tolist()
-    assert len(losses) == -(-10 // -(-5 // batch_size))
+    assert course.steps == 10
 
 
 def test_progress_and_cost_count_iterations() -> None:

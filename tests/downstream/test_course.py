@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from recipes import by_epochs
 
 from downstream.course import Course
-from downstream.finetuning import Recipe, finetune
+from downstream.finetuning import finetune
 from downstream.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 
@@ -91,7 +92,7 @@ def test_fine_tuning_gives_the_course_of_its_schedule() -> None:
         seen.append(float(value.detach()))
         return value
 
-    recipe = Recipe(epochs=10, batch_size=16, lr=0.1)
+    recipe = by_epochs(epochs=10, batch_size=16, lr=0.1)
     course = finetune(model, loss, 64, recipe, Runtime())
     assert course == Course.of(seen, [recipe.factor(step, 40) for step in range(40)])
     assert course.late < 0.15

@@ -265,14 +265,26 @@ def decode_index(
     Raises: BadImage, also for a mask in another mode, whose values would not be labels.
     """
     name = _named(source, name)
+    image = decode_stored(source, name, max_pixels)
+    if image.mode not in {"P", "L"}:
+        raise BadImage(name, f"a mask must be palette or 8-bit gray, not mode {image.mode!r}")
+    return np.array(image, np.uint8)
+
+
+def decode_stored(
+    source: bytes | str | Path, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode an image file as it is stored: in its own mode, not turned.
+
+    Raises: BadImage.
+    """
+    name = _named(source, name)
     with _opened(source, name, max_pixels) as image:
         try:
             image.load()
         except Exception as error:  # as above
             raise BadImage(name, f"corrupt or cut short ({error})") from error
-        if image.mode not in {"P", "L"}:
-            raise BadImage(name, f"a mask must be palette or 8-bit gray, not mode {image.mode!r}")
-        return np.array(image, np.uint8)
+        return image.copy()
 
 
 def _named(source: bytes | str | Path, name: str | None) -> str:

@@ -26,6 +26,11 @@ class LabelImage(NamedTuple):
     values: NDArray[np.uint8] | None
     colours: NDArray[np.uint8] | None
 
+    def used(self) -> list[int]:
+        """The values that occur; none in a mask in colour."""
+        counts = np.bincount(() if self.values is None else self.values.ravel())
+        return [int(value) for value in np.flatnonzero(counts)]
+
 
 def decode_labels(content: bytes, name: str) -> LabelImage:
     """Decode a mask: 1 to 16 bits gray, palette, or colour; gray that is stored as colour is gray.
@@ -43,9 +48,7 @@ def decode_labels(content: bytes, name: str) -> LabelImage:
     if image.mode in _WIDE:
         wide = np.array(image)
         if wide.min() < 0 or wide.max() > MOST:
-            raise BadImage(
-                name, f"values {wide.min()} to {wide.max()} are no classes: a mask holds 0 to {MOST}"
-            )
+            raise BadImage(name, f"a mask holds values of 0 to {MOST}, not {wide.min()} to {wide.max()}")
         return LabelImage(wide.astype(np.uint8), None)
     if image.mode not in ("RGB", "RGBA", "LA"):
         raise BadImage(name, f"a mask is gray, palette or RGB, not of mode {image.mode!r}")
@@ -71,16 +74,18 @@ def by_palette(mask: LabelImage, palette: Sequence[tuple[int, int, int]], name: 
     order = np.argsort(known)
     at = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
     if (wrong := known[order][at] != codes).any():
-        odd = int(codes[wrong][0])
-        raise BadImage(
-            name, f"holds the colour {_colour(odd)}, which is not in data.palette: {list(palette)}"
-        )
-    return order[at].astype(np.uint8)
+        odd = _colour(int(codes[wrong][0]))
+        raise BadImage(name, f"holds the colour {odd}, which is not in data.palette: {list(palette)}")
+    return np.asarray(order[at], np.uint8)
 
 
 def colours_of(mask: LabelImage) -> set[tuple[int, int, int]]:
     """The colours that occur."""
-    return {_colour(int(code)) for code in np.unique(_codes(_rgb(mask)))}
+    if mask.values is None:
+        return {_colour(int(code)) for code in np.unique(_codes(_rgb(mask)))}
+    if mask.colours is None:
+        return {(value, value, value) for value in mask.used()}
+    return {_colour(_code(mask.colours[value].tolist())) for value in mask.used()}
 
 
 def _rgb(mask: LabelImage) -> NDArray[np.uint8]:
@@ -93,7 +98,7 @@ def _rgb(mask: LabelImage) -> NDArray[np.uint8]:
 
 
 def _codes(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return rgb.astype(np.int64) @ np.array([65536, 256, 1])
+    return np.asarray(rgb.astype(np.int64) @ np.array([65536, 256, 1]))
 
 
 def _code(colour: Sequence[int]) -> int:

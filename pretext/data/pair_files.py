@@ -35,6 +35,8 @@ MASK_ENDS = (
 )  # fmt: skip
 """What may stand behind that name in the mask's."""
 
+_CALLED = frozenset(name.lower() for name in (*IMAGES, *MASKS))
+
 LISTS = frozenset({".txt", ".csv", ".tsv"})
 """Suffixes of lists."""
 
@@ -91,9 +93,9 @@ class _Found:
                 if folders[start : start + len(own)] == own:
                     return folders[:start] + folders[start + len(own) :]
             return None
-        known = {name.lower() for name in self.known}
-        rest = tuple(folder for folder in folders if folder.lower() not in known)
-        return rest if len(rest) < len(folders) else None
+        if not any(folder.lower() in map(str.lower, self.known) for folder in folders):
+            return None
+        return tuple(folder for folder in folders if folder.lower() not in _CALLED)
 
 
 def find_pairs(
@@ -127,8 +129,8 @@ def find_pairs(
     if len(alone) > len(pairs):
         examples = f"{photos.paths[alone[0]][0]} and {next(iter(labels.paths.values()))[0]}"
         raise BadArchive(
-            f"{files.title('')}: {len(alone)} of {len(alone) + len(pairs)} images have no mask ({examples}): a "
-            f"mask is called like its image, or ends in one of {', '.join(MASK_ENDS)} besides"
+            f"{files.title('')}: {len(alone)} of {len(alone) + len(pairs)} images have no mask ({examples}): "
+            f"a mask is called like its image, or ends in one of {', '.join(MASK_ENDS)} besides"
         )
     return _by_folder(files, pairs, remarks)
 
@@ -223,13 +225,11 @@ def _lists(files: Files, given: Mapping[str, str] | str | None) -> dict[str, str
     """Paths of lists by split, "all" for one of all."""
     if given is not None:
         wanted = {"all": given} if isinstance(given, str) else dict(given)
-        if odd := wanted.keys() - {*ROLES, "all"} or ("train" not in wanted and wanted.keys() != {"all"}):
-            raise BadArchive(
-                f"data.lists names a list of train, and of val and test, not {odd or list(wanted)}"
-            )
-        for path in wanted.values():
-            if path not in files.names:
-                raise BadArchive(f"{files.title(path)}, which data.lists names, is not there")
+        if wanted.keys() != {"all"} and ("train" not in wanted or wanted.keys() - ROLES.keys()):
+            raise ValueError(f"data.lists names lists of train, val and test, or one list; not {wanted}")
+        for listing in wanted.values():
+            if listing not in files.names:
+                raise BadArchive(f"{files.title(listing)}, which data.lists names, is not there")
         return wanted
     places: dict[str, list[str]] = {}
     for name in sorted(files.names):

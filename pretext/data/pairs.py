@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from pretext.data.canvas import Canvas
 from pretext.data.dataset import IGNORE, DataSet, Remark
-from pretext.data.decode import SKIP_SHARE, Decoding
+from pretext.data.decode import SKIP_SHARE, BadImage, Decoding
 from pretext.data.files import Files, open_files
 from pretext.data.label_image import LabelImage, by_palette, colours_of, decode_labels
 from pretext.data.labelled import Labels
@@ -85,9 +86,9 @@ def pairs(
     found = find_pairs(files, images, masks, lists)
     every = [pair for part in found.parts.values() for pair in part]
     colours = None if palette is None else [_colour(colour) for colour in palette]
-    known = _Known(files, tuple(mask for _, mask in every), cache, name, colours, progress)
-    if colours is None and decode_labels(files.read(every[0][1]), files.title(every[0][1])).values is None:
-        colours = known.colours
+    known = _Known(files, tuple(mask for _, mask in every), cache, name, progress)
+    if colours is None:
+        colours = known.colours() or None
     if mask_names is None:
         names, mapped = _found_classes(known, dict(mask_map), ignored, colours, palette is not None)
     else:
@@ -95,32 +96,49 @@ def pairs(
     check_map(mapped, len(names))
     canvas = Canvas(*size)
     reader = _Reader(files, canvas, names, mapped, ignored, colours, Decoding(upright, bits))
-    rest: dict[str, Any] = {
-        "mask_names": names, "stream": stream, "skip_bad": skip_bad, "skip_share": skip_share,
-        "progress": progress,
-    }  # fmt: skip
-    sources = {part: reader.source(part, listed) for part, listed in found.parts.items()}
-    remarks = list(found.remarks)
-    whole = sources.get("all") or (sources["train"] if len(sources) == 1 else None)
-    if whole is not None:
-        data = divided(name, cache, whole, val, test, notes=(canvas.note(),), remarks=remarks, **rest)
-    else:
-        last = "test" if "test" in sources else "val"
-        held: int | Source = share(val, "val", len(found.parts["train"]))
-        if len(sources) == 3:
-            held = sources["val"]
-        elif last == "val":
-            remarks.append(Remark("val is test, val is carved out of train", left_out=False))
-        notes = (
-            canvas.note(),
-            f"{last} is test as published" if len(sources) == 2 else "splits as published",
-        )
-        data = published(
-            name, cache, sources["train"], sources[last], held, notes=notes, remarks=remarks, **rest
-        )
+    data = _splits(
+        name,
+        cache,
+        {part: reader.source(listed) for part, listed in found.parts.items()},
+        val,
+        test,
+        len(found.parts.get("train", ())),
+        notes=(canvas.note(),),
+        remarks=found.remarks,
+        mask_names=names,
+        stream=stream,
+        skip_bad=skip_bad,
+        skip_share=skip_share,
+        progress=progress,
+    )
     if data.train.masks is not None:
-        check_classes_occur(data.train.masks, names, files.title(""), lambda: known.values(colours))
+        check_classes_occur(data.train.masks, names, files.title(""), known.values)
     return data
+
+
+def _splits(
+    name: str,
+    cache: str,
+    sources: Mapping[str, Source],
+    val: float,
+    test: float,
+    train_images: int,
+    *,
+    notes: tuple[str, ...],
+    remarks: Sequence[Remark],
+    **rest: Any,
+) -> DataSet:
+    """The splits as published; what is not there is carved out."""
+    if sources.keys() <= {"all", "train"}:
+        (every,) = sources.values()
+        return divided(name, cache, every, val, test, notes=notes, remarks=remarks, **rest)
+    train, last = sources["train"], "test" if "test" in sources else "val"
+    held: int | Source = share(val, "val", train_images)
+    if len(sources) == 3:
+        held, notes = sources["val"], (*notes, "splits as published")
+    elif last == "val":
+        remarks = [*remarks, Remark("val is test, val is carved out of train", left_out=False)]
+    return published(name, cache, train, sources[last], held, notes=notes, remarks=remarks, **rest)
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ class _Reader:
     colours: list[Colour] | None
     decoding: Decoding
 
-    def source(self, part: str, listed: Sequence[Pair]) -> Source:
+    def source(self, listed: Sequence[Pair]) -> Source:
         identity = {
             "files": self.files.identity(),
             "pairs": hashlib.sha256("\n".join("\0".join(pair) for pair in listed).encode()).hexdigest(),
@@ -160,10 +178,9 @@ class _Reader:
         title = self.files.title(pair[1])
         values = _values(decode_labels(self.files.read(pair[1]), title), self.colours, title)
         if values.shape != (height, width):
-            size = (
-                f"{values.shape[1]}×{values.shape[0]}, its image {self.files.title(pair[0])} {width}×{height}"
-            )
-            raise explained(OtherSize(f"{title} is {size}", values.shape), self.encoded(pair), height, width)
+            image = self.encoded(pair)
+            sizes = f"{values.shape[1]}×{values.shape[0]}, its image {image.name} {width}×{height}"
+            raise explained(OtherSize(f"{title} is {sizes}", values.shape), image, height, width)
         if IGNORE not in self.mapped and (values == IGNORE).any():
             raise BadArchive(f"{title} holds the value {IGNORE}; data.ignored is {self.ignored}")
         return lookup(values, self.mapped, len(self.names), title)
@@ -177,74 +194,81 @@ class _Known:
     masks: tuple[str, ...]
     cache: str
     name: str
-    palette: list[Colour] | None
     progress: Progress
 
-    @property
     def colours(self) -> list[Colour]:
-        """Those that occur, in their order."""
-        return [_colour(colour) for colour in self._scan(None)["colours"]]
+        """Those that occur, in their order; none where no mask is in colour."""
+        return [_colour(colour) for colour in self._scan["colours"]]
 
-    def values(self, colours: list[Colour] | None) -> list[int]:
-        """The values that occur, of masks in colour by these colours."""
-        found: list[int] = self._scan(colours)["values"]
+    def values(self) -> list[int]:
+        """The values that occur in masks that are not in colour.
+
+        Raises: BadArchive where a value has another colour in another file: it may mean something else.
+        """
+        if self._scan["clash"]:
+            raise BadArchive(self._scan["clash"])
+        found: list[int] = self._scan["values"]
         return found
 
-    def _scan(self, colours: list[Colour] | None) -> dict[str, Any]:
+    @cached_property
+    def _scan(self) -> dict[str, Any]:
         listed = hashlib.sha256("\n".join(self.masks).encode()).hexdigest()
-        identity = {"files": self.files.identity(), "masks": listed, "palette": colours, "version": 1}
+        identity = {"files": self.files.identity(), "masks": listed, "version": 1}
 
         def build(part: Path) -> None:
-            write_values(part / "found.json", self._read_all(colours))
+            write_values(part / "found.json", self._read_all())
 
         folder = packed(self.cache, f"{self.name}-masks", identity, build)
         found: dict[str, Any] = read_values(folder / "found.json")
         return found
 
-    def _read_all(self, colours: list[Colour] | None) -> dict[str, object]:
+    def _read_all(self) -> dict[str, object]:
         values: set[int] = set()
-        seen: set[Colour] = set()
+        colours: set[Colour] = set()
         meaning: dict[int, tuple[Colour, str]] = {}
+        in_colour, clash = False, None
         for done, path in enumerate(self.masks, 1):
             title = self.files.title(path)
-            mask = decode_labels(self.files.read(path), title)
-            if mask.values is None and colours is None:
-                seen |= colours_of(mask)
-                if len(seen) > IGNORE:
-                    raise BadArchive(
-                        f"{title}: the masks hold more than {IGNORE} colours, as where edges are smoothed; "
-                        "'data.palette=[[0,0,0],…]' names those of the classes"
-                    )
-            else:
-                here = {int(value) for value in np.unique(_values(mask, colours, title))}
-                values |= here
-                if colours is None and mask.colours is not None:
-                    _same_palette(meaning, here, mask.colours, title)
+            try:
+                mask = decode_labels(self.files.read(path), title)
+            except BadImage:  # named, or skipped, with its image
+                continue
+            in_colour = in_colour or mask.values is None
+            if len(colours) <= IGNORE:
+                colours |= colours_of(mask)
+            if mask.values is not None:
+                values.update(mask.used())
+                if mask.colours is not None:
+                    clash = clash or _clash(meaning, mask.used(), mask.colours, title)
             self.progress("values of masks", done, len(self.masks))
-        return {"values": sorted(values), "colours": sorted(seen)}
+        if in_colour and len(colours) > IGNORE:
+            raise BadArchive(
+                f"{self.files.title(self.masks[0])} and others hold more than {IGNORE} colours, as where "
+                "edges are smoothed; 'data.palette=[[0,0,0],…]' names those of the classes"
+            )
+        return {"values": sorted(values), "colours": sorted(colours) if in_colour else [], "clash": clash}
 
 
-def _same_palette(
-    meaning: dict[int, tuple[Colour, str]], here: set[int], colours: NDArray[np.uint8], title: str
-) -> None:
-    """Remember the colours of values; raise BadArchive where another file gives one another colour."""
+def _clash(
+    meaning: dict[int, tuple[Colour, str]], here: Sequence[int], colours: NDArray[np.uint8], title: str
+) -> str | None:
+    """Remember the colours of values; words on a value that has another colour in another file."""
     for value in here:
         colour = _colour(colours[value].tolist())
         first, where = meaning.setdefault(value, (colour, title))
         if first != colour:
-            raise BadArchive(
-                f"{title} shows the value {value} in {colour}, {where} in {first}: where palettes differ, "
-                "'data.palette=[[0,0,0],…]' reads masks by their colours"
+            return (
+                f"{title} shows the value {value} in {colour}, {where} in {first}: "
+                "'data.palette=[[0,0,0],…]' reads masks by their colours, data.mask_names=[…] by their values"
             )
+    return None
 
 
 def _values(mask: LabelImage, colours: list[Colour] | None, title: str) -> NDArray[np.uint8]:
     if colours is not None:
         return by_palette(mask, colours, title)
     if mask.values is None:
-        raise BadArchive(
-            f"{title} is in colour, other masks are not: 'data.palette=[[0,0,0],…]' reads all by their colours"
-        )
+        raise BadArchive(f"{title} is in colour: 'data.palette=[[0,0,0],…]' reads masks by their colours")
     return mask.values
 
 
@@ -252,7 +276,7 @@ def _found_classes(
     known: _Known, mask_map: dict[int, int], ignored: int, colours: list[Colour] | None, given: bool
 ) -> tuple[tuple[str, ...], dict[int, int]]:
     """Names of the classes that occur, and the class of each value."""
-    values = list(range(len(colours))) if colours is not None else known.values(None)
+    values = list(range(len(colours))) if colours is not None else known.values()
     if colours is None or given:
         mask_map = {ignored: IGNORE, **mask_map}
     meant = {value: mask_map.get(value, value) for value in values}

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import WandbLogger
 
 from conf import members, schema, tracking
 from conf.board import recorded, show_board
@@ -187,7 +186,7 @@ def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
     return records
 
 
-def train(bench: Workbench, member: Member, logger: WandbLogger | None) -> Pretrained:
+def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> Pretrained:
     """Pretrain one run, its parent first; returns at once where it is finished."""
     if member.parent is not None and Pretrained.read(member.parent.folder) is None:
         with logged(bench, member.parent, done=False) as parent_logger:
@@ -272,7 +271,7 @@ def finish(bench: Workbench, records: list[Record], notes: Sequence[str] = ()) -
 
 
 @contextmanager
-def logged(bench: Workbench, member: Member, done: bool) -> Iterator[WandbLogger | None]:
+def logged(bench: Workbench, member: Member, done: bool) -> Iterator[tracking.Watcher | None]:
     """Open a W&B run for what is about to be computed; None where nothing is, or logging is off."""
     settings = bench.cfg.logger
     if done or not settings.enabled:
@@ -289,5 +288,5 @@ def logged(bench: Workbench, member: Member, done: bool) -> Iterator[WandbLogger
         config={"run": member.digest, **bench.resolved()},
     ) as run:
         tracking.remember(run, member.folder)
-        yield WandbLogger(experiment=run)
+        yield tracking.Watcher(experiment=run)
     tracking.tell_how_to_sync(run)

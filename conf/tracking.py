@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import wandb
-from wandb.errors import CommError, UsageError
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from conf.console import console
 from downstream.evaluate import picture_path
@@ -19,6 +21,10 @@ from downstream.records import Record
 from pretext.atomic import write_json
 
 _LOGIN_SECONDS = 15
+_FINISH_SECONDS = 120.0
+"""That the end of a run waits for its upload; what is left lies on disk, for `wandb sync`."""
+_silent_servers: list[str] = []
+"""What went wrong when a server was waited for; once is enough for a process."""
 Mode = Literal["online", "offline", "disabled", "shared"]
 _MODES: dict[str, Mode] = {
     "online": "online", "offline": "offline", "disabled": "disabled", "shared": "shared",
@@ -62,7 +68,7 @@ def tracked(
     tags: list[str],
     config: dict[str, Any],
 ) -> Iterator[wandb.Run]:
-    """Open a run, offline where online fails, and close it whatever happens.
+    """Open a run, offline where online fails, and close it whatever happens; W&B's own failures end nothing.
 
     Args:
         folder: where W&B keeps its files. group: the sweep. job: W&B's job type.
@@ -74,32 +80,82 @@ def tracked(
         "project": project, "entity": entity, "dir": str(folder), "name": name,
         "group": group, "job_type": job, "tags": tags, "config": config, "reinit": "create_new",
     }  # fmt: skip
-    settings = wandb.Settings(
-        silent=True, console="off", init_timeout=_LOGIN_SECONDS, login_timeout=_LOGIN_SECONDS
-    )
-    wanted = mode()
-    try:
-        run = wandb.init(mode=wanted, settings=settings, **arguments)
-    except (CommError, UsageError, TimeoutError) as error:
-        console.print(f"W&B cannot be reached ({type(error).__name__}); logging offline.", soft_wrap=True)
-        run = wandb.init(mode="offline", settings=settings, **arguments)
+    run = _start(mode(), arguments)
     failed = 1
     try:
         yield run
         failed = 0
     finally:
-        run.finish(exit_code=failed)
+        with unharmed("closing the run"):
+            run.finish(exit_code=failed)
+
+
+def _start(wanted: Mode, arguments: dict[str, Any]) -> wandb.Run:
+    """A run of W&B: as wanted, else offline, else one that keeps nothing.
+
+    Where a server did not answer, later runs of this process do not wait for it again.
+    """
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        init_timeout=_LOGIN_SECONDS,
+        login_timeout=_LOGIN_SECONDS,
+        finish_timeout=_FINISH_SECONDS,
+    )
+    modes: list[Mode] = ["disabled"] if wanted == "disabled" else ["offline", "disabled"]
+    if wanted not in ("offline", "disabled") and not _silent_servers:
+        modes.insert(0, wanted)
+    for attempt, then in pairwise(modes):
+        try:
+            return wandb.init(mode=attempt, settings=settings, **arguments)
+        except Exception as error:  # it only watches: nothing that it does wrong ends a run
+            if attempt != "offline":
+                _silent_servers.append(type(error).__name__)
+            _say_once(f"W&B: {attempt} failed ({type(error).__name__}: {error}); now {then}.")
+    return wandb.init(mode=modes[-1], settings=settings, **arguments)
+
+
+@contextmanager
+def unharmed(what: str) -> Iterator[None]:
+    """Go on where W&B fails, and say so once: it only watches."""
+    try:
+        yield
+    except Exception as error:
+        _say_once(f"W&B: {what} failed ({type(error).__name__}: {error}); the run goes on without.")
+
+
+class Watcher(WandbLogger):
+    """Lightning's W&B logger, whose failures stay its own."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log measures."""
+        with unharmed("logging measures"):
+            super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Log pictures."""
+        with unharmed("logging pictures"):
+            super().log_image(key, images, step, **kwargs)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End."""
+        with unharmed("the end of the log"):
+            super().finalize(status)
 
 
 @functools.cache
-def _tell(command: str) -> None:
-    console.print(f"W&B logged offline; to upload: {command}", soft_wrap=True)
+def _say_once(text: str) -> None:
+    console.print(text, soft_wrap=True)
 
 
 def tell_how_to_sync(run: wandb.Run) -> None:
     """Print, once a process, the command that uploads what was logged offline."""
     if run.settings.mode == "offline":
-        _tell(f"wandb sync --sync-all {shlex.quote(str(Path(run.settings.sync_dir).parent))}")
+        command = f"wandb sync --sync-all {shlex.quote(str(Path(run.settings.sync_dir).parent))}"
+        _say_once(f"W&B logged offline; to upload: {command}")
 
 
 def remember(run: wandb.Run, folder: Path) -> None:
@@ -122,12 +178,19 @@ def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encod
         e, r = record.evaluation, record.result
         rows.append([e.task, e.protocol, e.version, e.stage, r.selected, e.metric, r.value])
         if r.selected:
-            run.summary[f"{e.data}/{e.protocol}/{e.metric}"] = r.value
-    run.log({"records": wandb.Table(columns=columns, data=rows)})
-    for name, digest in {record.evaluation.protocol: record.evaluation.digest for record in records}.items():
-        if (drawn := picture_path(pictures, digest)).is_file():
-            run.log({f"pictures/{name}": wandb.Image(str(drawn))})
-    if encoder is not None:
+            with unharmed("logging scores"):
+                run.summary[f"{e.data}/{e.protocol}/{e.metric}"] = r.value
+    with unharmed("logging scores"):
+        run.log({"records": wandb.Table(columns=columns, data=rows)})
+    with unharmed("logging pictures"):
+        for record in records:
+            if record.result.selected and record.evaluation.primary:
+                drawn = picture_path(pictures, record.evaluation.digest)
+                if drawn.is_file():
+                    run.log({f"pictures/{record.evaluation.protocol}": wandb.Image(str(drawn))})
+    if encoder is None:
+        return
+    with unharmed("logging the encoder"):
         artifact = wandb.Artifact(encoder.name, type="encoder")
         for file in ("encoder.safetensors", "encoder.json"):
             artifact.add_file(str(encoder / file))

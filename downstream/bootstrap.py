@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.digest import digest
+from downstream.metrics import Undefined
 from downstream.protocol import Metric, Rows, silent, take
 
 
@@ -74,21 +75,17 @@ def bootstrap(
         draws: (count, N) from `resamples`.
 
     Returns:
-        (count,) values.
-
-    Raises:
-        ValueError: a resample on which the metric is not finite (no object of any class in it).
+        (count,) values; NaN for a resample on which the metric is not defined (no object of any class in it).
     """
     score = _scorer(metric, rows)
     values = np.empty(len(draws))
     for position, index in enumerate(draws):
-        values[position] = score(index)
+        try:
+            values[position] = score(index)
+        except Undefined:
+            values[position] = np.nan
         progress("bootstrap", position + 1, len(draws))
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"the metric is not finite on {np.sum(~np.isfinite(values))} of {len(draws)} resamples"
-        )
-    return values
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _scorer(metric: Metric, rows: Rows) -> Callable[[NDArray[np.int64]], float]:

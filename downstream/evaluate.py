@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
+from pretext.spacing import spaced
 
 RESAMPLES = 500
 """Bootstrap resamples of the primary metric of the selected stage."""
@@ -99,7 +100,7 @@ def evaluate(
         records: folder of records; the rows of the encoder-blind predictors are put there too.
         config: resolved configuration, plain JSON, for the record.
         seen: splits whose images pretraining or calibration took, where they are at hand.
-        pictures: folder that gets `<digest of the evaluation>.png`, predictions on the first test images.
+        pictures: folder that gets `<digest of the evaluation>.png`, predictions on some test images.
         draws: bootstrap resamples of the primary metric of the selected stage.
 
     Raises:
@@ -123,7 +124,8 @@ def evaluate(
         predicted = fitted.predict(data.test)
         meter.lap("predict")
         if pictures is not None:
-            _picture(fitted, data.test, picture_path(pictures, name))
+            names = {"detection": data.box_names, "segmentation": data.mask_names}.get(protocol.task, ())
+            _picture(fitted, data.test, names, picture_path(pictures, name))
     finally:
         for module, training in modes:
             module.training = training
@@ -158,9 +160,9 @@ def picture_path(folder: Path, evaluation: str) -> Path:
     return folder / f"{evaluation}.png"
 
 
-def _picture(fitted: Fitted, test: Split, path: Path) -> None:
-    """Draw what a head predicts on the first test images, after all selection is done."""
-    drawn = fitted.show(subset(test, np.arange(min(PICTURED, len(test)))))
+def _picture(fitted: Fitted, test: Split, names: Sequence[str], path: Path) -> None:
+    """Draw what a head predicts on some test images, evenly spaced, after all selection is done."""
+    drawn = fitted.show(subset(test, spaced(len(test), PICTURED)), names)
     if drawn is not None:
         file = io.BytesIO()
         Image.fromarray(drawn).save(file, format="PNG")
@@ -302,11 +304,11 @@ class _Job:
                 )
         return records, packed
 
-    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float, ...]:
+    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float | None, ...]:
         test = self.data.test
         index = resamples(test.digest, len(test), self.draws)
         values = bootstrap(measure, rows, index, self.runtime.progress)
-        return tuple(float(value) for value in np.round(values, 7))
+        return tuple(None if np.isnan(value) else float(value) for value in np.round(values, 7))
 
     def _result(
         self,
@@ -316,7 +318,7 @@ class _Job:
         flags: tuple[str, ...],
         chance: float | None,
         rows: str,
-        sample: tuple[float, ...],
+        sample: tuple[float | None, ...],
     ) -> Result:
         selected = fitted is None or stage == fitted.stage
         setting, val = _choice(fitted, stage)
@@ -378,8 +380,11 @@ def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | 
 
 def _score_flags(result: Result) -> tuple[str, ...]:
     below = result.chance is not None and result.value <= result.chance
-    flat = bool(result.resampled) and min(result.resampled) == max(result.resampled)
-    return (gates.BELOW_CHANCE,) * below + (gates.ZERO_WIDTH,) * flat
+    drawn = [value for value in result.resampled if value is not None]
+    flat = bool(drawn) and min(drawn) == max(drawn)
+    undefined = len(result.resampled) - len(drawn)
+    lost = (f"{gates.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
+    return (gates.BELOW_CHANCE,) * below + (gates.ZERO_WIDTH,) * flat + lost
 
 
 def _best_by_metric(records: Iterable[Record]) -> dict[str, float]:

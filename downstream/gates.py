@@ -24,12 +24,14 @@ ZERO_WIDTH = "zero_width_interval"
 SELECTED_ON_TEST = "selected_on_test"
 AT_EDGE = "at_edge:"
 DIVERGED = "diverged:"
+UNDEFINED = "undefined_resamples:"
 
 MEANING = {
     OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
     HEAD_UNTRAINED: "the head's train score is not above chance",
     UNDERFITTED: "the head is undertrained, as it seems",
     BELOW_CHANCE: "the test score is not above chance",
+    UNDEFINED: "the interval leaves out bootstrap resamples that hold nothing to score",
     ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
     AT_EDGE: "the selected hyper-parameter lies at the end of its grid",

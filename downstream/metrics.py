@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from pretext.data.dataset import IGNORE
 
 
+class Undefined(ValueError):
+    """A metric of examples that say nothing of it: no positive, no labelled pixel."""
+
+
 def average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Area under the precision-recall steps of each class, as scikit-learn's `average_precision_score`.
 
@@ -69,7 +73,8 @@ def mean_average_precision(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     """Mean of `average_precision` over the classes that have a positive.
 
     Raises:
-        ValueError: as `average_precision`, or no class has a positive.
+        ValueError: as `average_precision`.
+        Undefined: no class has a positive.
     """
     return mean_over_classes(average_precision(scores, labels))
 
@@ -78,10 +83,10 @@ def mean_over_classes(values: NDArray[np.float64]) -> float:
     """Mean of the values (C,) that are not NaN.
 
     Raises:
-        ValueError: all are.
+        Undefined: all are.
     """
     if np.isnan(values).all():
-        raise ValueError("no class occurs: a mean over classes is undefined")
+        raise Undefined("no class occurs: a mean over classes is undefined")
     return float(np.nanmean(values))
 
 
@@ -170,7 +175,7 @@ def miou(matrices: NDArray[Any]) -> float:
     """Mean of `class_iou` over the classes that occur in target or prediction.
 
     Raises:
-        ValueError: not one labelled pixel.
+        Undefined: not one labelled pixel.
     """
     return mean_over_classes(class_iou(matrices))
 
@@ -179,11 +184,11 @@ def pixel_accuracy(matrices: NDArray[Any]) -> float:
     """Share of labelled pixels that are right, from confusion matrices (N, K, K).
 
     Raises:
-        ValueError: not one labelled pixel.
+        Undefined: not one labelled pixel.
     """
     total = matrices.sum(0, dtype=np.float64)
     if total.sum() == 0:
-        raise ValueError("not one pixel is labelled: pixel accuracy is undefined")
+        raise Undefined("not one pixel is labelled: pixel accuracy is undefined")
     return float(np.trace(total) / total.sum())
 
 

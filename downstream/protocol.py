@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,8 +85,12 @@ class Fitted(ABC):
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows by stage, each stage with its own setting chosen on val; the selected stage among them."""
 
-    def show(self, images: Split) -> NDArray[np.uint8] | None:
-        """Draw the predictions on these few images beside the truth: (H, W, 3), or None if not visual."""
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8] | None:
+        """Draw the predictions on these few images beside the truth: (H, W, 3), or None if not visual.
+
+        Args:
+            names: of the classes that are drawn, by label.
+        """
         return None
 
 

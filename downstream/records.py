@@ -133,7 +133,7 @@ class Result:
         flags: what a reader must know ("head_untrained", "at_edge:lr", …).
         rows: SHA-256 of the file of per-example rows.
         resampled: the metric on bootstrap resamples of the images; entry b is the same resample in every
-            record of one split. Empty where none were drawn.
+            record of one split. None where a resample does not define the metric; empty without any.
     """
 
     value: float
@@ -148,7 +148,7 @@ class Result:
     chance: float | None
     flags: tuple[str, ...]
     rows: str
-    resampled: tuple[float, ...] = field(repr=False)
+    resampled: tuple[float | None, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

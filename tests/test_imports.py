@@ -20,6 +20,7 @@ ALLOWED = {
     "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task", "pretext.spacing"},
     "pretext.views": set(),
     "pretext.spacing": set(),
+    "pretext.pictures": set(),
     "pretext.locks": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
@@ -28,12 +29,13 @@ ALLOWED = {
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {
         "pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views",
-        "pretext.spacing",
+        "pretext.spacing", "pretext.pictures",
     },
     "pretext": {"pretext.encoder"},
     "downstream": {
         "pretext.atomic", "pretext.locks", "pretext.encoder", "pretext.backbones", "pretext.inputs",
-        "pretext.color", "pretext.data", "pretext.views", "pretext.described",
+        "pretext.color", "pretext.data", "pretext.views", "pretext.described", "pretext.pictures",
+        "pretext.spacing",
     },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic` and `pretext.locks` are leaves."""

@@ -1,42 +1,38 @@
-"""Pictures of detections: the true boxes above, what was found below."""
+"""Pictures of detections: the true boxes beside what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from matplotlib import colormaps
 from numpy.typing import NDArray
-from torch import Tensor
-from torchvision.utils import draw_bounding_boxes
+from PIL import Image, ImageDraw
 
 from downstream.detection.matching import Detections
 from pretext.data.dataset import Split
+from pretext.pictures import TEXT, Color, class_color, contact_sheet, enlargement, font
 
-_GAP = 4  # white pixels between images
+WIDTH = 3
+"""Pixels of a box's line, on a black one that is a pixel wider to either side."""
+DASH = 6
 
 
 def draw_detections(
-    images: Split,
-    found: Detections,
-    min_score: float = 0.3,
-    names: Sequence[str] = (),
-    scale: int | None = None,
+    images: Split, found: Detections, names: Sequence[str] = (), min_score: float = 0.3
 ) -> NDArray[np.uint8]:
-    """Draw images side by side, true boxes in the upper row, detections in the lower; one colour a class.
+    """Draw the true boxes of each image beside its detections, one color a class, with names and scores.
 
-    Difficult objects are dashed. Detections below `min_score` are left out, weaker ones lie below surer ones.
+    Difficult objects are dashed. Detections below `min_score` are left out, but for the surest of an image
+    that has no other; weaker ones lie below surer ones.
 
     Args:
-        images: a few images; with boxes, or the upper row shows none.
+        images: a few images; with boxes, or no truth is shown.
         found: detections of the same images.
+        names: of the classes, by label; their numbers without them.
         min_score: of detections that are drawn.
-        names: written beside the boxes, by label; nothing is written without them.
-        scale: enlargement; without it, to at least 192 pixels a side.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, see `contact_sheet`.
 
     Raises:
         ValueError: no image, or detections of another number of images.
@@ -46,81 +42,80 @@ def draw_detections(
             f"detections of {len(found.offsets) - 1} images cannot be drawn on {len(images)} images"
         )
     pixels = np.asarray(images.pixels[0 : len(images)])
-    factor = scale or max(1, -(-192 // min(pixels.shape[1:3])))
-    columns = []
-    for i, image in enumerate(pixels):
-        big = torch.from_numpy(image.repeat(factor, 0).repeat(factor, 1)).permute(2, 0, 1)  # (3, H, W)
-        above = _draw_truth(big, images, i, factor, names)
-        columns.append(
-            np.concatenate([above, _gap(above, 0), _draw_found(big, found, i, factor, names, min_score)])
+    factor = enlargement(*pixels.shape[1:3])
+    big = pixels.repeat(factor, 1).repeat(factor, 2)
+    columns = {}
+    shown: set[int] = set()
+    if images.boxes is not None:
+        columns["truth"] = np.stack(
+            [_truth(image, images, i, factor, names, shown) for i, image in enumerate(big)]
         )
-    parts = [columns[0]]
-    for column in columns[1:]:
-        parts += [_gap(column, 1), column]
-    return np.concatenate(parts, axis=1)
+    columns[f"found (score ≥ {min_score:g}, or the surest)"] = np.stack(
+        [_found(image, found, i, factor, names, min_score, shown) for i, image in enumerate(big)]
+    )
+    return contact_sheet(columns, [(_name(label, names), class_color(label)) for label in sorted(shown)])
 
 
-def class_colour(label: int) -> tuple[int, int, int]:
-    """A colour that the label keeps in every picture."""
-    red, green, blue = colormaps["tab20"](label % 20)[:3]
-    return round(255 * red), round(255 * green), round(255 * blue)
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if label < len(names) else f"class {label}"
 
 
-def _gap(image: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    shape = list(image.shape)
-    shape[axis] = _GAP
-    return np.full(shape, 255, np.uint8)
+def _truth(
+    image: NDArray[np.uint8], images: Split, i: int, factor: int, names: Sequence[str], shown: set[int]
+) -> NDArray[np.uint8]:
+    assert images.boxes is not None
+    canvas = Image.fromarray(image)
+    for box, label, difficult in zip(*images.boxes.of(i), strict=True):
+        shown.add(int(label))
+        _box(canvas, box * factor, class_color(int(label)), _name(int(label), names), dashed=bool(difficult))
+    return np.asarray(canvas)
 
 
-def _draw_truth(image: Tensor, images: Split, i: int, factor: int, names: Sequence[str]) -> NDArray[np.uint8]:
-    if images.boxes is None:
-        return _array(image)
-    boxes, labels, difficult = images.boxes.of(i)
-    texts = [names[label] if names else None for label in labels]
-    drawn = _array(_draw(image, boxes[~difficult] * factor, labels[~difficult], _pick(texts, ~difficult)))
-    for box, label in zip(boxes[difficult] * factor, labels[difficult], strict=True):
-        _dash(drawn, box, class_colour(int(label)))
-    return drawn
-
-
-def _draw_found(
-    image: Tensor, found: Detections, i: int, factor: int, names: Sequence[str], min_score: float
+def _found(
+    image: NDArray[np.uint8],
+    found: Detections,
+    i: int,
+    factor: int,
+    names: Sequence[str],
+    min_score: float,
+    shown: set[int],
 ) -> NDArray[np.uint8]:
     boxes, labels, scores = found.of(i)
     order = np.argsort(scores, kind="stable")
-    order = order[scores[order] >= min_score]
-    texts = [f"{names[labels[d]]} {scores[d]:.2f}" if names else None for d in order]
-    return _array(_draw(image, boxes[order] * factor, labels[order], texts))
+    sure = order[scores[order] >= min_score]
+    canvas = Image.fromarray(image)
+    for d in sure if len(sure) else order[-1:]:
+        label = int(labels[d])
+        shown.add(label)
+        _box(canvas, boxes[d] * factor, class_color(label), f"{_name(label, names)} {scores[d]:.2f}")
+    return np.asarray(canvas)
 
 
-def _pick(texts: Sequence[str | None], mask: NDArray[np.bool_]) -> list[str | None]:
-    return [text for text, chosen in zip(texts, mask, strict=True) if chosen]
+def _box(
+    canvas: Image.Image, box: NDArray[np.float32], color: Color, text: str, dashed: bool = False
+) -> None:
+    """Draw a box with its name, in place; the name stays inside the picture."""
+    draw = ImageDraw.Draw(canvas)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    x2, y2 = max(x2, x1 + 2 * WIDTH), max(y2, y1 + 2 * WIDTH)
+    if dashed:
+        _dashes(draw, (x1, y1, x2, y2), color)
+    else:
+        draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="black", width=WIDTH + 2)
+        draw.rectangle((x1, y1, x2, y2), outline=color, width=WIDTH)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font(TEXT - 2))
+    x = min(max(x1, 0), max(canvas.width - right - 4, 0))
+    y = y1 - bottom - 3 if y1 > bottom + 3 else min(y1 + WIDTH, canvas.height - bottom - 3)
+    draw.rectangle((x + left, y + top - 1, x + right + 4, y + bottom + 2), fill=color)
+    light = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140
+    draw.text((x + 2, y), text, "black" if light else "white", font(TEXT - 2))
 
 
-def _draw(
-    image: Tensor, boxes: NDArray[np.float32], labels: NDArray[np.int64], texts: Sequence[str | None]
-) -> Tensor:
-    if len(boxes) == 0:
-        return image  # torchvision warns of an empty drawing
-    colours = [class_colour(int(label)) for label in labels]
-    drawn: Tensor = draw_bounding_boxes(
-        image, torch.from_numpy(boxes), labels=list(texts), colors=colours, width=2
-    )
-    return drawn
-
-
-def _array(image: Tensor) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-
-
-def _dash(image: NDArray[np.uint8], box: NDArray[np.float32], colour: tuple[int, int, int]) -> None:
-    """Draw a dashed rectangle in place: six pixels on, six off."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = (round(float(v)) for v in box)
-    columns = np.array([x for x in range(x1, x2) if (x - x1) % 12 < 6], np.intp).clip(0, width - 1)
-    rows = np.array([y for y in range(y1, y2) if (y - y1) % 12 < 6], np.intp).clip(0, height - 1)
-    for inset in (0, 1):
-        for y in (y1 + inset, y2 - 1 - inset):
-            image[np.clip(y, 0, height - 1), columns] = colour
-        for x in (x1 + inset, x2 - 1 - inset):
-            image[rows, np.clip(x, 0, width - 1)] = colour
+def _dashes(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], color: Color) -> None:
+    x1, y1, x2, y2 = box
+    for start in np.arange(x1, x2, 2 * DASH):
+        for y in (y1, y2):
+            draw.line((start, y, min(start + DASH, x2), y), color, WIDTH)
+    for start in np.arange(y1, y2, 2 * DASH):
+        for x in (x1, x2):
+            draw.line((x, start, x, min(start + DASH, y2)), color, WIDTH)

@@ -73,9 +73,9 @@ class RepeatedDetectors(Fitted):
         """Rows of every trial, see `join`."""
         return {self.stage: join([fit.predict(test)[self.stage] for fit in self.fits])}
 
-    def show(self, images: Split) -> NDArray[np.uint8]:
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
         """Draw what the first trial detects."""
-        return self.fits[0].show(images)
+        return self.fits[0].show(images, names)
 
 
 def repeated(fits: Sequence[FittedDetectors]) -> RepeatedDetectors:

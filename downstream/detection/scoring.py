@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +96,6 @@ class FittedDetectors(Fitted):
         """Detections of the selected stage."""
         return self.detectors[self.stage](split)
 
-    def show(self, images: Split) -> NDArray[np.uint8]:
-        """Draw the objects above, the detections below: (H, W, 3)."""
-        return draw_detections(images, self.detect(images))
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Draw the objects of each image beside its detections: (H, W, 3)."""
+        return draw_detections(images, self.detect(images), names)

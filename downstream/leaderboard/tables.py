@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Match, Row, RowKey
 from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
@@ -25,7 +26,7 @@ def build(records: Sequence[Record]) -> Board:
     if not kept:
         raise ValueError("a leaderboard takes records of primary metrics; there are none")
     main = [r for r in kept if r.result.selected]
-    cells = _cells(main)
+    cells = _defined(_cells(main))
     columns = tuple(sorted({column for _, column in cells}, key=_column_order))
     pooled = {c: pool(cell.scores.values for (key, at), cell in cells.items() if at == c) for c in columns}
     cells = {at: replace(cell, interval=interval(cell.scores, pooled[at[1]])) for at, cell in cells.items()}
@@ -133,17 +134,44 @@ def _cells(records: Iterable[Record]) -> dict[tuple[RowKey, Column], Cell]:
     return {at: _cell(seeds) for at, seeds in runs.items()}
 
 
+def _defined(cells: Mapping[tuple[RowKey, Column], Cell]) -> dict[tuple[RowKey, Column], Cell]:
+    """Leave out the resamples that do not define a column's metric, in all its cells alike: they pair up."""
+    masks: dict[Column, list[NDArray[np.bool_]]] = defaultdict(list)
+    for (_, column), cell in cells.items():
+        masks[column].append(np.isfinite(cell.scores.resampled).all(axis=0))
+    kept = {column: _all_of(own) for column, own in masks.items()}
+    return {(key, column): _without(cell, kept[column]) for (key, column), cell in cells.items()}
+
+
+def _all_of(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Which resamples are defined in every mask that is long enough to say."""
+    together = np.ones(max(len(mask) for mask in masks), dtype=np.bool_)
+    for mask in masks:
+        together[: len(mask)] &= mask
+    return together
+
+
+def _without(cell: Cell, kept: NDArray[np.bool_]) -> Cell:
+    scores = cell.scores
+    return replace(cell, scores=Scores(scores.values, scores.resampled[:, kept[: scores.resampled.shape[1]]]))
+
+
 def _cell(runs: Mapping[int, Sequence[Record]]) -> Cell:
     """Draws of a head are averaged within their pretraining seed."""
     seeds = tuple(sorted(runs))
     everything = [record for seed in seeds for record in runs[seed]]
     width = min(len(record.result.resampled) for record in everything)
     values = [float(np.mean([r.result.value for r in runs[seed]])) for seed in seeds]
-    resampled = [np.mean([r.result.resampled[:width] for r in runs[seed]], axis=0) for seed in seeds]
-    scores = Scores(np.array(values), np.array(resampled, dtype=np.float64).reshape(len(seeds), width))
+    resampled = [np.mean([_numbers(r, width) for r in runs[seed]], axis=0) for seed in seeds]
+    scores = Scores(np.array(values), np.array(resampled).reshape(len(seeds), width))
     stages = tuple(dict.fromkeys(record.evaluation.stage for record in everything))
     flags = Counter(flag for record in everything for flag in dict.fromkeys(record.result.flags))
     return Cell(scores, seeds, stages, None, {flag: n / len(everything) for flag, n in flags.items()})
+
+
+def _numbers(record: Record, width: int) -> NDArray[np.float64]:
+    """The first resamples of a record (width,), NaN where undefined."""
+    return np.array(record.result.resampled[:width], dtype=np.float64)
 
 
 def _group(match: Match, rows: list[Row], pooled: Mapping[Column, Pooled | None]) -> Group:

@@ -121,10 +121,10 @@ class FittedSegmenter(Fitted):
         """Rows {"confusion": (N, K, K) uint32} of the one stage."""
         return {self.stage: _rows(self.model, test, self.runtime)}
 
-    def show(self, images: Split) -> NDArray[np.uint8]:
-        """Image, true mask and prediction, a row each."""
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Image, true mask and prediction of each image."""
         parts = [logits.argmax(1).cpu().numpy() for _, logits in outputs(self.model, images, self.runtime)]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
 
 
 def _loss(

@@ -156,10 +156,10 @@ class FittedHypercolumn(Fitted):
         ]
         return {COLUMN: {"confusion": np.concatenate(parts)}}
 
-    def show(self, images: Split) -> NDArray[np.uint8]:
-        """Image, true mask and prediction, a row each."""
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Image, true mask and prediction of each image."""
         parts = [predicted.cpu().numpy() for _, predicted in self._predictions(images)]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
 
     def _predictions(self, split: Split) -> Iterator[tuple[slice, Tensor]]:
         """Classes (B, H, W), batch by batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,10 +154,10 @@ class FittedSegmenter(Fitted):
                 rows[stage].append(confusion_of(prediction, masks[where], classes))
         return {stage: {"confusion": np.concatenate(parts)} for stage, parts in rows.items()}
 
-    def show(self, images: Split) -> NDArray[np.uint8]:
-        """Image, true mask and the selected stage's prediction, a row each."""
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Image, true mask and the selected stage's prediction of each image."""
         parts = [p[self.stage].cpu().numpy() for _, p in self._predictions(images, (self.stage,))]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8))
+        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
 
     def _predictions(
         self, split: Split, stages: tuple[str, ...]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pretext.data.dataset import IGNORE, Split
-
-GAP = 2
+from pretext.pictures import Color, contact_sheet
 
 
 def palette() -> NDArray[np.uint8]:
@@ -20,19 +21,39 @@ def palette() -> NDArray[np.uint8]:
     return colours
 
 
-def side_by_side(images: Split, prediction: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One row an image: image, true mask where there is one, predicted mask; (H, W, 3) uint8.
+def side_by_side(
+    images: Split, prediction: NDArray[np.uint8], names: Sequence[str] = ()
+) -> NDArray[np.uint8]:
+    """Image, true mask where there is one, and predicted mask of each image, the classes named below.
 
     Unlabelled pixels are shown as such in the prediction too, since nobody scores them.
+
+    Args:
+        prediction: (N, H, W) classes.
+        names: of the classes, the background first; their numbers without them.
+
+    Returns:
+        (H', W', 3) uint8, see `contact_sheet`.
     """
     colours = palette()
-    pixels = np.array(images.pixels[slice(None)])  # (N, H, W, 3)
-    columns = [pixels]
+    columns = {"image": np.array(images.pixels[slice(None)])}  # (N, H, W, 3)
+    shown = [prediction]
     if images.masks is not None:
         truth = np.asarray(images.masks)
         prediction = np.where(truth == IGNORE, IGNORE, prediction)
-        columns.append(colours[truth])
-    columns.append(colours[prediction])
-    framed = [np.pad(c, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255) for c in columns]
-    rows = np.concatenate(framed, axis=2)  # (N, H, ΣW, 3)
-    return np.asarray(rows.reshape(-1, *rows.shape[2:]), dtype=np.uint8)
+        columns["truth"] = colours[truth]
+        shown = [prediction, truth]
+    columns["predicted"] = colours[prediction]
+    labels = np.unique(np.concatenate([part.ravel() for part in shown])).tolist()
+    return contact_sheet(columns, [(_name(label, names), _color(colours[label])) for label in labels])
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    if label == IGNORE:
+        return "unlabelled"
+    return names[label] if label < len(names) else f"class {label}"
+
+
+def _color(entry: NDArray[np.uint8]) -> Color:
+    red, green, blue = entry.tolist()
+    return red, green, blue

@@ -20,6 +20,7 @@ from pretext.atomic import replacing, write_bytes
 from pretext.data.loader import EpochLoader
 from pretext.fit.module import Pretraining
 from pretext.fit.monitor import knn_score
+from pretext.pictures import contact_sheet
 from pretext.task import Images
 
 
@@ -90,10 +91,11 @@ class KnnMonitor(Callback):
         self._train, self._val, self._neighbours = train, val, neighbours
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score; the module reports what it finds among its measures."""
+        """Score; the module reports what it finds among its measures. Where no label is, nothing is found."""
         assert isinstance(pl_module, Pretraining)
         score = knn_score(pl_module.task.encoder, self._train, self._val, self._neighbours)
-        pl_module.measures["val/knn"] = score
+        if score is not None:
+            pl_module.measures["val/knn"] = score
 
 
 class Samples(Callback):
@@ -103,13 +105,13 @@ class Samples(Callback):
         self._images, self._folder = images, folder
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write one row an image, one column a picture; hand the same to loggers that take pictures."""
+        """Write the pictures of each image side by side; hand the same to loggers that take pictures."""
         assert isinstance(pl_module, Pretraining)
         with torch.no_grad():
             shown = pl_module.task.show(self._images)
         if not shown:
             return
-        picture = sheet(shown)
+        picture = contact_sheet({name: _levels(images) for name, images in shown.items()})
         done = trainer.current_epoch + int(trainer.state.fn == "fit")
         with replacing(self._folder / f"epoch_{done:03d}.png") as file:
             Image.fromarray(picture).save(file, format="PNG")
@@ -118,22 +120,10 @@ class Samples(Callback):
                 logger.log_image(key="val/" + "_".join(shown), images=[picture])
 
 
-def sheet(pictures: dict[str, Tensor], gap: int = 2) -> NDArray[np.uint8]:
-    """Contact sheet of named pictures (N, 3, H, W) in [0, 1]: one row an image, one column a name.
-
-    Returns (H', W', 3) uint8 on a white ground.
-
-    Raises:
-        ValueError: pictures of different counts or sizes.
-    """
-    shapes = {tuple(p.shape) for p in pictures.values()}
-    if len(shapes) != 1:
-        raise ValueError(f"pictures to show must have one shape, got {sorted(shapes)}")
-    stack = torch.stack(list(pictures.values()), dim=1)  # (N, K, 3, H, W)
-    stack = torch.nn.functional.pad(stack.float().cpu(), (gap, gap, gap, gap), value=1.0)
-    count, columns, channels, height, width = stack.shape
-    grid = stack.permute(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)
-    return np.asarray((grid.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+def _levels(images: Tensor) -> NDArray[np.uint8]:
+    """(N, 3, H, W) in [0, 1] as (N, H, W, 3) uint8."""
+    pixels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.asarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -54,17 +54,24 @@ def vote(queries: Tensor, bank: Tensor, labels: Tensor, neighbours: int) -> Tens
 
 def knn_score(
     encoder: Encoder, train: Iterable[Images], val: Iterable[Images], neighbours: int = 20
-) -> float:
+) -> float | None:
     """Accuracy (one class an image) or mean average precision (several) of the vote, in [0, 1].
 
-    Classes that no val image shows have no average precision and are left out of the mean.
+    Images without a class (−1) neither vote nor are asked; classes that no val image shows have no average
+    precision and are left out of the mean. None where that leaves nothing to score.
     """
     bank, known = pooled(encoder, train)
     queries, truth = pooled(encoder, val)
     if known.dim() == 1:
+        bank, known = bank[known >= 0], known[known >= 0]
+        queries, truth = queries[truth >= 0], truth[truth >= 0]
+        if not len(known) or not len(truth):
+            return None
         classes = int(max(known.max(), truth.max())) + 1
         scores = vote(queries, bank, F.one_hot(known, classes).float(), neighbours)
         return float((scores.argmax(dim=1) == truth).float().mean())
-    scores = vote(queries, bank, known, neighbours)
     shown = truth.sum(dim=0) > 0
+    if not bool(shown.any()):
+        return None
+    scores = vote(queries, bank, known, neighbours)
     return float(average_precision_score(truth[:, shown].numpy(), scores[:, shown].numpy(), average="macro"))

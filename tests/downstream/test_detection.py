@@ -12,6 +12,7 @@ import pytest
 import torch
 from recipes import by_epochs
 from rectangles import COLOURS, rectangles, small
+from sheet_cut import cut
 from torch import Tensor
 
 from downstream.detection.average_precision import METRICS, coco_ap
@@ -24,7 +25,7 @@ from downstream.detection.boxes import (
     fitted_classes,
     mirror_targets,
 )
-from downstream.detection.draw import class_colour, draw_detections
+from downstream.detection.draw import draw_detections
 from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.detection.fcos import FcosHead
 from downstream.detection.finetune import DetectionFinetune, FcosDetector
@@ -39,6 +40,7 @@ from pretext import inputs
 from pretext.backbones import Backbone, Stage
 from pretext.data.dataset import Boxes, Split
 from pretext.encoder import Encoder
+from pretext.pictures import class_color
 
 QUICK = by_epochs(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
 
@@ -358,18 +360,22 @@ def test_pictures_show_truth_above_and_detections_below() -> None:
         ]
         * 3
     )
-    drawn = draw_detections(split, found, scale=2)
-    assert drawn.shape == (2 * 128 + 4, 3 * 128 + 2 * 4, 3)
+    drawn = draw_detections(split, found)
     assert drawn.dtype == np.uint8
-    below = drawn[132:, :128]
-    assert tuple(below[16, 40]) == class_colour(2)  # upper edge of the sure detection
-    assert not (below == class_colour(1)).all(-1).any()  # the other is too weak
+    size = split.pixels.shape[1:3]
+    right = cut(drawn, 0, 1, 2, size)
+    assert tuple(right[8, 30]) == class_color(2)  # upper edge of the sure detection
+    assert not (right == class_color(1)).all(-1).any()  # the other is too weak
     row = int(np.flatnonzero(boxes.labels != 0)[0])
     image = int(np.searchsorted(boxes.offsets, row, side="right")) - 1
-    x1, y1, x2, _ = (2 * boxes.xyxy[row]).astype(int)
-    above = drawn[:128, image * 132 : image * 132 + 128]
-    assert tuple(above[y1, (x1 + x2) // 2]) == class_colour(int(boxes.labels[row]))
-    assert draw_detections(split, found, scale=2, names=("a", "b", "c")).shape == drawn.shape
+    x1, _, x2, y2 = boxes.xyxy[row].round().astype(int)
+    left = cut(drawn, image, 0, 2, size)
+    assert (left[y2 - 2 : y2 + 1, (x1 + x2) // 2] == class_color(int(boxes.labels[row]))).all(-1).any()
+    named = draw_detections(split, found, ("a", "b", "a name that is much longer than others"))
+    assert not np.array_equal(cut(named, 0, 1, 2, size), right), "names are not written"
+    weak = found._replace(scores=np.full_like(found.scores, 0.01))
+    surest = cut(draw_detections(split, weak), 0, 1, 2, size)
+    assert (surest == class_color(2)).all(-1).any() or (surest == class_color(1)).all(-1).any()
     with pytest.raises(ValueError, match="detections of 3 images cannot be drawn on 2 images"):
         draw_detections(rectangles(2, 4), found)
 
@@ -390,4 +396,5 @@ def test_fitted_detectors_show_their_pictures(
 ) -> None:
     fitted = DetectionFrozen(replace(QUICK, epochs=1)).fit(planted(Painted()), val, val, runtime)
     few = rectangles(4, 9)
-    assert fitted.show(few).shape == (2 * 192 + 4, 4 * 192 + 3 * 4, 3)
+    picture = fitted.show(few, ("one", "two", "three"))
+    np.testing.assert_array_equal(picture, draw_detections(few, fitted.detect(few), ("one", "two", "three")))

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from downstream.bootstrap import bootstrap, resamples
 from downstream.evaluate import evaluate, evaluate_blind, evaluation_digest, stored
 from downstream.gates import GateFailed
+from downstream.metrics import mean_average_precision
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime
 from downstream.records import Record, read_all, read_rows
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import Packed, pixel_digests
 from pretext.data.seal import DamagedCache
+from pretext.data.split import make_split
 from pretext.encoder import Encoder, parameter_count
 
 
@@ -96,8 +98,31 @@ def test_bootstrap_of_sums_equals_the_slow_way() -> None:
         return accuracy(resampled)
 
     np.testing.assert_allclose(bootstrap(accuracy, rows, draws), bootstrap(plain, rows, draws), rtol=1e-12)
-    with pytest.raises(ValueError, match="not finite on 40 of 40"):
-        bootstrap(lambda _: float("nan"), rows, draws)
+    assert np.isnan(bootstrap(lambda _: float("nan"), rows, draws)).all()
+
+
+@dataclass(frozen=True)
+class RareProbe(MeanProbe):
+    """Judged by the average precision of a class that two test images have."""
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        return {"mAP": lambda r: mean_average_precision(r["scores"][:, 1:], r["target"][:, None] == 1)}
+
+
+def test_a_score_of_few_positives_is_kept_and_its_interval_says_what_it_leaves_out(tmp_path: Path) -> None:
+    data = make_data()
+    labels = np.zeros(60, np.int64)
+    labels[:2] = 1
+    data = replace(data, test=make_split("rare", np.asarray(data.test.pixels[:]), labels=labels))
+    made = judge(tmp_path, RareProbe(), data, draws=200)
+    (main,) = [r for r in made if r.result.selected]
+    index = resamples(data.test.digest, 60, 200)
+    undefined = [not (draw < 2).any() for draw in index]
+    assert [value is None for value in main.result.resampled] == undefined
+    assert 10 < sum(undefined) < 50  # (58 / 60)⁶⁰ = .13 of them
+    assert f"undefined_resamples:{sum(undefined)} of 200" in main.result.flags
+    again = {r.evaluation.digest: r for r in read_all(tmp_path) if r.result.selected}
+    assert again[main.evaluation.digest].result.resampled == main.result.resampled
 
 
 @dataclass(eq=False)

@@ -251,6 +251,23 @@ def test_settings_of_one_protocol_count_as_one() -> None:
     assert sorted(board.options.values()) == ["grid.epochs=20", "grid.epochs=5"]
 
 
+def test_resamples_that_define_nothing_are_left_out_of_every_row_alike() -> None:
+    """By hand: what is left pairs up, so that a difference of .1 in every resample has no width."""
+    draws = {"rotation": (0.5, None, 0.7, 0.6), "random": (0.4, 0.9, 0.6, 0.5)}
+    made = [one(p, *COLUMNS[0], 0, "photos", value=v[0], resampled=v) for p, v in draws.items()]
+    found = rows(build(made))
+    (cell,), (low,) = cells(found["rotation"]), cells(found["random"])
+    np.testing.assert_allclose(cell.scores.resampled, [[0.5, 0.7, 0.6]])
+    np.testing.assert_allclose(low.scores.resampled, [[0.4, 0.6, 0.5]])
+    assert cell.interval is not None
+    assert cell.gain is not None
+    assert cell.gain.interval is not None
+    assert cell.gain.interval.half == pytest.approx(0)
+    nothing = one("rotation", *COLUMNS[0], 0, "photos", resampled=(None, None, 0.5))
+    (alone,) = cells(rows(build([nothing]))["rotation"])
+    assert alone.interval is None
+
+
 def test_a_flag_of_one_seed_is_not_said_of_all() -> None:
     made = [
         one("rotation", *COLUMNS[0], seed, "photos", flags=flags)

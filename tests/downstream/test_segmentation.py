@@ -9,6 +9,7 @@ import pytest
 import torch
 from planted import CLASSES, SIZE, constant, masked, one_hot_mask, planted, small_encoder
 from recipes import by_epochs
+from sheet_cut import cut
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from torchvision.models.segmentation.fcn import FCNHead
@@ -21,7 +22,7 @@ from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.fcn import FCNFinetune
 from downstream.segmentation.linear import SegmentationLinear
-from downstream.segmentation.pictures import palette
+from downstream.segmentation.pictures import palette, side_by_side
 from downstream.segmentation.pixel_heads import convolve
 from pretext.backbones import Stage
 from pretext.data.dataset import IGNORE, Split
@@ -299,12 +300,23 @@ def test_pictures_show_image_truth_and_prediction(tmp_path: Path) -> None:
     assert few.masks is not None
     fitted = LINEAR.fit(one_hot_mask(1), *splits(), Runtime(cache=tmp_path))
     picture = fitted.show(few)
-    assert picture.shape == (3 * (SIZE + 2), 3 * (SIZE + 2), 3)
     assert picture.dtype == np.uint8
-    np.testing.assert_array_equal(picture[:SIZE, :SIZE], few.pixels[:][0])
-    truth, prediction = (picture[:SIZE, k * (SIZE + 2) : k * (SIZE + 2) + SIZE] for k in (1, 2))
-    np.testing.assert_array_equal(truth, palette()[few.masks[0]])
-    np.testing.assert_array_equal(prediction, truth)
+    for i in range(3):
+        image, truth, prediction = (cut(picture, i, k, 3, (SIZE, SIZE)) for k in range(3))
+        np.testing.assert_array_equal(image, few.pixels[:][i])
+        np.testing.assert_array_equal(truth, palette()[few.masks[i]])
+        np.testing.assert_array_equal(prediction, truth)
+
+
+def test_pictures_name_the_classes_that_they_show() -> None:
+    few = masked("test", 3, 3, ignore=True)
+    assert few.masks is not None
+    plain = side_by_side(few, np.zeros_like(few.masks))
+    named = side_by_side(few, np.zeros_like(few.masks), ["ground", "a name that is much longer than others"])
+    assert plain.shape[1] == named.shape[1]
+    assert not np.array_equal(plain[-60:], named[-60:])
+    for label in np.unique(few.masks):
+        assert (plain[-60:] == palette()[label]).all(-1).sum() > 100, label
 
 
 def test_palette_is_pascal_vocs() -> None:

@@ -138,7 +138,7 @@ def _defined(cells: Mapping[tuple[RowKey, Column], Cell]) -> dict[tuple[RowKey, 
     """Leave out the resamples that do not define a column's metric, in all its cells alike: they pair up."""
     masks: dict[Column, list[NDArray[np.bool_]]] = defaultdict(list)
     for (_, column), cell in cells.items():
-        masks[column].append(np.isfinite(cell.scores.resampled).all(axis=0))
+        masks[column].append(np.asarray(np.isfinite(cell.scores.resampled).all(axis=0)))
     kept = {column: _all_of(own) for column, own in masks.items()}
     return {(key, column): _without(cell, kept[column]) for (key, column), cell in cells.items()}
 

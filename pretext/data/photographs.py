@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from os.path import splitext
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -102,7 +103,7 @@ def narrow(name: str) -> Remark:
 
 def decoded_as(names: Iterable[str], decoding: Decoding) -> dict[str, object]:
     """What determines the pixels made of these files beside their bytes, for the identity of a pack."""
-    wide = any(PurePosixPath(name).suffix.lower() in _WIDE for name in names)
+    wide = any(splitext(name)[1].lower() in _WIDE for name in names)
     return {**({"wide": 1} if wide else {}), **decoding.describe()}
 
 

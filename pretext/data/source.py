@@ -57,7 +57,9 @@ def folder_identity(root: Path, files: Iterable[Path]) -> str:
     for path in files:
         status = path.stat()
         digest.update(
-            f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+            f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(
+                errors="surrogateescape"  # names need not be text
+            )
         )
     return digest.hexdigest()
 

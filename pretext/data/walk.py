@@ -136,11 +136,14 @@ def _enter(folder: Path, above: dict[tuple[int, int], Path], found: _Found, deep
 
 def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
     """What a folder holds: path, whether it is a folder, whether it is a file; links count as their ends."""
+    found, path = [], folder
     try:
         with os.scandir(folder) as entries:
-            found = [(folder / entry.name, entry.is_dir(), entry.is_file()) for entry in entries]
-    except OSError as error:
-        raise MissingData(f"{folder} cannot be read ({error.strerror})") from error
+            for entry in entries:
+                path = folder / entry.name
+                found.append((path, entry.is_dir(), entry.is_file()))
+    except OSError as error:  # also of a link to itself
+        raise MissingData(f"{path} cannot be read ({error.strerror})") from error
     return sorted(found)
 
 

@@ -8,7 +8,7 @@ import pytest
 from pretext.colorizers.photograph import find
 from pretext.data.class_folders import listed
 from pretext.data.files import FolderFiles
-from pretext.data.source import BadArchive, MissingData
+from pretext.data.source import BadArchive, MissingData, folder_identity
 from pretext.data.walk import image_files, walk
 
 
@@ -39,6 +39,19 @@ def test_one_folder_may_be_linked_twice_but_not_into_itself(tmp_path: Path) -> N
     (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
     with pytest.raises(BadArchive, match=r"a/up is a link to .*set, in which it lies: a loop of folders"):
         walk(tmp_path / "set")
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "b.jpg")
+    with pytest.raises(MissingData, match=r"b\.jpg cannot be read \(Too many levels of symbolic links\)"):
+        walk(tmp_path)
+
+
+def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfcn.jpg")
+    touch(Path(path), tmp_path / "a.jpg")
+    assert len(folder_identity(tmp_path, image_files(tmp_path))) == 64
 
 
 def test_what_is_no_part_of_a_set_is_told_apart_and_counted(tmp_path: Path) -> None:

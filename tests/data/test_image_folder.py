@@ -9,13 +9,14 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from pretext.data.class_folders import EmptyFolder
+from pretext.data.class_folders import EmptyFolder, listed
 from pretext.data.dataset import DataSet
-from pretext.data.decode import BadImage, TooManyBadImages
+from pretext.data.decode import BadImage, Decoding, TooManyBadImages
 from pretext.data.image_folder import image_folder
 from pretext.data.source import BadArchive, MissingData
 from pretext.data.split import Leak, check_disjoint
 from pretext.data.square import Square
+from pretext.data.streamed import Streamed
 
 
 def fill(folder: Path, seeds: range, suffix: str = "png") -> None:
@@ -205,6 +206,29 @@ def test_narrow_files_are_remarked_packed_and_streamed(tmp_path: Path) -> None:
         as_it_is = read(root, stream=stream, bits=16)
         assert "12 bits" not in as_it_is.summary()
         assert min(s.pixels[i].max() for s in as_it_is.splits.values() for i in range(len(s))) == 16
+
+
+def test_only_files_that_may_be_narrow_are_packed_anew(tmp_path: Path) -> None:
+    square = Square(16, upscale=False)
+    for suffix, more in (("jpg", {}), ("png", {"wide": 1}), ("TIF", {"wide": 1})):
+        fill(tmp_path / suffix, range(3), suffix)
+        identity = listed(tmp_path / suffix).source(square).identity
+        # Without the files of the other kinds it is what it was before there was a choice.
+        assert dict(identity) == {"files": identity["files"], "size": 16, "upscale": False, **more}
+        chosen = listed(tmp_path / suffix).source(square, Decoding(upright=False, bits=12)).identity
+        assert dict(chosen) == {**identity, "upright": False, "bits": 12}
+
+
+def test_what_a_narrow_file_is_made_into_is_part_of_a_streamed_digest(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    fill(root, range(10))
+    pixels = read(root, stream=True).train.pixels
+    assert isinstance(pixels, Streamed)
+    assert "bits" not in pixels.made
+    Image.fromarray(np.full((16, 16), 4000, np.uint16)).save(root / "twelve.png")
+    pixels = read(root, stream=True).train.pixels
+    assert isinstance(pixels, Streamed)
+    assert "12 bits" in pixels.made
 
 
 def test_a_lone_train_folder_is_everything(tmp_path: Path) -> None:

@@ -86,10 +86,15 @@ class ResizedCrop:
         return horizontal_flip(cropped, generator, self.flip)
 
 
-def _side(images: Tensor) -> int:
-    height, width = images.shape[-2:]
+def check_square(height: int, width: int) -> None:
+    """Raise ValueError for images that no `Augmentation` takes."""
     if height != width:
         raise ValueError(f"random crops of the image's own size need square images, got {height}×{width}")
+
+
+def _side(images: Tensor) -> int:
+    height, width = images.shape[-2:]
+    check_square(height, width)
     return height
 
 

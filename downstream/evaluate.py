@@ -49,6 +49,15 @@ PICTURED = 8
 """Test images that a picture shows predictions on."""
 
 
+def check(protocol: Protocol, data: DataSet) -> None:
+    """Refuse what a protocol cannot do with a data set, before anything is computed.
+
+    Raises:
+        ValueError: as `Protocol.check`.
+    """
+    protocol.check(data.train, *([data.test] if protocol.legacy else [data.val, data.test]))
+
+
 def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runtime: Runtime) -> str:
     """Digest of all that determines an evaluation; names its file of records."""
     return digest(

@@ -124,6 +124,18 @@ class Protocol(ABC):
         """What of the encoder stays as it is, in words, where more does than `recipe` says; else None."""
         return None
 
+    def check(self, train: Split, *held: Split) -> None:  # noqa: B027  (images alone are enough for some)
+        """Refuse what `fit` cannot be done on, or its heads cannot score: seen from the labels alone.
+
+        Asked before anything is pretrained, with the splits that will be scored; `fit` asks it too.
+
+        Args:
+            held: val, then whatever else is scored.
+
+        Raises:
+            ValueError: names the split, and the class, number or value that does not fit.
+        """
+
     @abstractmethod
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> Fitted:
         """Fit and select. Sees train and val; must leave `encoder` as it was (fine-tuning copies it)."""

@@ -53,6 +53,10 @@ class Calibration(Protocol):
         """What the probe selects."""
         return self.probe.selects
 
+    def check(self, train: Split, *held: Split) -> None:
+        """As the probe."""
+        self.probe.check(train, *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedCalibration:
         """Fit the probe on train, select on val, and fit each stage's temperature on val.
 

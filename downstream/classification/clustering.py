@@ -20,7 +20,7 @@ from downstream.classification.agreement import (
     normalized_mutual_information,
 )
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures
-from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.features import Key, extract
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
@@ -106,6 +106,14 @@ class Clustering(Protocol):
         """The stage, and the pooling where there are several."""
         return ("stage", *several(pool=self.pools))
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; at most as many clusters as training images."""
+        train = limit(train, self.train_limit)
+        check_labels(train, *held)
+        k = self.clusters or fitted_classes(train)
+        if k > len(train):
+            raise ValueError(f"clustering: {k} clusters, but split {train.name!r} has {len(train)} images")
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClustering:
         """Cluster every stage's features of train, and select on val.
 
@@ -113,12 +121,11 @@ class Clustering(Protocol):
             ValueError: labels that are missing, out of range or absent from train; more clusters than
                 training images.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
         k = self.clusters or classes
-        if k > len(train):
-            raise ValueError(f"clustering: {k} clusters, but split {train.name!r} has {len(train)} images")
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
         on_train = extract(encoder, train, tuple(pools), runtime)
         on_val = extract(encoder, val, tuple(pools), runtime)

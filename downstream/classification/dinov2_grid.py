@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from downstream.augment import Augmentation, ResizedCrop
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import classification_metrics
-from downstream.classification.streamed import FittedStream, fit_stream
+from downstream.classification.streamed import FittedStream, check_stream, fit_stream
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.readings import LastBlocks
 from downstream.selection import several
@@ -66,6 +66,10 @@ class Dinov2Grid(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The reading, and the learning rate where there are several."""
         return ("reading", *several(lr=self.recipe.lrs))
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_stream`."""
+        check_stream(train, self.train_limit, *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedStream:
         """Train all heads on train, choose one on val.

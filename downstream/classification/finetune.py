@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import (
     check_against,
+    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -105,16 +106,20 @@ class ClassificationFinetune(Protocol):
         """The learning rate where there are several."""
         return several(lr=self.lrs)
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`."""
+        check_labels(limit(train, self.train_limit), *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
         """Train one model a learning rate on train, keep the one that is best on val.
 
         Raises:
             ValueError: labels that are missing, out of range or absent from train; an unknown stage.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         multi_label = labels.ndim == 2
-        check_against(val, multi_label, classes)
         stage = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
         metric = primary(multi_label)
         trials: list[Trial] = []

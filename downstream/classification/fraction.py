@@ -51,6 +51,10 @@ class Fraction(Protocol):
         """What the probe chooses."""
         return self.probe.selects
 
+    def check(self, train: Split, *held: Split) -> None:
+        """An image a class in the share, and as the probe."""
+        self.probe.check(balanced(train, self.share), *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedProbe:
         """Draw the share of train, fit the probe on it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from downstream.classification.baselines import blind_classifiers
-from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
     Heads,
@@ -96,6 +96,12 @@ class Goyal19Svm(Protocol):
         """The stage, and C of each class."""
         return ("stage", "C") if len(self.costs) > 1 else ("stage",)
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; each class has images, and others, for every fold of train and val together."""
+        train = limit(train, self.train_limit)
+        check_labels(train, *held)
+        check_folds(_together(train, held[0])[1], self.folds, _named(train, held[0]))
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSvms:
         """Cross-validate and fit every stage on train and val together.
 
@@ -103,11 +109,10 @@ class Goyal19Svm(Protocol):
             ValueError: labels that are missing, out of range or absent from train; a class with fewer
                 images, or fewer others, than folds.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
-        classes, own = fitted_classes(train), labels_of(train)
-        labels = np.concatenate([own, check_against(val, own.ndim == 2, classes)])
-        signs = signs_of(labels, classes)
-        fold = stratified_folds(signs, self.folds, f"splits {train.name!r} and {val.name!r} together")
+        labels, signs = _together(train, val)
+        fold = stratified_folds(signs, self.folds, _named(train, val))
         pools = (WindowPool(self.dimension),)
         on_train, on_val = (extract(encoder, split, pools, runtime) for split in (train, val))
         choices: dict[str, Choice] = {}
@@ -143,8 +148,8 @@ class Goyal19Svm(Protocol):
             encoder=encoder,
             runtime=runtime,
             pool=pools[0],
-            multi_label=own.ndim == 2,
-            classes=classes,
+            multi_label=labels.ndim == 2,
+            classes=signs.shape[1],
             chosen=choices,
         )
 
@@ -232,17 +237,38 @@ def _fitted(examples: Coordinates, signs: Tensor, costs: tuple[float, ...]) -> H
     return Heads(examples.axes @ weights)
 
 
-def stratified_folds(signs: Tensor, folds: int, where: str) -> NDArray[np.int64]:
-    """The fold (N, C) in which each image is held out for each class, as scikit-learn's StratifiedKFold.
+def _together(train: Split, val: Split) -> tuple[NDArray[Any], Tensor]:
+    """Labels of the images of both, and their signs (N, C)."""
+    classes, own = fitted_classes(train), labels_of(train)
+    labels = np.concatenate([own, check_against(val, own.ndim == 2, classes)])
+    return labels, signs_of(labels, classes)
+
+
+def _named(train: Split, val: Split) -> str:
+    return f"splits {train.name!r} and {val.name!r} together"
+
+
+def check_folds(signs: Tensor, folds: int, where: str) -> None:
+    """Whether each class (N, C) can be held out in so many parts.
 
     Raises:
         ValueError: a class with fewer images, or fewer others, than folds.
     """
-    found = np.empty(signs.shape, np.int64)
-    for c, column in enumerate(signs.T.numpy()):
+    for c, column in enumerate(signs.T):
         for what, count in (("images", (column > 0).sum()), ("other images", (column < 0).sum())):
             if count < folds:
                 raise ValueError(f"class {c} has {count} {what} in {where}: too few for {folds} folds")
+
+
+def stratified_folds(signs: Tensor, folds: int, where: str) -> NDArray[np.int64]:
+    """The fold (N, C) in which each image is held out for each class, as scikit-learn's StratifiedKFold.
+
+    Raises:
+        ValueError: as `check_folds`.
+    """
+    check_folds(signs, folds, where)
+    found = np.empty(signs.shape, np.int64)
+    for c, column in enumerate(signs.T.numpy()):
         for k, (_, held) in enumerate(StratifiedKFold(folds).split(column, column)):
             found[held, c] = k
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import (
     check_against,
+    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -94,19 +95,25 @@ class NearestNeighbours(Protocol):
         """The stage, and its setting where there are several."""
         return ("stage", *several(k=self.ks, temperature=self.temperatures, pool=self.pools))
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; k at most the number of training images."""
+        train = limit(train, self.train_limit)
+        check_labels(train, *held)
+        if max(self.ks) > len(train):
+            raise ValueError(
+                f"knn: k={max(self.ks)} neighbours, but split {train.name!r} has {len(train)} images"
+            )
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedNeighbours:
         """Classify val by the training images with every setting of every stage, and select.
 
         Raises:
             ValueError: labels that are missing, out of range or absent from train; k larger than train.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
-        if max(self.ks) > len(train):
-            raise ValueError(
-                f"knn: k={max(self.ks)} neighbours, but split {train.name!r} has {len(train)} images"
-            )
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
         on_train = extract(encoder, train, tuple(pools), runtime)
         on_val = extract(encoder, val, tuple(pools), runtime)

@@ -48,7 +48,7 @@ def fitted_classes(train: Split) -> int:
     """Number of classes that a head fitted on `train` has.
 
     Raises:
-        ValueError: as `labels_of`, or a class without an example in train.
+        ValueError: as `labels_of`, a class without an example in train, or one class that all images have.
     """
     labels = labels_of(train)
     counts = np.bincount(labels) if labels.ndim == 1 else labels.sum(0)
@@ -56,7 +56,22 @@ def fitted_classes(train: Split) -> int:
     if len(labels) == 0 or missing.size:
         listed = ", ".join(map(str, missing[:10])) or "every one"
         raise ValueError(f"split {train.name!r} has no example of class {listed}: it cannot be learned")
+    if labels.ndim == 1 and len(counts) < 2:
+        raise ValueError(f"all images of split {train.name!r} have the same class: nothing to tell apart")
     return len(counts)
+
+
+def check_labels(train: Split, *held: Split) -> None:
+    """Whether a head fitted on `train` can be, and can be scored on the splits `held`.
+
+    Raises:
+        ValueError: as `fitted_classes` and `check_against`; a split to score in which several classes an
+            image may be there and none is.
+    """
+    classes, several = fitted_classes(train), labels_of(train).ndim == 2
+    for split in held:
+        if not check_against(split, several, classes).any() and several:
+            raise ValueError(f"no image of split {split.name!r} has a class: average precision is undefined")
 
 
 def check_against(split: Split, multi_label: bool, classes: int) -> NDArray[Any]:

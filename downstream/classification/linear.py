@@ -9,6 +9,7 @@ from typing import NamedTuple
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import (
     check_against,
+    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -66,12 +67,17 @@ class LinearProbe(Protocol):
         """The stage, and its setting where there are several."""
         return ("stage", *several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, pool=self.pools))
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`."""
+        check_labels(limit(train, self.train_limit), *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedProbe:
         """Fit all settings of all stages on train, select on val.
 
         Raises:
             ValueError: labels that are missing, out of range or absent from train.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.classification.baselines import blind_classifiers
-from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
     Heads,
@@ -125,6 +125,11 @@ class LowShot(Protocol):
         """The stage, and C of each k."""
         return ("stage", "C") if len(self.costs) > 1 else ("stage",)
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; every class has the images that the largest k takes."""
+        check_labels(train, *held)
+        Shots(self.shots, self.draws, self.negatives).check(train, fitted_classes(train))
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedShots:
         """Draw the shots, fit every stage on them with every C, select on val.
 
@@ -132,8 +137,8 @@ class LowShot(Protocol):
             ValueError: labels that are missing, out of range or absent from train; k larger than a class
                 allows.
         """
+        self.check(train, val)
         classes, labels = fitted_classes(train), labels_of(train)
-        check_against(val, labels.ndim == 2, classes)
         drawn = Shots(self.shots, self.draws, self.negatives).of(train, classes)
         rows = np.flatnonzero(np.any([signs.any((1, 2)) for signs in drawn.values()], 0))
         drawn = {k: signs[rows] for k, signs in drawn.items()}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from downstream.augment import Augmentation, ResizedCrop
+from downstream.augment import Augmentation, ResizedCrop, check_square
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.finetune import (
     TRAIN_SCORED,
@@ -22,7 +22,7 @@ from downstream.classification.finetune import (
     scored_rows,
 )
 from downstream.classification.labels import (
-    check_against,
+    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -124,16 +124,21 @@ class MaeFinetune(Protocol):
         """Nothing."""
         return ()
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; square images."""
+        check_labels(limit(train, self.train_limit), *held)
+        check_square(*train.pixels.shape[1:3])
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
         """Train on train; val is scored, nothing is chosen by it.
 
         Raises:
             ValueError: labels that are missing, out of range or absent from train; images not square.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         several = labels.ndim == 2
-        check_against(val, several, classes)
         with seeded(runtime.seed, runtime.device):
             own = with_drop_path(private_copy(encoder, runtime.device), self.drop_path)
             model = AveragedClassifier(own, classes).to(runtime.device)

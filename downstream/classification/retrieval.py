@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from downstream.bootstrap import Additive
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures
-from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.classification.ranking import rank
+from downstream.classification.voc_ap import one_hot
 from downstream.features import Key, extract
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
@@ -94,6 +95,17 @@ class Retrieval(Protocol):
         """The stage, and the pooling where there are several."""
         return ("stage", *several(pool=self.pools))
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; k below the number of training images, two of which share a class."""
+        train = limit(train, self.train_limit)
+        check_labels(train, *held)
+        if max(self.recalls) >= len(train):
+            raise ValueError(
+                f"retrieval: recall@{max(self.recalls)}, but split {train.name!r} has {len(train)} images"
+            )
+        if one_hot(labels_of(train), fitted_classes(train)).sum(0).max() < 2:
+            raise ValueError(f"retrieval: no two images of split {train.name!r} share a class")
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedRetrieval:
         """Retrieve for val from every stage, and select.
 
@@ -101,10 +113,10 @@ class Retrieval(Protocol):
             ValueError: labels that are missing, out of range or absent from train; k not below the number
                 of training images.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
-        self._check(train)
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
         gallery = Gallery(
             extract(encoder, train, tuple(pools), runtime), labels, self.recalls, runtime.device
@@ -128,12 +140,6 @@ class Retrieval(Protocol):
             pools=tuple(pools),
             chosen=chosen,
         )
-
-    def _check(self, train: Split) -> None:
-        if max(self.recalls) >= len(train):
-            raise ValueError(
-                f"retrieval: recall@{max(self.recalls)}, but split {train.name!r} has {len(train)} images"
-            )
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """Mean average precision, then recall at each k."""

@@ -64,6 +64,10 @@ class Robustness(Protocol):
         """What the probe selects."""
         return self.probe.selects
 
+    def check(self, train: Split, *held: Split) -> None:
+        """As the probe."""
+        self.probe.check(train, *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedRobustness:
         """Fit the probe on train and select on val, both clean.
 

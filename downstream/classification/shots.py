@@ -42,11 +42,19 @@ class Shots:
     draws: int
     negatives: int
 
+    def check(self, train: Split, classes: int) -> None:
+        """Whether every class has as many images, and as many others, as the largest k takes.
+
+        Raises:
+            ValueError: names the class, what it has, and the largest k.
+        """
+        self._pools(train, labels_of(train), classes)
+
     def of(self, train: Split, classes: int) -> dict[int, NDArray[np.int8]]:
         """By k: (N, draws, classes), 1 for a positive, −1 for a negative example, 0 for one not drawn.
 
         Raises:
-            ValueError: k larger than the data allows; names the class, what it has, and the largest k.
+            ValueError: as `check`.
         """
         labels = labels_of(train)
         found = {k: np.zeros((len(labels), self.draws, classes), np.int8) for k in self.ks}

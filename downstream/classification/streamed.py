@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from downstream.augment import Augmentation
-from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
+from downstream.augment import Augmentation, check_square
+from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of, primary
 from downstream.course import Course
 from downstream.limit import limit
 from downstream.protocol import Fitted, Rows, Runtime, Trial
@@ -59,6 +59,16 @@ class FittedStream(Fitted):
         return {source.stage: {"scores": found[:, 0], "labels": labels} for source, found in scores.items()}
 
 
+def check_stream(train: Split, train_limit: int | None, *held: Split) -> None:
+    """See `check_labels`; square images, which augmentation takes.
+
+    Raises:
+        ValueError: as `check_labels`; images that are not square.
+    """
+    check_labels(limit(train, train_limit), *held)
+    check_square(*train.pixels.shape[1:3])
+
+
 def fit_stream(
     encoder: Encoder,
     train: Split,
@@ -76,6 +86,7 @@ def fit_stream(
         ValueError: labels that are missing, out of range or absent from train; images that are not square.
         FloatingPointError: a loss or a score that is not finite.
     """
+    check_stream(train, train_limit, val)
     train = limit(train, train_limit)
     classes, labels = fitted_classes(train), labels_of(train)
     multi_label = labels.ndim == 2

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.augment import Augmentation, ResizedCrop
+from downstream.augment import Augmentation, ResizedCrop, check_square
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import (
     check_against,
+    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -169,15 +170,20 @@ class Zhang16Finetune(Protocol):
         """Nothing."""
         return ()
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_labels`; square images."""
+        check_labels(limit(train, self.train_limit), *held)
+        check_square(*train.pixels.shape[1:3])
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedCrops:
         """Train on train; val is scored, nothing is chosen by it.
 
         Raises:
             ValueError: labels that are missing, out of range or absent from train; images not square.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
-        check_against(val, labels.ndim == 2, classes)
         height, width = train.pixels.shape[1:3]
         with seeded(runtime.seed, runtime.device):
             model = FullyConnected(

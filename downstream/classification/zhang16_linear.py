@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from downstream.augment import Augmentation, ShiftedCrop
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import classification_metrics
-from downstream.classification.streamed import FittedStream, fit_stream
+from downstream.classification.streamed import FittedStream, check_stream, fit_stream
 from downstream.map_resize import AverageResize, BilinearResize
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.readings import EveryStage
@@ -70,6 +70,10 @@ class Zhang16Linear(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The stage; the learning rate where there are several."""
         return ("stage", *several(lr=self.recipe.lrs))
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_stream`."""
+        check_stream(train, self.train_limit, *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedStream:
         """Train all stages' heads on train, choose the stage on val.

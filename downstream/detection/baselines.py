@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.detection.boxes import check_against, fitted_classes
+from downstream.detection.boxes import check_against, check_boxes, fitted_classes
 from downstream.detection.matching import IOU_THRESHOLDS, Detections, detection_rows, iou, owner
 from downstream.detection.scoring import Detect, val_score
 from downstream.limit import limit
@@ -49,6 +49,7 @@ class ConstantBox(BlindPredictor):
         Raises:
             ValueError: boxes that are missing or bad (names split and image), or no box in train.
         """
+        check_boxes(train, val)
         classes = fitted_classes(train)
         train = limit(train, self.train_limit)
         truth = check_against(train, classes)

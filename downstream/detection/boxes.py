@@ -61,6 +61,18 @@ def fitted_classes(train: Split) -> int:
     return int(labels.max()) + 1
 
 
+def check_boxes(train: Split, *held: Split) -> None:
+    """Whether a detector fitted on `train` can be, and can be scored on the splits `held`.
+
+    Raises:
+        ValueError: as `fitted_classes` and `check_against`; a split with no object that counts.
+    """
+    classes = fitted_classes(train)
+    for split in (train, *held):
+        if check_against(split, classes).difficult.all():
+            raise ValueError(f"split {split.name!r} has no object to find: average precision is undefined")
+
+
 def check_against(split: Split, classes: int) -> Boxes:
     """The boxes of a split that is scored with a detector of `classes` classes.
 

@@ -14,7 +14,7 @@ from downstream.detection.boxes import (
     Target,
     Targets,
     boxes_of,
-    check_against,
+    check_boxes,
     collect,
     fitted_classes,
     mirror_targets,
@@ -79,8 +79,8 @@ def fit_detectors(
     Raises:
         ValueError: boxes that are missing or bad (names split and image), or no box in train.
     """
+    check_boxes(train, val)
     classes = fitted_classes(train)
-    check_against(val, classes)
     trials: list[Trial] = []
     kept: tuple[Detector, Course] | None = None
     for lr in lrs or (recipe.lr,):

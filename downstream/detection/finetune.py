@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import Target
+from downstream.detection.boxes import Target, check_boxes
 from downstream.detection.end_to_end import Detector, fit_detectors
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
@@ -85,6 +85,10 @@ class DetectionFinetune(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The learning rate where there are several."""
         return several(lr=self.lrs)
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector a learning rate, keep the one that is best on val.

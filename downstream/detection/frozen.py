@@ -12,7 +12,14 @@ from torch import Tensor
 
 from downstream.course import Course
 from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import Target, Targets, boxes_of, check_against, collect, fitted_classes
+from downstream.detection.boxes import (
+    Target,
+    Targets,
+    boxes_of,
+    check_boxes,
+    collect,
+    fitted_classes,
+)
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
@@ -81,15 +88,19 @@ class DetectionFrozen(Protocol):
         """The stage where several are fitted, and its learning rate where there are several."""
         return (*(() if self.last_stages == 1 else ("stage",)), *several(lr=self.lrs))
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Fit every learning rate on every stage, select on val.
 
         Raises:
             ValueError: boxes that are missing or bad (names split and image), or no box in train.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
-        check_against(val, classes)
         trials: list[Trial] = []
         detectors: dict[str, Detect] = {}
         courses: dict[str, Course] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from downstream.detection.baselines import blind_detectors
+from downstream.detection.boxes import check_boxes
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.scoring import FittedDetectors, detection_metrics
@@ -84,6 +85,10 @@ class Goyal19C4(Protocol):
         """All stages but the last; the statistics of that one too, unless the recipe trains them."""
         rest = ", BN statistics" if self.recipe.norm is Norm.EVAL else ""
         return f"all stages but the last{rest}"
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector; val is scored, nothing is chosen by it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from downstream.detection.baselines import blind_detectors
+from downstream.detection.boxes import check_boxes
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
@@ -75,6 +76,10 @@ class MocoC4(Protocol):
     def selects(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> RepeatedDetectors:
         """Train the detectors; val is scored, nothing is chosen by it.

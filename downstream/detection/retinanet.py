@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import Target
+from downstream.detection.boxes import Target, check_boxes
 from downstream.detection.end_to_end import Detector, fit_detectors
 from downstream.detection.maps import pyramid_stages
 from downstream.detection.rcnn import IMAGES_AT_ONCE, RATIOS, PyramidMaps, checked_sizes
@@ -151,6 +151,10 @@ class RetinaNetFinetune(Protocol):
     def selects(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector; val is scored, nothing is chosen by it.

@@ -12,10 +12,11 @@ from downstream.course import Course
 from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrecision, coco_ap
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
-from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows
+from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
 from downstream.limit import limit
 from downstream.protocol import Fitted, Metric, Rows, Trial
 from pretext.data.dataset import Split
+from pretext.data.split import subset
 
 TRAIN_SCORED = 500
 """Training images that the train score is taken on."""
@@ -49,20 +50,18 @@ def rows_of(detect: Detect, split: Split, classes: int) -> Rows:
 
 
 def val_score(detect: Detect, split: Split, classes: int) -> float:
-    """COCO AP, by which settings are selected.
-
-    Raises:
-        ValueError: no image has an object that is not difficult.
-    """
-    value = coco_ap(rows_of(detect, split, classes))
-    if np.isnan(value):
-        raise ValueError(f"split {split.name!r} has no object to find: average precision is undefined")
-    return value
+    """COCO AP, by which settings are selected."""
+    return coco_ap(rows_of(detect, split, classes))
 
 
 def train_score(detect: Detect, train: Split, classes: int) -> float:
-    """COCO AP on a part of train."""
-    return val_score(detect, limit(train, TRAIN_SCORED), classes)
+    """COCO AP on a part of train; where that has no object, on a part of the images that have one."""
+    part = limit(train, TRAIN_SCORED)
+    if boxes_of(part).difficult.all():
+        boxes = boxes_of(train)
+        images = np.unique(owner(boxes.offsets)[~boxes.difficult])
+        part = limit(subset(train, images), TRAIN_SCORED)
+    return val_score(detect, part, classes)
 
 
 @dataclass(frozen=True)

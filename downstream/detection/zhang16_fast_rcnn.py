@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from downstream.detection.baselines import blind_detectors
+from downstream.detection.boxes import check_boxes
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.fast_rcnn import FastRcnnDetector
 from downstream.detection.proposals import Proposals, propose
@@ -93,6 +94,10 @@ class Zhang16FastRcnn(Protocol):
     def selects(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_boxes`."""
+        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train on train; val is scored, nothing is chosen by it.

@@ -13,7 +13,7 @@ from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
-from downstream.segmentation.masks import segmentation_metrics
+from downstream.segmentation.masks import check_masks, segmentation_metrics
 from downstream.selection import several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -78,6 +78,10 @@ class DeepLabV3(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The learning rate where there are several."""
         return several(lr=self.lrs)
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_masks`."""
+        check_masks(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
         """Train one model a learning rate on train, keep the one that is best on val.

@@ -16,7 +16,14 @@ from downstream.features import load_images
 from downstream.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
 from downstream.limit import limit
 from downstream.protocol import Fitted, Rows, Runtime, Trial
-from downstream.segmentation.masks import check_against, confusion_of, fitted_classes, masks_of, mean_iou
+from downstream.segmentation.masks import (
+    check_against,
+    check_masks,
+    confusion_of,
+    fitted_classes,
+    masks_of,
+    mean_iou,
+)
 from downstream.segmentation.pictures import side_by_side
 from downstream.selection import at_edge, best
 from pretext.data.dataset import IGNORE, Split
@@ -69,8 +76,8 @@ def fit_segmenters(
         ValueError: masks that are missing, of another size than the images, or with unknown classes; an
             unknown stage.
     """
+    check_masks(train, val)
     classes = fitted_classes(train)
-    check_against(val, classes)
     name = encoder.stage_names[-1] if stage is None else encoder.backbone.stage(stage).name
     trials: list[Trial] = []
     kept: tuple[Segmenter, Course] | None = None

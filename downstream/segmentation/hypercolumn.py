@@ -20,6 +20,7 @@ from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, 
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import (
     check_against,
+    check_masks,
     confusion_of,
     fitted_classes,
     image_size,
@@ -84,15 +85,19 @@ class Hypercolumn(Protocol):
         """The setting, where there are several."""
         return several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, adjustment=self.adjustments)
 
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_masks`."""
+        check_masks(limit(train, self.train_limit), *held)
+
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedHypercolumn:
         """Fit all settings on train, select on val.
 
         Raises:
             ValueError: masks that are missing, of another size than the images, or with unknown classes.
         """
+        self.check(train, val)
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
-        check_against(val, classes)
         stages = encoder.stage_names
         on_train = sampled(encoder, train, self.pixels, stages, runtime)
         on_val = sampled(encoder, val, self.val_pixels, stages, runtime)

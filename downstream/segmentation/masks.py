@@ -52,8 +52,24 @@ def fitted_classes(train: Split) -> int:
     missing = np.flatnonzero(counts[:classes] == 0)
     if classes < 2 or missing.size:
         listed = ", ".join(map(str, missing)) if missing.size else "1"
-        raise ValueError(f"split {train.name!r} has no pixel of class {listed}: it cannot be learned")
+        found = ", ".join(map(str, np.flatnonzero(counts))) or "none"
+        raise ValueError(
+            f"split {train.name!r} has no pixel of class {listed}: it cannot be learned; its masks hold "
+            f"{found} and {IGNORE}, which means unlabelled"
+        )
     return classes
+
+
+def check_masks(train: Split, *held: Split) -> None:
+    """Whether a head fitted on `train` can be, and can be scored on the splits `held`.
+
+    Raises:
+        ValueError: as `fitted_classes` and `check_against`; a split to score without a labelled pixel.
+    """
+    classes = fitted_classes(train)
+    for split in held:
+        if not _pixel_counts(check_against(split, classes))[:IGNORE].any():
+            raise ValueError(f"split {split.name!r} has no labelled pixel: IoU is undefined")
 
 
 def check_against(split: Split, classes: int) -> NDArray[np.uint8]:

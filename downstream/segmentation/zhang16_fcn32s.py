@@ -13,7 +13,7 @@ from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
-from downstream.segmentation.masks import segmentation_metrics
+from downstream.segmentation.masks import check_masks, segmentation_metrics
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -68,6 +68,10 @@ class Zhang16Fcn32s(Protocol):
     def selects(self) -> tuple[str, ...]:
         """Nothing."""
         return ()
+
+    def check(self, train: Split, *held: Split) -> None:
+        """See `check_masks`."""
+        check_masks(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
         """Train on train; val is scored, nothing is chosen by it.

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from conf import sweep
+from conf import plans, sweep
 from conf.console import console
 
 
@@ -21,6 +21,8 @@ class SweepTable(Callback):
         # Hydra makes this object before the job is checked: what is slow to import waits for the end.
         from conf.board import recorded, show_board
 
+        if planned := plans.read(Path(config.hydra.sweep.dir)):
+            plans.show(planned)
         outcomes = sweep.read(Path(config.hydra.sweep.dir))
         sweep.failures[:] = [outcome for outcome in outcomes if outcome.error]
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}

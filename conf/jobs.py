@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -14,7 +15,7 @@ from conf.console import console, progress
 from conf.encoders import named_encoder
 from conf.locks import locked
 from conf.members import Member
-from conf.plan import show_plan
+from conf.plan import show_judging, show_plan
 from conf.protocols import show_protocols
 from conf.similarity import show_similarity
 from conf.status import show_status
@@ -22,14 +23,17 @@ from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
 from downstream.evaluate import evaluate_blind, evaluation_digest, stored
 from downstream.records import Record, Subject
-from pretext.colorizers.photograph import colorize_files
+from pretext.colorizers.photograph import colorize_file, comparisons
 from pretext.data.dataset import Split
+from pretext.data.decode import BadImage
 from pretext.data.seal import compared_whole
 from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
 from pretext.tasks.colouring import ColouringTask
+
+_HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -46,7 +50,12 @@ def run(cfg: DictConfig) -> list[str]:
 
 
 def benchmark(bench: Workbench) -> list[str]:
-    """Pretrain, or reuse, the asked-for run and its twins; judge each; print the leaderboard."""
+    """Pretrain, or reuse, the asked-for run and its twins; judge each; print the leaderboard.
+
+    Raises:
+        ValueError, GateFailed: what the data do not suffice for, before anything is trained.
+    """
+    bench.check(bench.members, judged=True)
     if bench.cfg.dry_run:
         show_plan(bench, bench.members)
         return []
@@ -56,8 +65,13 @@ def benchmark(bench: Workbench) -> list[str]:
 
 
 def pretrain(bench: Workbench) -> list[str]:
-    """Pretrain one encoder."""
+    """Pretrain one encoder.
+
+    Raises:
+        ValueError: data that lack what the task needs, before anything is trained.
+    """
     member = bench.members[0]
+    bench.check([member], judged=False)
     if bench.cfg.dry_run:
         show_plan(bench, [member], judged=False)
         return []
@@ -71,11 +85,15 @@ def evaluate(bench: Workbench) -> list[str]:
     """Judge an encoder from anywhere; the table shows it beside what was recorded for its twins.
 
     Raises:
-        ValueError: no encoder is named, or none by that name.
+        ValueError: no encoder is named, or none by that name; no protocol that the data suffice for.
     """
     encoder = named_encoder(bench)
+    bench.check_protocols()
     subject = members.own_subject(encoder, bench.cfg.label)
-    records = judged(bench, encoder, subject, seen=())
+    if bench.cfg.dry_run:
+        show_judging(bench, encoder, subject)
+        return []
+    records = judged(bench, encoder, subject, bench.resolved(), seen=())
     records += blind(bench)
     shared = {
         (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
@@ -133,27 +151,52 @@ def colorize(bench: Workbench) -> list[str]:
     """Colour photographs with a pretrained run: gray | coloured | original, side by side.
 
     Raises:
-        ValueError: no image is named, or the run is not there or cannot colour.
+        ValueError: no image is named, or the run is not there or cannot colour; images that could not be
+            read, when the others are coloured.
     """
     if bench.cfg.image is None:
         raise ValueError("job=colorize needs image=FILE or image=FOLDER")
-    if bench.cfg.encoder is not None:
-        folder = Path(bench.cfg.encoder)
-    else:
-        member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
-        folder = member.folder
-        if Pretrained.read(folder) is None:
-            raise ValueError(
-                f"{member.name} is not pretrained under this configuration ({folder} is not finished); "
-                "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
-            )
+    targets = comparisons(Path(bench.cfg.image), bench.output / "colorized")
+    folder = _colorizer(bench)
+    if bench.cfg.dry_run:
+        console.print(f"{len(targets)} images would be coloured by {folder}", soft_wrap=True)
+        return []
     task = load_task(folder).to(bench.device)
     if not isinstance(task, ColouringTask):
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
-    target = bench.output / "colorized"
-    for path in colorize_files(task, Path(bench.cfg.image), target, bench.cfg.size, bench.device):
-        console.print(str(path), soft_wrap=True)
+    bad: list[BadImage] = []
+    for image, target in targets.items():
+        try:
+            colorize_file(task, image, target, bench.cfg.size, bench.device)
+        except BadImage as error:
+            bad.append(error)
+            console.print(f"left out: {error}", style="red", soft_wrap=True)
+        else:
+            console.print(str(target), soft_wrap=True)
+    if bad:
+        listed = "".join(f"\n  {error}" for error in bad)
+        raise ValueError(f"{len(bad)} of {len(targets)} images could not be read:{listed}")
     return []
+
+
+def _colorizer(bench: Workbench) -> Path:
+    """The folder of the run that colours: the one that is named, else the one of this configuration."""
+    if bench.cfg.encoder is not None:
+        return Path(bench.cfg.encoder)
+    alike = members.finished_alike(bench.cfg, bench.precision)
+    if len(alike) == 1:
+        return alike[0]
+    name = bench.cfg.pretext.name
+    if not alike and not list((bench.output / "runs").glob(f"{name}_*")):
+        raise ValueError(f"no {name} was pretrained under {bench.output}; {_HOW_TO_COLOUR}")
+    # Several, of data that changed on disk, or one from before a key of the configuration: by its digest.
+    member = members.member(bench.cfg, bench.cfg.pretext, bench.data, bench.precision)
+    if Pretrained.read(member.folder) is None:
+        raise ValueError(
+            f"{member.name} is not pretrained under this configuration ({member.folder} is not finished); "
+            f"{_HOW_TO_COLOUR}"
+        )
+    return member.folder
 
 
 JOBS: dict[str, Callable[[Workbench], list[str]]] = {
@@ -177,7 +220,7 @@ def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
         train(bench, member, logger)
         encoder = open_encoder(str(member.folder))
         subject = members.subject(member, encoder)
-        records = judged(bench, encoder, subject, seen=(bench.data.train, bench.data.val))
+        records = judged(bench, encoder, subject, member.config, seen=(bench.data.train, bench.data.val))
         if logger is not None:
             pictures = bench.output / "pictures"
             tracking.log_results(
@@ -189,12 +232,13 @@ def pretrain_and_judge(bench: Workbench, member: Member) -> list[Record]:
 def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> Pretrained:
     """Pretrain one run, its parent first; returns at once where it is finished."""
     if member.parent is not None and Pretrained.read(member.parent.folder) is None:
+        console.print(f"{member.name} starts from {member.parent.name}, which is made first")
         with logged(bench, member.parent, done=False) as parent_logger:
             train(bench, member.parent, parent_logger)
     settings, budget = bench.cfg.trainer, member.spec["budget"]
     with locked(member.folder):
         if Pretrained.read(member.folder) is None:  # a finished run keeps the configuration it was made with
-            members.write_spec(member, bench.resolved())
+            members.write_spec(member, bench.data)
         if member.parent is not None and "calibration" in member.spec:
             return calibrate(
                 member.parent.folder,
@@ -232,8 +276,15 @@ def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> 
         )
 
 
-def judged(bench: Workbench, encoder: Encoder, subject: Subject, seen: tuple[Split, ...]) -> list[Record]:
-    """Judge an encoder by every protocol, one after the other."""
+def judged(
+    bench: Workbench, encoder: Encoder, subject: Subject, config: dict[str, Any], seen: tuple[Split, ...]
+) -> list[Record]:
+    """Judge an encoder by every protocol, one after the other.
+
+    Args:
+        config: by which the encoder is asked for alone; kept in its records.
+        seen: splits that it was trained on.
+    """
     encoder.to(bench.device)
     records: list[Record] = []
     for name, protocol in bench.protocols.items():
@@ -247,7 +298,7 @@ def judged(bench: Workbench, encoder: Encoder, subject: Subject, seen: tuple[Spl
                 bench.runtime(move),
                 subject=subject,
                 records=bench.records,
-                config=bench.resolved(),
+                config=config,
                 seen=seen,
                 pictures=bench.output / "pictures",
             )
@@ -285,7 +336,7 @@ def logged(bench: Workbench, member: Member, done: bool) -> Iterator[tracking.Wa
         group=bench.group,
         job=bench.cfg.job.name,
         tags=[member.name, bench.data.name, bench.cfg.input],
-        config={"run": member.digest, **bench.resolved()},
+        config={"run": member.digest, **member.config},
     ) as run:
         tracking.remember(run, member.folder)
         yield tracking.Watcher(experiment=run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -17,7 +19,7 @@ from pretext import described, inputs
 from pretext.atomic import write_json
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretext.fit import Optimisation
+from pretext.fit import Optimisation, Pretrained
 from pretext.fit.calibrate import Magnitude
 from pretext.task import Task
 
@@ -28,6 +30,9 @@ ACCUMULATION = 2
 """The same for runs whose steps take several batches: 2 averages a short last step over its own batches."""
 
 TWINS = ("random", "supervised")
+
+CONFIG = "config.json"
+"""What a run was asked for by, in its folder."""
 
 
 @runtime_checkable
@@ -45,6 +50,7 @@ class Member(NamedTuple):
     spec: plain values, all of them under the digest. parent: the run it is initialised from, or calibrates.
     budget: what it and its twins are given alike, see `pretext.described.budget`; empty without any step.
     twins: recipes of the runs it is read against, by name.
+    config: the whole resolved configuration that asks for this very run, whoever's twin or parent it is.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Member(NamedTuple):
     parent: Member | None
     budget: str
     twins: dict[str, str]
+    config: dict[str, Any]
 
     @property
     def digest(self) -> str:
@@ -86,8 +93,11 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
             that it is a twin of: the trainer's epochs, or more where the asked-for task says so.
 
     Raises:
-        ValueError: an unknown input or an initialisation that trains, before anything is computed.
+        ValueError: an unknown input, an initialisation that trains, or no labels to supervise by, before
+            anything is computed.
     """
+    if pretext.name == "supervised" and (why := unsupervised(data)):
+        raise ValueError(f"pretext=supervised: {why}")
     inputs.build(cfg.input, **plain(cfg.input_arguments))
     given = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
     own = given if twin else cfg.trainer.epochs
@@ -104,7 +114,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     spec = {
         "version": VERSION,
         "pretext": pretext.name,
-        "task": _of_data(plain(pretext.task), data),
+        "task": _in_use(_of_data(plain(pretext.task), data)),
         "optimizer": optimizer,
         "input": cfg.input,
         "backbone": plain(cfg.backbone),
@@ -120,7 +130,19 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
     folder = f"{name}_{shape}_{data.name}_s{cfg.seed}_{digest(spec)[:12]}"
     shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
-    return Member(name, pretext.title, spec, Path(cfg.output) / "runs" / folder, parent, shared, {})
+    config = _alone(cfg, pretext, initialisation, own, precision)
+    place = Path(cfg.output) / "runs" / folder
+    return Member(name, pretext.title, spec, place, parent, shared, {}, config)
+
+
+def _alone(
+    cfg: DictConfig, pretext: DictConfig, initialisation: str | None, epochs: int, precision: str
+) -> dict[str, Any]:
+    """The whole resolved configuration that asks for one run and means the same run on every machine."""
+    resolved: dict[str, Any] = plain(cfg)
+    trainer = resolved["trainer"] | {"epochs": epochs, "precision": precision}
+    own = {"pretext": plain(pretext), "initialisation": initialisation, "calibration": None}
+    return resolved | own | {"trainer": trainer}
 
 
 def _initialisation(cfg: DictConfig) -> str | None:
@@ -143,6 +165,14 @@ def _revised(task: DictConfig, budget: dict[str, Any]) -> dict[str, Any]:
     return versions | ({"accumulation": ACCUMULATION} if budget.get("accumulate", 1) > 1 else {})
 
 
+def _in_use(task: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what came after runs without it, where it is not in use (see `Task.later`)."""
+    kind = get_class(task["_target_"])
+    defaults = inspect.signature(kind).parameters
+    unused = [key for key in getattr(kind, "later", ()) if key in task and task[key] == defaults[key].default]
+    return {key: value for key, value in task.items() if key not in unused}
+
+
 def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
     """Fill in what a task takes from the labels, where its YAML leaves it open."""
     known = {
@@ -155,13 +185,22 @@ def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
 def members(cfg: DictConfig, data: DataSet, precision: str) -> list[Member]:
     """Return the asked-for run and its twins, the twins of the same input, backbone, data and budget."""
     names = [name for name in TWINS if name != cfg.pretext.name]
-    if data.train.labels is None and "supervised" in names:
+    if "supervised" in names and unsupervised(data):
         names.remove("supervised")
     asked = calibrated(cfg, member(cfg, cfg.pretext, data, precision))
     twins = [calibrated(cfg, member(cfg, pretext_config(name), data, precision, twin=True)) for name in names]
     if asked.budget and asked.name not in TWINS:
         asked = asked._replace(twins={run.name: run.recipe for run in twins})
     return [asked, *twins]
+
+
+def unsupervised(data: DataSet) -> str:
+    """Why nothing can be trained on the labels of a set; empty where it can."""
+    if data.train.labels is None:
+        return f"{data.name} has no image labels"
+    if data.train.labels.ndim == 1 and len(data.label_names) < 2:
+        return f"{data.name} has one class, and there is nothing to tell apart"
+    return ""
 
 
 def calibrated(cfg: DictConfig, run: Member) -> Member:
@@ -175,7 +214,8 @@ def calibrated(cfg: DictConfig, run: Member) -> Member:
     build_calibration(cfg.calibration).check(build_encoder(run).backbone)
     spec = {**run.spec, "calibration": plain(cfg.calibration), "parent": run.digest}
     folder = run.folder.with_name(f"{run.folder.name.rpartition('_')[0]}_calibrated_{digest(spec)[:12]}")
-    return run._replace(spec=spec, folder=folder, parent=run)
+    config = {**run.config, "calibration": plain(cfg.calibration)}
+    return run._replace(spec=spec, folder=folder, parent=run, config=config)
 
 
 def build_calibration(config: Any) -> Magnitude:
@@ -306,7 +346,44 @@ def provenance(run: Member) -> dict[str, Any]:
     return about | {"initialisation": run.parent.name}
 
 
-def write_spec(run: Member, config: dict[str, Any]) -> None:
-    """Write what determines a run, and the whole resolved configuration it came from, into its folder."""
+def write_spec(run: Member, data: DataSet) -> None:
+    """Write what determines a run, the configuration that asks for it alone, and how its data were read."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    write_json(run.folder / "config.json", {"run": run.digest, "spec": run.spec, "config": config})
+    kept = {"run": run.digest, "spec": run.spec, "config": run.config, "data": list(data.notes)}
+    write_json(run.folder / CONFIG, kept)
+
+
+def finished_alike(cfg: DictConfig, precision: str) -> list[Path]:
+    """Folders of finished runs that were asked for by this very configuration, found without its data.
+
+    Compared is what a run depends on, the data set as the configuration describes it.
+    """
+    wanted = _asked(plain(cfg) | {"calibration": None}) | {"precision": precision}
+    found = []
+    for path in sorted((Path(cfg.output) / "runs").glob(f"{cfg.pretext.name}_*/{CONFIG}")):
+        try:
+            kept = json.loads(path.read_bytes())
+            same = _asked(kept["config"]) | {"precision": kept["spec"]["precision"]} == wanted
+            current = kept["spec"]["version"] == VERSION
+        except (ValueError, KeyError, TypeError):
+            continue  # damaged, or of another layout: not told to be alike
+        if same and current and Pretrained.read(path.parent) is not None:
+            found.append(path.parent)
+    return found
+
+
+def _asked(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a resolved configuration that a run depends on."""
+    where = ("device", "precision", "validate_every")
+    trainer = {key: value for key, value in config["trainer"].items() if key not in where}
+    keys = (
+        "pretext",
+        "backbone",
+        "data",
+        "input",
+        "input_arguments",
+        "initialisation",
+        "calibration",
+        "seed",
+    )
+    return {"trainer": trainer} | {key: config[key] for key in keys}

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from rich.table import Table
 
-from conf import members
+from conf import members, plans
 from conf.board import recorded
-from conf.console import console
 from conf.members import Member
+from conf.plans import Plan, Planned, Step
 from conf.workbench import Workbench
 from downstream.evaluate import evaluation_digest, stored
 from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
-from downstream.records import Record
+from downstream.records import Record, Subject
+from pretext.data.dataset import DataSet
 from pretext.data.loader import batches
+from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.task import Images, Task
 
@@ -28,67 +29,91 @@ PROBE_STEPS = 3
 
 
 def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> None:
-    """Print one line a run and an evaluation. Nothing is trained or written but the data's pack."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "about"):
-        table.add_column(column, justify="right" if column == "about" else "left", overflow="fold")
-    total = 0.0
+    """Say what there is to do for these runs. Nothing is trained or written but the data's pack."""
+    say(bench, _planned_runs(bench, runs, judged))
+
+
+def say(bench: Workbench, runs: list[Planned]) -> None:
+    """Print the plan; in a sweep leave it for the one table at its end."""
+    plan = Plan(runs, f"{bench.device}, {bench.precision}")
+    if bench.in_sweep:
+        plans.write(bench.job_folder, plan)
+    else:
+        plans.show([plan])
+
+
+def show_judging(bench: Workbench, encoder: Encoder, subject: Subject) -> None:
+    """Say what there is to do to judge an encoder that is at hand."""
+    encoder.to(bench.device)
+    images, _ = _sample(bench.target, bench.cfg.trainer.batch_size, bench.device)
+    forward = _timed(lambda: encoder(images), bench.device) / len(images)
+    given = Step(subject.run, subject.pretext, "given", 0.0)
+    steps = _evaluations(bench, subject, recorded(bench.records).records, forward)
+    say(bench, [Planned(given, steps, forward)])
+
+
+def _planned_runs(bench: Workbench, runs: Sequence[Member], judged: bool) -> list[Planned]:
+    """Each run and what is missing before it, once; what another member of the sweep planned is its word."""
     past = recorded(bench.records).records if judged else []
-    listed = {run.folder for run in runs}
+    known = plans.joined(plans.read(bench.job_folder.parent)) if bench.in_sweep else []
+    told = {run.run.key: run for run in known}
+    found: dict[str, Planned] = {}
     for run in runs:
-        for parent in _missing_parents(run):
-            if parent.folder not in listed:
-                listed.add(parent.folder)
-                state, seconds, _ = _pretraining(bench, parent)
-                table.add_row(parent.folder.name, state, _clock(seconds))
-                total += seconds
-        state, seconds, forward = _pretraining(bench, run)
-        table.add_row(run.folder.name, state, _clock(seconds))
-        total += seconds
-        for name, protocol in bench.protocols.items() if judged else ():
-            digest = evaluation_digest(members.subject(run, None), protocol, bench.target, bench.runtime())
-            done = bool(stored(bench.records, digest))
-            seconds = 0.0 if done else _evaluation(bench, protocol, past, forward)
-            table.add_row(f"  {name}", "done" if done else "to do", _clock(seconds))
-            total += seconds
-    console.print(table)
-    console.print(f"about {_clock(total)} on {bench.device}, {bench.precision}")
+        for each in (*bench.missing_parents(run), run):
+            if each.digest not in found:
+                step, _, forward = told.get(each.digest) or _pretraining(bench, each)
+                found[each.digest] = Planned(step, [], forward)
+        if judged:
+            subject, forward = members.subject(run, None), found[run.digest].forward
+            found[run.digest].evaluations.extend(_evaluations(bench, subject, past, forward))
+    return list(found.values())
 
 
-def _missing_parents(run: Member) -> list[Member]:
-    """What has to be trained before a run can start, first things first."""
-    if run.parent is None or Pretrained.read(run.folder) is not None:
-        return []
-    own = [run.parent] if Pretrained.read(run.parent.folder) is None else []
-    return _missing_parents(run.parent) + own
+def _evaluations(bench: Workbench, subject: Subject, past: Sequence[Record], forward: float) -> list[Step]:
+    """The evaluations of one encoder."""
+    where = f" on {bench.target.name}" if bench.cfg.target else ""
+    steps = []
+    for name, protocol in bench.protocols.items():
+        digest = evaluation_digest(subject, protocol, bench.target, bench.runtime())
+        done = bool(stored(bench.records, digest))
+        seconds = 0.0 if done else _evaluation(bench, protocol, past, forward)
+        steps.append(Step(digest, f"{name}{where}", "done" if done else "to do", seconds))
+    return steps
 
 
-def _pretraining(bench: Workbench, run: Member) -> tuple[str, float, float]:
+def _pretraining(bench: Workbench, run: Member) -> Planned:
     """State of a run, seconds it still takes, and seconds that its encoder takes an image forward."""
     task = members.build_task(run).to(bench.device)
-    images, labels = _sample(bench, run.spec["budget"]["batch_size"])
+    images, labels = _sample(bench.data, run.spec["budget"]["batch_size"], bench.device)
     forward = _timed(lambda: task.encoder(images), bench.device) / len(images)
+
+    def planned(state: str, seconds: float) -> Planned:
+        return Planned(Step(run.digest, run.folder.name, state, seconds), [], forward)
+
     if Pretrained.read(run.folder) is not None:
-        return "done", 0.0, forward
+        return planned("done", 0.0)
+    first = [parent for parent in bench.missing_parents(run) if parent.spec["budget"]["epochs"]]
+    after = "".join(f", trains {parent.name} first" for parent in first)
     if "calibration" in run.spec:
-        return "to do (calibration)", 300 * forward, forward
+        return planned(f"to do (calibration{after})", 300 * forward)
     budget = run.spec["budget"]
     epochs = budget["epochs"]
     if not epochs:
-        return "to do (no training)", forward * min(2048, len(bench.data.train)), forward
+        return planned("to do (no training)", forward * min(2048, len(bench.data.train)))
     step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), bench.device)
     whole = len(bench.data.train) // len(images)
     steps = epochs * min(budget.get("epoch_batches", whole), whole)
-    partial = " (goes on)" if (run.folder / "last.ckpt").is_file() else ""
-    return f"to do{partial}", step * steps, forward
+    goes_on = ", goes on" if (run.folder / "last.ckpt").is_file() else ""
+    said = f"{after}{goes_on}".removeprefix(", ")
+    return planned(f"to do ({said})" if said else "to do", step * steps)
 
 
-def _sample(bench: Workbench, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-    pixels = next(iter(batches(bench.data.train, count))).to(bench.device)
-    labels = bench.data.train.labels
+def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+    pixels = next(iter(batches(data.train, count))).to(device)
+    labels = data.train.labels
     if labels is None:
         return pixels, None
-    few = torch.from_numpy(labels[: len(pixels)].copy()).to(bench.device)
+    few = torch.from_numpy(labels[: len(pixels)].copy()).to(device)
     return pixels, few.float() if few.dim() == 2 else few.long()
 
 
@@ -126,11 +151,3 @@ def _evaluation(bench: Workbench, protocol: Protocol, past: Sequence[Record], fo
     recipe = getattr(protocol, "recipe", None)
     trained = recipe.steps(train) * recipe.batch_size if isinstance(recipe, Tuning) else train
     return forward * (once + (3 if protocol.trains_encoder else 1) * trained)
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

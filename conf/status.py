@@ -121,8 +121,16 @@ def _sweep_folder(output: Path, chosen: str | None) -> Path | None:
         if not (Path(chosen) / "multirun.yaml").is_file():
             raise ValueError(f"{chosen} is no sweep's folder: it has no multirun.yaml")
         return Path(chosen)
-    found = sorted((output / "logs").glob("*/multirun.yaml"))
-    return found[-1].parent if found else None
+    found = sorted((output / "logs").glob("*/multirun.yaml"), reverse=True)
+    return next((path.parent for path in found if not _dry(path)), None)
+
+
+def _dry(started: Path) -> bool:
+    """Whether a sweep only asked what there is to do."""
+    asked = OmegaConf.load(started).hydra.overrides.task
+    return any(
+        str(word).lower() in ("dry_run=true", "dry_run=1", "dry_run=yes", "dry_run=on") for word in asked
+    )
 
 
 def _member(folder: Path, overrides: str) -> State:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
 from conf import members
 from conf.console import console, progress
 from conf.members import Member
+from downstream import gates
+from downstream.evaluate import check as check_data
 from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
+from pretext.fit import Pretrained
+from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
 
 CONF = Path(__file__).parent
@@ -30,6 +35,18 @@ NEEDS: dict[str, str | None] = {
     "representation": None,
 }
 """What a data set must have for a protocol of each task; None: images alone."""
+
+
+@functools.cache
+def _say_once(sweep: str, line: str) -> None:
+    """Print a line that the members of a sweep need not repeat."""
+    console.print(line, soft_wrap=True)
+
+
+def _takes(target: str, argument: str) -> bool:
+    """Whether the function or class of that name takes an argument."""
+    parameters = inspect.signature(get_object(target)).parameters
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 class Workbench:
@@ -61,23 +78,70 @@ class Workbench:
         return self._read(self.cfg.target) if self.cfg.target else self.data
 
     def _read(self, config: DictConfig) -> DataSet:
+        """Read a set, and say in one line what it holds. Readers may take `cache` and `progress`."""
         with progress("data") as move:
-            data: DataSet = instantiate(
-                config, cache=str(self.cache / "data"), progress=move, _convert_="all"
-            )
+            offered = {"cache": str(self.cache / "data"), "progress": move}
+            taken = {key: value for key, value in offered.items() if _takes(config["_target_"], key)}
+            data: DataSet = instantiate(config, **taken, _convert_="all")
+        if self.in_sweep:
+            _say_once(str(self.job_folder.parent), data.summary())
+        else:
+            console.print(data.summary(), soft_wrap=True)
         return data
 
-    @property
+    @functools.cached_property
     def members(self) -> list[Member]:
         """The run that is asked for, then its twins."""
         return members.members(self.cfg, self.data, self.precision)
 
-    @functools.cached_property
-    def protocols(self) -> dict[str, Protocol]:
-        """The chosen protocols that the target has labels for; the others are named aloud.
+    def missing_parents(self, run: Member) -> list[Member]:
+        """What has to be trained or made before a run can start, first things first."""
+        if run.parent is None or Pretrained.read(run.folder) is not None:
+            return []
+        own = [run.parent] if Pretrained.read(run.parent.folder) is None else []
+        return self.missing_parents(run.parent) + own
+
+    def check(self, runs: Sequence[Member], judged: bool) -> None:
+        """Refuse, before the first step, what data, tasks and protocols cannot do together.
+
+        Args:
+            runs: that will be trained; their parents too. judged: by the protocols.
 
         Raises:
-            ValueError: a protocol was asked for on the command line that the target has no labels for, or
+            ValueError: labels or colour that a task needs and the data lack; no protocol that the target has
+                labels for; as `protocols`.
+            GateFailed: images to be trained on that are among the target's test images.
+        """
+        for run in runs:
+            for each in (*self.missing_parents(run), run):
+                if Pretrained.read(each.folder) is None:
+                    budget, optimisation = each.spec["budget"], members.build_optimisation(each)
+                    task = members.build_task(each)
+                    check_pretraining(
+                        task, self.data.train, budget["epochs"], budget.get("epoch_batches"), optimisation
+                    )
+        if judged:
+            if why := members.unsupervised(self.data):
+                console.print(f"{why}: the supervised twin is left out", style="yellow")
+            self.check_protocols()
+            subject = members.subject(runs[0], None)
+            gates.unseen_by_pretraining(subject, (self.data.train, self.data.val), self.target)
+
+    def check_protocols(self) -> None:
+        """Refuse to judge where there is nothing to judge by."""
+        if not self.protocols:
+            raise ValueError(
+                f"no protocol of downstream=[{','.join(map(str, self.cfg.downstream))}] can judge on "
+                f"{self.target.name}: job=pretrain trains without judging, data@target=NAME judges on "
+                "another set, downstream=[health] needs no labels"
+            )
+
+    @functools.cached_property
+    def protocols(self) -> dict[str, Protocol]:
+        """The chosen protocols that the target has labels and examples for; the others are named aloud.
+
+        Raises:
+            ValueError: a protocol was asked for on the command line that the target does not suffice for, or
                 settings are given for one that does not exist.
         """
         chosen: dict[str, Protocol] = {}
@@ -86,14 +150,25 @@ class Workbench:
                 self._check_exists(str(name))
                 continue
             protocol: Protocol = instantiate(config, _convert_="all")
-            needs = NEEDS[protocol.task]
-            if needs is None or getattr(self.target, needs):
+            reason = self._unfit(protocol)
+            if reason is None:
                 chosen[str(name)] = protocol
                 continue
             if any(o.startswith("downstream=") for o in HydraConfig.get().overrides.task):
-                raise ValueError(f"{name} needs {needs}; {self.target.name} has none")
-            console.print(f"{self.target.name} has no labels for {name}: left out", style="yellow")
+                raise ValueError(f"{name} cannot be done on {self.target.name}: {reason}")
+            console.print(f"{name} is left out on {self.target.name}: {reason}", style="yellow")
         return chosen
+
+    def _unfit(self, protocol: Protocol) -> str | None:
+        """Why the target does not suffice for a protocol."""
+        needs = NEEDS[protocol.task]
+        if needs is not None and not getattr(self.target, needs):
+            return f"it needs {needs}, and there are none"
+        try:
+            check_data(protocol, self.target)
+        except ValueError as error:
+            return str(error)
+        return None
 
     @staticmethod
     def _check_exists(name: str) -> None:
@@ -109,7 +184,13 @@ class Workbench:
     @property
     def in_sweep(self) -> bool:
         """Whether this is one member of a multirun, whose end makes the table."""
-        return HydraConfig.get().mode == RunMode.MULTIRUN
+        return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+    @property
+    def job_folder(self) -> Path:
+        """The folder of this command, or of this member of a sweep."""
+        hydra = HydraConfig.get()
+        return Path(hydra.sweep.dir) / str(hydra.job.num) if self.in_sweep else Path(hydra.run.dir)
 
     @property
     def group(self) -> str:

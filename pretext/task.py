@@ -67,6 +67,8 @@ class Task(nn.Module, ABC):
         arguments: the plain constructor arguments beside the encoder, so that a saved task can be rebuilt.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
         needs_colour: whether a data set without colour must be refused.
+        later: constructor arguments that came when runs without them existed; a run's digest names one only
+            where it differs from the signature's default.
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
@@ -75,6 +77,7 @@ class Task(nn.Module, ABC):
     arguments: dict[str, object]
     needs_labels: bool = False
     needs_colour: bool = False
+    later: tuple[str, ...] = ()
     untrained: bool = False
 
     def prepare(self, loader: Loader, cache: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Protocol
 
@@ -82,26 +82,28 @@ def compare(
     return (row[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
 
 
-def colorize_files(
-    colorizer: Colorizer, source: Path, folder: Path, size: int, device: torch.device
-) -> Iterator[Path]:
-    """Colour a file or every image of a folder; yields each comparison as it is written, a PNG.
-
-    Args:
-        folder: receives the pictures under the names they have below `source`.
+def comparisons(source: Path, folder: Path) -> dict[Path, Path]:
+    """Where the comparison of a file, or of every image of a folder, goes: a PNG by its name below `source`.
 
     Raises:
         FileNotFoundError: as `find`.
-        BadImage: a file that is no readable image; the message names it.
     """
     files = find(source)
-    stems = [file.with_suffix("") for file in files]
+    stems = Counter(file.with_suffix("") for file in files)
+    targets = {}
     for file in files:
         inside = file.relative_to(source) if source.is_dir() else Path(file.name)
-        ambiguous = stems.count(file.with_suffix("")) > 1
-        name = f"{inside.name}.png" if ambiguous else f"{inside.stem}.png"
-        target = folder / inside.with_name(name)
-        picture = compare(colorizer, decode_rgb(file), size, device)
-        with replacing(target) as stream:
-            Image.fromarray(picture).save(stream, format="PNG")
-        yield target
+        ambiguous = stems[file.with_suffix("")] > 1
+        targets[file] = folder / inside.with_name(f"{inside.name if ambiguous else inside.stem}.png")
+    return targets
+
+
+def colorize_file(colorizer: Colorizer, file: Path, target: Path, size: int, device: torch.device) -> None:
+    """Colour one photograph and write the comparison.
+
+    Raises:
+        BadImage: no readable image; the message names it.
+    """
+    picture = compare(colorizer, decode_rgb(file), size, device)
+    with replacing(target) as stream:
+        Image.fromarray(picture).save(stream, format="PNG")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
-from pretext.fit.pretrain import SIGTERM_STATUS, Validation, pretrain
+from pretext.fit.pretrain import SIGTERM_STATUS, Validation, check, pretrain
 from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device, choose_precision
 from pretext.fit.saved import load_task, save_task
@@ -16,6 +16,7 @@ __all__ = [
     "Pretrained",
     "Pretraining",
     "Validation",
+    "check",
     "choose_device",
     "choose_precision",
     "load_task",

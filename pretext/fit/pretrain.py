@@ -122,7 +122,7 @@ def pretrain(
         SystemExit: status 143 after SIGTERM.
         KeyboardInterrupt: after Ctrl-C.
     """
-    _check(task, train, epochs, epoch_batches, optimisation)
+    check(task, train, epochs, epoch_batches, optimisation)
     validation = validation or Validation()
     where = choose_device(device)
     exact = choose_precision(precision, where)
@@ -182,9 +182,14 @@ def _stoppable() -> Iterator[None]:
         raise
 
 
-def _check(
+def check(
     task: Task, train: Split, epochs: int, epoch_batches: int | None, optimisation: Optimisation | None
 ) -> None:
+    """Refuse a budget or data that do not fit the task; `pretrain` asks this first.
+
+    Raises:
+        ValueError: names what does not fit.
+    """
     check_savable(task)  # now, not after hours of training
     kind = type(task).__name__
     if epochs < 0:

@@ -1,0 +1,162 @@
+"""The runs that a configuration stands for: what each is asked for by, and what its digest names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from conf import members, schema
+from pretext.data.dataset import DataSet
+
+CONF = Path(__file__).parent.parent / "conf"
+TASKS = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
+
+
+@pytest.fixture
+def composed(hydra: None) -> Callable[..., DictConfig]:
+    return lambda *overrides: compose("config", overrides=list(overrides))
+
+
+def read_again(config: dict[str, Any]) -> DictConfig:
+    """The configuration that a run keeps, as the command line would give it."""
+    plain = json.loads(json.dumps(config))
+    again = OmegaConf.merge(OmegaConf.structured(schema.Config), plain)
+    assert isinstance(again, DictConfig)
+    return again
+
+
+def with_parents(run: members.Member) -> list[members.Member]:
+    return [run, *(with_parents(run.parent) if run.parent else [])]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["pretext=rotation"],
+        ["pretext=random"],
+        ["pretext=colorization_l2_ft"],
+        ["pretext=rotation", "pretext.epochs=7", "trainer.epochs=3"],
+        ["pretext=colorization", "initialisation=kmeans_init", "seed=3", "input=sobel"],
+        ["pretext=colorization", "initialisation=kmeans_init", "calibration=magnitude"],
+        ["pretext=colorization_l2_ft", "initialisation=kmeans_init"],
+    ],
+    ids=" ".join,
+)
+def test_the_configuration_of_a_run_asks_for_that_run_alone(
+    asked: list[str], composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    """Of twins and parents too: asked for by what is kept with it, a run has the digest it has."""
+    for run in members.members(composed(*asked), few_scenes, "fp32"):
+        for each in with_parents(run):
+            cfg = read_again(each.config)
+            alone = members.calibrated(cfg, members.member(cfg, cfg.pretext, few_scenes, "fp32"))
+            assert cfg.pretext.name == each.spec["pretext"]
+            assert alone.spec == each.spec
+            assert alone.digest == each.digest
+            assert alone.folder == each.folder
+
+
+def test_what_is_kept_in_a_runs_folder(
+    composed: Callable[..., DictConfig], few_scenes: DataSet, tmp_path: Path
+) -> None:
+    cfg = composed("pretext=rotation", f"output={tmp_path}")
+    noted = replace(few_scenes, notes=("two files were left out",))
+    twin = members.members(cfg, few_scenes, "fp32")[1]
+    members.write_spec(twin, noted)
+    kept = json.loads((twin.folder / members.CONFIG).read_bytes())
+    assert kept["run"] == twin.digest
+    assert kept["config"]["pretext"]["name"] == "random"
+    assert kept["data"] == ["two files were left out"]
+
+
+def test_a_finished_run_is_found_without_its_data(
+    composed: Callable[..., DictConfig], few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2")
+    run = members.member(cfg, cfg.pretext, few_scenes, "fp32")
+    members.write_spec(run, few_scenes)
+    assert members.finished_alike(cfg, "fp32") == []  # it has begun, no more
+    monkeypatch.setattr(members.Pretrained, "read", lambda folder: "finished")
+    assert members.finished_alike(cfg, "fp32") == [run.folder]
+    also = ["trainer.device=cpu", "downstream=[linear]", "calibration=magnitude", "job=colorize"]
+    same = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", *also)
+    assert members.finished_alike(same, "fp32") == [run.folder]
+    for other in ("seed=1", "trainer.epochs=3", "data.seed=1", "input=gray", "pretext.optimizer.lr=0.1"):
+        cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", other)
+        assert members.finished_alike(cfg, "fp32") == [], other
+    assert members.finished_alike(same, "bf16") == []
+    (run.folder / members.CONFIG).write_text("{")
+    assert members.finished_alike(same, "fp32") == []
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_argument_of_a_task_is_a_key_of_its_yaml(
+    name: str, composed: Callable[..., DictConfig]
+) -> None:
+    """So that none needs a plus on the command line."""
+    task = composed(f"pretext={name}").pretext.task
+    arguments = inspect.signature(get_class(task["_target_"])).parameters.keys() - {"encoder"}
+    assert arguments == task.keys() - {"_target_"}
+
+
+@pytest.mark.parametrize("name", ["colorization", "colorization_l2"])
+def test_options_that_came_later_are_in_the_digest_only_where_they_are_in_use(
+    name: str, composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    def run(*overrides: str) -> members.Member:
+        cfg = composed(f"pretext={name}", *overrides)
+        return members.member(cfg, cfg.pretext, few_scenes, "fp32")
+
+    later = {"stage", "hidden", "block8", "allow_colour"}
+    assert not later & run().spec["task"].keys()
+    for given in ("stage=conv4", "hidden=32", "block8=true", "allow_colour=true"):
+        used = run(f"pretext.task.{given}")
+        assert later & used.spec["task"].keys() == {given.split("=")[0]}
+        assert used.digest != run().digest
+
+
+def test_the_digest_of_colorization_is_what_it_was(composed: Callable[..., DictConfig]) -> None:
+    """Runs that are on people's disks are found again."""
+    few = DataSet("d", *(_named(name) for name in ("a", "b", "c")), label_names=("x", "y"))
+    known = {"colorization": "6dd845994b21", "colorization_l2_ft": "0283485a2e6e", "rotation": "f47ce6b0400e"}
+    for name, digest in known.items():
+        cfg = composed(f"pretext={name}")
+        assert members.member(cfg, cfg.pretext, few, "32-true").digest[:12] == digest
+    cfg = composed("experiment=zhang16", "data.root=nowhere")
+    assert members.member(cfg, cfg.pretext, few, "32-true").digest[:12] == "bf0ea12a893c"
+
+
+def _named(digest: str) -> Any:
+    class Named:
+        labels = None
+
+    made = Named()
+    made.digest = digest  # type: ignore[attr-defined]
+    return made
+
+
+def test_the_supervised_twin_needs_something_to_tell_apart(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    def with_labels(labels: Any, names: tuple[str, ...]) -> DataSet:
+        return replace(few_scenes, train=replace(few_scenes.train, labels=labels), label_names=names)
+
+    one = with_labels(few_scenes.train.labels[:, 0].astype("int64") * 0, ("only",))
+    none = with_labels(None, ())
+    for data, why in ((one, "one class"), (none, "no image labels")):
+        cfg = composed("pretext=rotation")
+        assert [run.name for run in members.members(cfg, data, "fp32")] == ["rotation", "random"]
+        assert why in members.unsupervised(data)
+        cfg = composed("pretext=supervised")
+        with pytest.raises(ValueError, match=f"pretext=supervised: scenes has {why}"):
+            members.members(cfg, data, "fp32")
+    assert members.unsupervised(few_scenes) == ""

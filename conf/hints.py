@@ -75,6 +75,8 @@ def near(word: str, known: Sequence[str]) -> str:
 
 def _unknown_option(group: str, option: str, arguments: Sequence[str]) -> str:
     found = options(group, arguments)
+    if group == "hydra/launcher":
+        return f"There is no {group}={option} here, only: {', '.join(found)}. --help says what others need"
     return (
         f"There is no {group}={option}.{near(option, found)} Options of {group}: {', '.join(found) or 'none'}"
     )

@@ -21,6 +21,7 @@ from downstream.detection.boxes import (
     Targets,
     boxes_of,
     check_against,
+    check_boxes,
     collect,
     fitted_classes,
     mirror_targets,
@@ -33,12 +34,14 @@ from downstream.detection.frozen import DetectionFrozen
 from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stages
 from downstream.detection.matching import Detections
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
-from downstream.detection.scoring import val_score
+from downstream.detection.scoring import TRAIN_SCORED, train_score
 from downstream.features import load_images
+from downstream.limit import limit
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
 from pretext.backbones import Backbone, Stage
 from pretext.data.dataset import Boxes, Split
+from pretext.data.split import make_split
 from pretext.encoder import Encoder
 from pretext.pictures import class_color
 
@@ -275,9 +278,33 @@ def test_bad_boxes_are_named(train: Split, runtime: Runtime) -> None:
     )
     with pytest.raises(ValueError, match="has not one box"):
         fitted_classes(replace(train, boxes=nothing))
-    blind = collect([{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)}] * 160)
+    with pytest.raises(ValueError, match="split 'val' has no object to find"):
+        check_boxes(train, replace(train, name="val", boxes=nothing))
     with pytest.raises(ValueError, match="split 'train' has no object to find"):
-        val_score(lambda split: blind, replace(train, boxes=nothing), 3)
+        check_boxes(replace(train, boxes=replace(good, difficult=np.ones_like(good.difficult))))
+
+
+def test_the_train_score_is_of_images_that_have_objects() -> None:
+    """The part that it is taken on may have none where objects are rare."""
+    count = 3 * TRAIN_SCORED
+    pixels = np.zeros((count, 16, 16, 3), np.uint8)
+    pixels[:, 0, 0, 0], pixels[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
+    empty = make_split("train", pixels)
+    part = limit(empty, TRAIN_SCORED).pixels[:].astype(np.int64)
+    drawn = set((part[:, 0, 0, 0] + 256 * part[:, 0, 1, 0]).tolist())
+    rare = next(i for i in range(count) if i not in drawn)
+    box = np.array([[2, 2, 9, 9]], np.float32)
+    offsets = (np.arange(count + 1) > rare).astype(np.int64)
+    boxes = Boxes(offsets, box, np.zeros(1, np.int64), np.zeros(1, np.bool_))
+    seen = []
+
+    def detect(split: Split) -> Detections:
+        seen.append(len(split))
+        found = {"boxes": torch.tensor(box), "labels": torch.zeros(1), "scores": torch.ones(1)}
+        return collect([found] * len(split))
+
+    assert train_score(detect, replace(empty, boxes=boxes), 1) == 1
+    assert seen == [1]
 
 
 def test_mirrored_boxes_frame_mirrored_objects() -> None:

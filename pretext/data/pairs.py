@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def pairs(
     masks: str | None = None,
     lists: Mapping[str, str] | str | None = None,
     mask_names: Sequence[str] | None = None,
-    mask_map: Mapping[int, int] = MappingProxyType({}),
+    mask_map: Mapping[int, int] | None = None,
     ignored: int = IGNORE,
     palette: Sequence[Sequence[int]] | None = None,
     val: float = 0.1,
@@ -90,9 +89,9 @@ def pairs(
     if colours is None:
         colours = known.colours() or None
     if mask_names is None:
-        names, mapped = _found_classes(known, dict(mask_map), ignored, colours, palette is not None)
+        names, mapped = _found_classes(known, dict(mask_map or {}), ignored, colours, palette is not None)
     else:
-        names, mapped = tuple(mask_names), {ignored: IGNORE, **mask_map}
+        names, mapped = tuple(mask_names), {ignored: IGNORE, **(mask_map or {})}
     check_map(mapped, len(names))
     canvas = Canvas(*size)
     reader = _Reader(files, canvas, names, mapped, ignored, colours, Decoding(upright, bits))

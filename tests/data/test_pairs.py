@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from hydra import compose
+from hydra.utils import instantiate
 from numpy.typing import NDArray
 from pictures import encoded, photo
 from PIL import Image
@@ -381,6 +383,27 @@ def test_a_changed_mask_is_read_again_and_nothing_else(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").glob("pairs-all-*"))) == 1
     save(root / "masks/p03.png", encoded(mask_of(4), "PNG"))
     assert digests(read(root)) != before
+
+
+@pytest.mark.usefixtures("hydra")
+def test_a_command_line_says_all_of_it(tmp_path: Path) -> None:
+    """Maps and lists take the place of null: into an empty map of a typed configuration nothing goes."""
+    root = fill(tmp_path / "set", draw=in_colour)
+    save(root / "a.txt", b"p00\np01\np02\np03\np04\np05")
+    save(root / "b.txt", b"p06\np07")
+    config = compose(
+        "config",
+        overrides=[
+            "data=pairs", f"data.root={root}", f"data.size=[{HEIGHT},{WIDTH}]", "data.mask_map={3: 255}",
+            "data.palette=[[0,0,0],[200,0,0],[0,120,40],[255,255,255]]",
+            "data.lists={train: a.txt, test: b.txt}",
+            "data.mask_names=[ground,a,b]",
+        ],
+    ).data  # fmt: skip
+    data = instantiate(config, cache=str(tmp_path / "cache"), _convert_="all")
+    assert [len(split) for split in data.splits.values()] == [5, 1, 2]
+    assert data.mask_names == ("ground", "a", "b")
+    assert set(where(data)) == set(NAMES[:8])
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:

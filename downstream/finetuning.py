@@ -20,6 +20,7 @@ from downstream.course import Course
 from downstream.digest import LATER
 from downstream.features import batches
 from downstream.protocol import Runtime
+from downstream.selection import Diverged
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -244,7 +245,7 @@ def finetune(
 
     Raises:
         ValueError: no examples, or a frozen stage that the encoder lacks.
-        FloatingPointError: a loss that is not finite; names the step.
+        Diverged: a loss that is not finite, or a weight after the last step; names it.
         RuntimeError: a frozen tensor moved.
     """
     if examples < 1:
@@ -277,6 +278,7 @@ def finetune(
                 unseen.clear()
             runtime.progress(what, step, steps)
     _check_unmoved(frozen, before)
+    _check_finite(model, what)
     model.eval()
     return Course.of(losses, [recipe.factor(step, steps) for step in range(steps)])
 
@@ -318,8 +320,14 @@ def _finite(losses: list[Tensor], before: int, what: str) -> list[float]:
     values: list[float] = torch.stack(losses).float().tolist()
     for step, value in enumerate(values, before):
         if not math.isfinite(value):
-            raise FloatingPointError(f"{what}: the loss of step {step} is {value}")
+            raise Diverged(f"{what}: the loss of step {step} is {value}")
     return values
+
+
+def _check_finite(model: nn.Module, what: str) -> None:
+    for name, value in _tensors(model):
+        if not bool(value.isfinite().all()):
+            raise Diverged(f"{what}: {name} is not finite after the last step")
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from downstream.protocol import Fitted, Rows
+from downstream.protocol import Fitted, Rows, Trial
 from downstream.records import Subject
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import check_unchanged
@@ -35,7 +35,7 @@ MEANING = {
     ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
     AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
-    DIVERGED: "settings whose val score is not finite were left out of the selection",
+    DIVERGED: "settings that diverged were left out of the selection",
 }
 """Every flag, or beginning of one, in a reader's words."""
 
@@ -153,9 +153,26 @@ def head_trained(fitted: Fitted, chance: float) -> tuple[str, ...]:
         raise GateFailed("head", f"its train score is {fitted.train_score}")
     if not fitted.trials:
         raise GateFailed("head", "nothing was scored on val")
-    lost = sum(not math.isfinite(trial.val) for trial in fitted.trials)
     flags = () if fitted.train_score > chance else (HEAD_UNTRAINED,)
-    return (*flags, f"{DIVERGED}{lost} of {len(fitted.trials)}") if lost else flags
+    return flags + diverged(fitted.trials)
+
+
+def diverged(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """Flag settings that were left out of the selection: how many, and the values they had."""
+    lost = [trial for trial in trials if not math.isfinite(trial.val)]
+    if not lost:
+        return ()
+    among, grid = ([{"stage": t.stage, **t.setting} for t in some] for some in (lost, trials))
+    told = []
+    for name in among[0]:
+        values, all_of_it = (list(dict.fromkeys(s.get(name) for s in some)) for some in (among, grid))
+        if len(values) < len(all_of_it):
+            told.append(f"{name} {'/'.join(map(_short, values))}")
+    return (" ".join([f"{DIVERGED}{len(lost)} of {len(trials)}:", *told]).removesuffix(":"),)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def head_fitted(fitted: Fitted) -> tuple[str, ...]:

@@ -47,11 +47,15 @@ class Runtime:
 
 
 class Trial(NamedTuple):
-    """One setting that was fitted on train and scored on val."""
+    """One setting that was fitted on train and scored on val.
+
+    val: NaN where the setting diverged: it cannot be selected. why: what happened to such a one.
+    """
 
     stage: str
     setting: dict[str, float | int | str]
     val: float
+    why: str = ""
 
 
 class Fitted(ABC):

@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from downstream.protocol import Trial
+import numpy as np
+
+from downstream.gates import GateFailed
+from downstream.protocol import Metric, Rows, Trial
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
 """Ends beyond which no value exists, so that choosing them says nothing about the grid."""
 
 
+T = TypeVar("T")
+
+
+class Diverged(FloatingPointError):
+    """Training, or what it led to, is not finite: the setting has no score."""
+
+
+def attempt(
+    stage: str,
+    setting: dict[str, float | int | str],
+    train: Callable[[], T],
+    score: Callable[[], float],
+) -> tuple[Trial, T | None]:
+    """Train and score one setting, and return what `train` does; one that diverged has no score, and None."""
+    try:
+        trained = train()
+        return Trial(stage, setting, score()), trained
+    except Diverged as error:
+        return Trial(stage, setting, math.nan, str(error)), None
+
+
+def judged(metric: Metric, rows: Rows) -> float:
+    """The metric; NaN where predictions are not finite, as a diverged head's."""
+    good = all(np.isfinite(values).all() for values in rows.values() if values.dtype.kind == "f")
+    return metric(rows) if good else math.nan
+
+
 def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest score on val; the earliest of equal ones.
+    """The trial with the highest score on val, of those that have one; the earliest of equal ones.
 
     Raises:
-        ValueError: no trial, or one whose score is not finite.
+        ValueError: no trial.
+        GateFailed: all diverged; names them.
     """
     if not trials:
         raise ValueError("there is no trial to choose from")
-    for trial in trials:
-        if not math.isfinite(trial.val):
-            raise ValueError(f"stage {trial.stage!r}, {trial.setting}: the score on val is {trial.val}")
-    return max(trials, key=lambda trial: trial.val)
+    sound = [trial for trial in trials if math.isfinite(trial.val)]
+    if not sound:
+        raise GateFailed("selection", "every setting diverged: " + "; ".join(map(_named, trials)))
+    return max(sound, key=lambda trial: trial.val)
+
+
+def leads(trials: Sequence[Trial]) -> bool:
+    """Whether the last trial is the best so far."""
+    return math.isfinite(trials[-1].val) and best(trials) is trials[-1]
+
+
+def _named(trial: Trial) -> str:
+    setting = ", ".join(f"{name} {value}" for name, value in trial.setting.items())
+    return f"stage {trial.stage!r}, {setting}: {trial.why or f'the score on val is {trial.val}'}"
 
 
 def several(**grids: Sequence[object]) -> tuple[str, ...]:
@@ -44,12 +85,17 @@ C = TypeVar("C", bound=Candidate)
 
 
 def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str, C]]:
-    """Every trial, and of each stage the candidate with the highest score; the earliest of equal ones."""
+    """Every trial, and of each stage the candidate with the highest score; the earliest of equal ones.
+
+    A stage of which every setting diverged has none.
+    """
     trials: list[Trial] = []
     chosen: dict[str, C] = {}
     for candidate in candidates:
         trial = candidate.trial
         trials.append(trial)
+        if not math.isfinite(trial.val):
+            continue
         if trial.stage not in chosen or trial.val > chosen[trial.stage].trial.val:
             chosen[trial.stage] = candidate
     return tuple(trials), chosen
@@ -57,6 +103,8 @@ def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str,
 
 def at_edge(trials: Sequence[Trial], chosen: Trial) -> tuple[str, ...]:
     """Hyper-parameters whose chosen value is the end of its grid, and beats every value inside it.
+
+    Settings that diverged belong to the grid: it was long enough on their side.
 
     Args:
         trials: those of the chosen stage at least; other stages' are left out.
@@ -73,5 +121,6 @@ def _edge(trials: Sequence[Trial], chosen: Trial, name: str) -> bool:
         return False  # not tuned, or without an order
     if value not in (numbers[0], numbers[-1]) or value == NATURAL_ENDS.get(name):
         return False
-    inner = [trial.val for trial in trials if trial.setting[name] in numbers[1:-1]]
+    sound = [trial for trial in trials if math.isfinite(trial.val)]
+    inner = [trial.val for trial in sound if trial.setting[name] in numbers[1:-1]]
     return not inner or max(inner) < chosen.val

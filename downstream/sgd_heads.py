@@ -23,7 +23,7 @@ from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
 CHECK_EVERY = 50
-"""Steps between two looks at the losses; each look waits for the device."""
+"""Steps between two looks at the features; each look waits for the device."""
 
 
 class Source(NamedTuple):
@@ -115,17 +115,18 @@ def train_heads(
     classes; the mean over images.
 
     Returns:
-        The heads in eval mode, on `runtime.device`, in the order of `recipe.lrs`.
+        The heads in eval mode, on `runtime.device`, in the order of `recipe.lrs`. The scores of one that
+        diverged are NaN or infinite.
 
     Raises:
-        FloatingPointError: a loss that is not finite; names the stage, the setting and the step.
+        FloatingPointError: a feature that is not finite; names the stage and the step.
         ValueError: images that are not square.
     """
     generator = torch.Generator().manual_seed(runtime.seed)
     wanted = torch.from_numpy(targets).to(runtime.device)
     total = recipe.steps(len(train))
     heads: dict[Source, Heads] = {}
-    watch = _Watch(heads, recipe.lrs)
+    watch = _Watch(heads)
     sgd = _Sgd(recipe, recipe.scaled_lrs(len(train)))
     with frozen(encoder, runtime) as forward:
         for step, (index, images) in enumerate(_images(train, recipe, generator, runtime.device)):
@@ -137,7 +138,8 @@ def train_heads(
                 losses = [losses_of(heads[s](x.float()), wanted[index.to(x.device)]) for s, x in seen.items()]
                 torch.autograd.backward(torch.cat(losses).sum())
             sgd.step(heads.values(), recipe.rate(step, len(train)))
-            watch(torch.cat(losses).detach(), step + 1 == total)
+            finite = torch.stack([x.isfinite().all() for x in seen.values()])
+            watch(finite, torch.cat(losses).detach(), step + 1 == total)
             runtime.progress("linear heads", step + 1, total)
     courses = watch.courses([recipe.rate(step, len(train)) for step in range(total)])
     for p, head in enumerate(heads.values()):
@@ -161,7 +163,7 @@ def score(
     """Logits (N, P, classes) of plain images, of the sources in `heads`.
 
     Raises:
-        FloatingPointError: a score that is not finite; names the stage and the example.
+        FloatingPointError: a feature that is not finite; names the stage and the example.
     """
     found = {s: np.empty((len(split), *head.bias.shape), np.float32) for s, head in heads.items()}
     with frozen(encoder, runtime) as forward:
@@ -169,15 +171,21 @@ def score(
             for source, x in read(encoder, forward, images).items():
                 if source in heads:
                     found[source][rows] = heads[source](x.float()).cpu().numpy()
+                    _check_finite(x, found[source][rows], source, rows.start, split)
             runtime.progress(f"scores of {split.name}", rows.stop, len(split))
-    for source, scores in found.items():
-        good = np.isfinite(scores).all((1, 2))
-        if not good.all():
-            raise FloatingPointError(
-                f"{_named(source)}: the score of example {int(good.argmin())} of split {split.name!r} "
-                "is not finite"
-            )
     return found
+
+
+def _check_finite(x: Tensor, scores: NDArray[np.float32], source: Source, first: int, split: Split) -> None:
+    """Tell features (B, C, L) that are not finite from heads that diverged, where scores (B, …) are not."""
+    if np.isfinite(scores).all():
+        return
+    good = x.flatten(1).isfinite().all(1)
+    if not bool(good.all()):
+        example = first + int(good.int().argmin())
+        raise FloatingPointError(
+            f"{_named(source)}: the feature of example {example} of split {split.name!r} is not finite"
+        )
 
 
 class _Sgd:
@@ -211,34 +219,29 @@ class _Sgd:
 
 
 class _Watch:
-    """Looks at the losses of all heads, from time to time."""
+    """Keeps the losses of all heads, and looks from time to time whether all features were finite."""
 
-    def __init__(self, heads: Mapping[Source, Heads], lrs: Sequence[float]) -> None:
+    def __init__(self, heads: Mapping[Source, Heads]) -> None:
         self.heads = heads
-        self.lrs = lrs
-        self.recent: list[Tensor] = []
+        self.recent: list[tuple[Tensor, Tensor]] = []
         self.past: list[NDArray[np.float32]] = []
         self.seen = 0
 
-    def __call__(self, losses: Tensor, last: bool) -> None:
-        """Take the losses (sources · P,) of a step.
+    def __call__(self, finite: Tensor, losses: Tensor, last: bool) -> None:
+        """Take of a step whether the features of each source are finite (sources,), and losses (sources · P,).
 
         Raises:
-            FloatingPointError: one of the recent ones is not finite.
+            FloatingPointError: some recent features were not finite, so that no head can be.
         """
-        self.recent.append(losses)
+        self.recent.append((finite, losses))
         if not last and len(self.recent) < CHECK_EVERY:
             return
-        values = torch.stack(self.recent).cpu().numpy()
-        bad = np.argwhere(~np.isfinite(values))
+        good, values = (torch.stack(column).cpu().numpy() for column in zip(*self.recent, strict=True))
+        bad = np.argwhere(~good)
         if len(bad):
             step, column = bad[0]
-            source = list(self.heads)[column // len(self.lrs)]
-            raise FloatingPointError(
-                f"{_named(source)}, lr {self.lrs[column % len(self.lrs)]:g}: the loss of step "
-                f"{self.seen + step} is {self.recent[step][column].item()}; its features or its head are "
-                "not finite"
-            )
+            source = list(self.heads)[column]
+            raise FloatingPointError(f"{_named(source)}: a feature of step {self.seen + step} is not finite")
         self.seen += len(self.recent)
         self.past.append(values)
         self.recent.clear()

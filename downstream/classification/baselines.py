@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
 from downstream.linear_grid import LinearGrid
-from downstream.protocol import BlindPredictor, Rows, Runtime
+from downstream.protocol import BlindPredictor, Rows, Runtime, Trial
+from downstream.selection import best, judged
 from pretext.data.dataset import Split
 
 BATCH = 250
@@ -59,7 +60,11 @@ class HistogramProbe(BlindPredictor):
         on_val, metric = self._features(val), primary(multi_label)
         wanted = check_against(val, multi_label, classes)
         each = [heads.select(p) for p in range(len(self.grid.settings))]
-        chosen = max(each, key=lambda head: metric({"scores": head.logits(on_val), "labels": wanted}))
+        trials = [
+            Trial("", setting._asdict(), judged(metric, {"scores": head.logits(on_val), "labels": wanted}))
+            for head, setting in zip(each, self.grid.settings, strict=True)
+        ]
+        chosen = each[trials.index(best(trials))]
 
         def predict(split: Split) -> Rows:
             truth = check_against(split, multi_label, classes)

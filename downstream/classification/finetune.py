@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ from downstream.finetuning import (
 )
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.selection import at_edge, best, several
+from downstream.selection import at_edge, attempt, best, judged, leads, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -123,18 +124,22 @@ class ClassificationFinetune(Protocol):
         stage = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
         metric = primary(multi_label)
         trials: list[Trial] = []
-        models: list[tuple[Classifier, Course]] = []
+        kept: tuple[Classifier, Course] | None = None
         for lr in self.lrs or (self.recipe.lr,):
             recipe = replace(self.recipe, lr=lr)
             with seeded(runtime.seed, runtime.device):
                 model = Classifier(private_copy(encoder, runtime.device), stage, classes).to(runtime.device)
             loss = _loss(model, train, labels, self.flip, runtime.device)
             what = f"fine-tune, lr {lr:g}"
-            course = finetune(model, loss, len(train), recipe, runtime, model.encoder, what)
-            trials.append(Trial(stage, {"lr": lr}, metric(scored_rows(model, val, multi_label, runtime))))
-            models.append((model, course))
+            tune = partial(finetune, model, loss, len(train), recipe, runtime, model.encoder, what)
+            score = partial(_score, metric, model, val, multi_label, runtime)
+            trial, course = attempt(stage, {"lr": lr}, tune, score)
+            trials.append(trial)
+            if course is not None and leads(trials):
+                kept = model, course
         winner = best(trials)
-        model, course = models[trials.index(winner)]
+        assert kept is not None
+        model, course = kept
         part = limit(train, TRAIN_SCORED)
         return FittedClassifier(
             stage=stage,
@@ -179,6 +184,10 @@ class FittedClassifier(Fitted):
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, C) logits, "labels"} of the one stage."""
         return {self.stage: scored_rows(self.model, test, self.multi_label, self.runtime)}
+
+
+def _score(metric: Metric, model: Classifier, split: Split, multi_label: bool, runtime: Runtime) -> float:
+    return judged(metric, scored_rows(model, split, multi_label, runtime))
 
 
 def _loss(

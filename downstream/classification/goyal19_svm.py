@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from downstream.classification.labels import check_against, check_labels, fitted
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
     Heads,
+    best_costs,
     checked_costs,
     costs_at_edge,
     signs_of,
@@ -121,22 +123,14 @@ class Goyal19Svm(Protocol):
             both = torch.cat([unit_rows(found[key], runtime.device) for found in (on_train, on_val)])
             coordinates = Coordinates.of(both)
             precision = self._cross_validate(coordinates, signs, fold, runtime)  # (C, costs)
-            costs = tuple(self.costs[i] for i in precision.argmax(1))
-            trials += [
-                Trial(key.stage, {"C": cost}, float(precision[:, i].mean()))
-                for i, cost in enumerate(self.costs)
-            ]
-            trial = trials[-1]
+            heads, costs = _fitted(coordinates, signs, self.costs, precision)
+            trials += [_trial(key.stage, cost, precision[:, i]) for i, cost in enumerate(self.costs)]
             if len(self.costs) > 1:
                 listed = " ".join(f"{cost:g}" for cost in costs)
-                trial = Trial(key.stage, {"C": listed}, float(precision.max(1).mean()))
-                trials.append(trial)
-            choices[key.stage] = Choice(
-                trial,
-                key,
-                _fitted(coordinates, signs, costs),
-                costs_at_edge(precision, self.costs, "classes"),
-            )
+                trials.append(_trial(key.stage, listed, best_costs(precision)[1]))
+            if math.isfinite(trials[-1].val):
+                at_edge = costs_at_edge(precision, self.costs, "classes")
+                choices[key.stage] = Choice(trials[-1], key, heads, at_edge)
             runtime.progress("SVMs", done + 1, len(on_train))
         winner = choices[best(trials).stage]
         scores = [winner.heads.scores(found[winner.key]) for found in (on_train, on_val)]
@@ -156,7 +150,10 @@ class Goyal19Svm(Protocol):
     def _cross_validate(
         self, examples: Coordinates, signs: Tensor, fold: NDArray[np.int64], runtime: Runtime
     ) -> NDArray[np.float64]:
-        """Average precision (C, costs), the mean over folds; every class × fold × C is solved together."""
+        """Average precision (C, costs), the mean over folds; every class × fold × C is solved together.
+
+        NaN where one of the folds is not solved.
+        """
         classes, folds = signs.shape[1], self.folds
         held = fold[:, :, None] == np.arange(folds)  # (N, C, folds)
         without = torch.where(torch.from_numpy(held), 0, signs[:, :, None]).flatten(1)
@@ -171,9 +168,8 @@ class Goyal19Svm(Protocol):
         for part in SquaredHinge().solve(examples, without, tasks, costs, progress):
             task = tasks[part.problems].numpy()
             scores = part.scores.cpu().numpy()
-            found[part.problems.numpy()] = average_precisions(
-                scores, positive[:, task // folds], counted[:, task]
-            )
+            precision = average_precisions(scores, positive[:, task // folds], counted[:, task])
+            found[part.problems.numpy()] = np.where(np.isfinite(scores).all(0), precision, np.nan)
         return np.asarray(found.reshape(classes, folds, -1).mean(1))
 
     def metrics(self, split: Split) -> dict[str, Metric]:
@@ -229,12 +225,30 @@ class FittedSvms(Fitted):
         }
 
 
-def _fitted(examples: Coordinates, signs: Tensor, costs: tuple[float, ...]) -> Heads:
-    """One SVM for each column of `signs` (N, C), with its own C."""
-    weights = examples.rows.new_empty(examples.rows.shape[1], len(costs))
-    for part in SquaredHinge().solve(examples, signs, torch.arange(len(costs)), torch.tensor(costs)):
-        weights[:, part.problems.to(weights.device)] = part.weights
-    return Heads(examples.axes @ weights)
+def _trial(stage: str, cost: float | str, precision: NDArray[np.float64]) -> Trial:
+    lost = int(np.isnan(precision).sum())
+    why = f"the SVMs of {lost} of {len(precision)} classes were not solved" if lost else ""
+    return Trial(stage, {"C": cost}, float(precision.mean()), why)
+
+
+def _fitted(
+    examples: Coordinates, signs: Tensor, costs: tuple[float, ...], precision: NDArray[np.float64]
+) -> tuple[Heads, tuple[float, ...]]:
+    """One SVM for each column of `signs` (N, C), with the C that is best by `precision` (C, costs).
+
+    Where all examples together are not solved with a C, it becomes NaN in `precision`, and the next is taken.
+    """
+    while True:
+        places = best_costs(precision)[0]
+        chosen = tuple(costs[i] for i in places)
+        weights = examples.rows.new_empty(examples.rows.shape[1], len(chosen))
+        for part in SquaredHinge().solve(examples, signs, torch.arange(len(chosen)), torch.tensor(chosen)):
+            weights[:, part.problems.to(weights.device)] = part.weights
+        lost = ~weights.isfinite().all(0).cpu().numpy()
+        again = lost & np.isfinite(precision[np.arange(len(places)), places])
+        if not again.any():
+            return Heads(examples.axes @ weights), chosen
+        precision[again, places[again]] = np.nan
 
 
 def _together(train: Split, val: Split) -> tuple[NDArray[Any], Tensor]:

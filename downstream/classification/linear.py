@@ -21,7 +21,7 @@ from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.selection import at_edge, best, best_by_stage, judged, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -91,7 +91,7 @@ class LinearProbe(Protocol):
                 fitted = self.grid.fit(features, labels, classes, runtime.device, runtime.seed)
                 for p, setting in enumerate(self.grid.settings):
                     head = fitted.select(p)
-                    value = metric({"scores": head.logits(on_val[key]), "labels": wanted})
+                    value = judged(metric, {"scores": head.logits(on_val[key]), "labels": wanted})
                     plain = {**setting._asdict(), "pool": pools[key.reduction]}
                     yield Choice(Trial(key.stage, plain, value), key, head)
                 runtime.progress("linear heads", done + 1, len(on_train))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from downstream.classification.labels import check_against, check_labels, fitted
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
     Heads,
+    best_costs,
     checked_costs,
     costs_at_edge,
     unit_rows,
@@ -151,8 +153,10 @@ class LowShot(Protocol):
                 unit_rows(on_train[key][rows], runtime.device), unit_rows(on_val[key], runtime.device)
             )
             fits = [self._fit_k(images, signs, val, labels[rows]) for signs in drawn.values()]
-            stage_trials, choices[key.stage] = self._choose(key.stage, fits)
+            stage_trials, choice = self._choose(key.stage, fits)
             trials += stage_trials
+            if math.isfinite(choice.trial.val):
+                choices[key.stage] = choice
             runtime.progress("SVMs on few images", done + 1, len(on_train))
         winner = choices[best(trials).stage]
         return FittedShots(
@@ -180,8 +184,11 @@ class LowShot(Protocol):
             fits.append((index, examples, weights))
         scores = np.stack(on_val, 2)[:, :, None]  # (M, costs, 1, draws, C)
         metric = next(iter(shot_metrics(self.shots[:1], labels_of(val)).values()))
-        values = np.array([metric(shot_rows(scores[:, i], val)) for i in range(len(self.costs))])
-        chosen = [(index, examples, w[:, int(values.argmax())]) for index, examples, w in fits]
+        values = np.array([_judged(metric, scores[:, i], val) for i in range(len(self.costs))])
+        place = int(best_costs(values[None])[0][0])
+        chosen = [(index, examples, w[:, place]) for index, examples, w in fits]
+        if np.isnan(values[place]):
+            return Few(values, torch.cat([examples.axes @ w for _, examples, w in chosen], 1), math.nan)
         seen = [
             score_on_shots((examples.rows @ w).cpu().numpy(), signs[index, draw], labels[index])
             for draw, (index, examples, w) in enumerate(chosen)
@@ -204,8 +211,9 @@ class LowShot(Protocol):
         means = values.mean(0)
         trials = [Trial(stage, {"C": c}, float(v)) for c, v in zip(self.costs, means, strict=True)]
         if len(self.costs) > 1:
-            listed = " ".join(f"{self.costs[i]:g}" for i in values.argmax(1))
-            trials.append(Trial(stage, {"C": listed}, float(values.max(1).mean())))
+            places, highest = best_costs(values)
+            listed = " ".join(f"{self.costs[i]:g}" for i in places)
+            trials.append(Trial(stage, {"C": listed}, float(highest.mean())))
         choice = Choice(
             trials[-1],
             Heads(torch.cat([few.heads for few in fits], 1)),
@@ -221,6 +229,11 @@ class LowShot(Protocol):
     def blind(self) -> dict[str, BlindPredictor]:
         """See `blind_classifiers`."""
         return {name: SameAtEveryK(predictor) for name, predictor in blind_classifiers().items()}
+
+
+def _judged(metric: Metric, scores: NDArray[np.float32], val: Split) -> float:
+    """The metric of scores (M, 1, draws, C) on val; NaN where an SVM was not solved."""
+    return metric(shot_rows(scores, val)) if np.isfinite(scores).all() else math.nan
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,22 @@ def voc_metrics(labels: NDArray[Any]) -> dict[str, Metric]:
     return several if labels.ndim == 2 else {**several, "top1": top_k(1)}
 
 
+def best_costs(values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Of each row of scores (T, costs) the place and the score of the best; NaN is passed over.
+
+    A row of NaN alone has the first place and the score NaN.
+    """
+    return np.nan_to_num(values, nan=-np.inf).argmax(1), np.fmax.reduce(values, axis=1)
+
+
 def costs_at_edge(values: NDArray[np.float64], costs: Sequence[float], what: str) -> tuple[str, ...]:
     """Names C, and for how many of `what` its end was chosen and beats every value between the ends.
 
     Args:
-        values: (T, costs) scores of each C, of which the largest is chosen.
+        values: (T, costs) scores of each C, of which the largest is chosen; NaN where none was found.
         what: what the T choices are made for: "classes".
     """
-    order = np.argsort(costs)
+    order, values = np.argsort(costs), np.nan_to_num(values, nan=-np.inf)
     inner, ends = values[:, order[1:-1]], values[:, order[[0, -1]]]
     if len(costs) < 2:
         return ()

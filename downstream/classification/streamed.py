@@ -11,7 +11,7 @@ from downstream.classification.labels import check_against, check_labels, fitted
 from downstream.course import Course
 from downstream.limit import limit
 from downstream.protocol import Fitted, Rows, Runtime, Trial
-from downstream.selection import at_edge, best, best_by_stage
+from downstream.selection import at_edge, best, best_by_stage, judged
 from downstream.sgd_heads import Heads, Read, Source, score, train_heads
 from downstream.sgd_recipe import SgdRecipe
 from pretext.data.dataset import Split
@@ -84,7 +84,8 @@ def fit_stream(
 
     Raises:
         ValueError: labels that are missing, out of range or absent from train; images that are not square.
-        FloatingPointError: a loss or a score that is not finite.
+        FloatingPointError: a feature that is not finite.
+        GateFailed: every head diverged.
     """
     check_stream(train, train_limit, val)
     train = limit(train, train_limit)
@@ -97,7 +98,7 @@ def fit_stream(
     def choices() -> Iterator[Choice]:
         for source, scores in score(encoder, read, heads, val, runtime).items():
             for p, lr in enumerate(recipe.lrs):
-                value = metric({"scores": scores[:, p], "labels": wanted})
+                value = judged(metric, {"scores": scores[:, p], "labels": wanted})
                 setting = {"lr": lr} | ({"reading": source.reading} if source.reading else {})
                 yield Choice(Trial(source.stage, setting, value), source, heads[source], p)
 

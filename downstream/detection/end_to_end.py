@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from downstream.detection.scoring import Detect, FittedDetectors, train_score, v
 from downstream.features import batches, load_images
 from downstream.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
 from downstream.protocol import Runtime, Trial
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, attempt, best, leads
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -88,13 +89,17 @@ def fit_detectors(
             model = build(private_copy(encoder, runtime.device), classes).to(runtime.device)
         what = f"fine-tune the detector, lr {lr:g}"
         loss = _loss(model, train, flip, runtime.device, propose)
-        course = finetune(model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what)
-        val_ap = val_score(_detector(model, runtime, propose), val, classes)
-        trials.append(Trial(model.stage, {"lr": lr}, val_ap))
-        if best(trials) is trials[-1]:
+        tune = partial(
+            finetune, model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what
+        )
+        score = partial(val_score, _detector(model, runtime, propose), val, classes)
+        trial, course = attempt(model.stage, {"lr": lr}, tune, score)
+        trials.append(trial)
+        if course is not None and leads(trials):
             kept = model, course
+    winner = best(trials)
     assert kept is not None
-    winner, (model, course) = best(trials), kept
+    model, course = kept
     detect = _detector(model, runtime, propose)
     return FittedDetectors(
         stage=winner.stage,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from downstream.features import Key, extract
 from downstream.finetuning import Optimiser, Recipe, finetune, seeded
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
-from downstream.selection import at_edge, best, several
+from downstream.selection import at_edge, attempt, best, leads, several
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -107,10 +108,13 @@ class DetectionFrozen(Protocol):
         for stage in encoder.stages[-(self.last_stages or len(encoder.stages)) :]:
             tried = []
             for lr in self.lrs or (self.recipe.lr,):
-                head, course = self._fit(encoder, stage, train, classes, replace(self.recipe, lr=lr), runtime)
+                head = self._head(stage, classes, runtime)
+                fit = partial(self._fit, head, encoder, stage, train, replace(self.recipe, lr=lr), runtime)
                 detect = self._detector(encoder, stage, head, runtime)
-                tried.append(Trial(stage.name, {"lr": lr}, val_score(detect, val, classes)))
-                if best(tried) is tried[-1]:
+                score = partial(val_score, detect, val, classes)
+                trial, course = attempt(stage.name, {"lr": lr}, fit, score)
+                tried.append(trial)
+                if course is not None and leads(tried):
                     detectors[stage.name], courses[stage.name] = detect, course
             trials += tried
         winner = best(trials)
@@ -143,20 +147,22 @@ class DetectionFrozen(Protocol):
 
         return maps
 
-    def _fit(
-        self, encoder: Encoder, stage: Stage, train: Split, classes: int, recipe: Recipe, runtime: Runtime
-    ) -> tuple[FcosHead, Course]:
-        maps = self._maps(encoder, stage, train, runtime)
-        targets = Targets(boxes_of(train), runtime.device)
+    def _head(self, stage: Stage, classes: int, runtime: Runtime) -> FcosHead:
         with seeded(runtime.seed, runtime.device):
             strides = (max(stage.stride, self.stride),)
-            head = FcosHead(SingleMap(stage, self.width), strides, classes, self.convs).to(runtime.device)
+            return FcosHead(SingleMap(stage, self.width), strides, classes, self.convs).to(runtime.device)
+
+    def _fit(
+        self, head: FcosHead, encoder: Encoder, stage: Stage, train: Split, recipe: Recipe, runtime: Runtime
+    ) -> Course:
+        maps = self._maps(encoder, stage, train, runtime)
+        targets = Targets(boxes_of(train), runtime.device)
 
         def loss(index: Tensor, generator: torch.Generator) -> Tensor:
             return head.loss(maps(index.numpy()), targets.of(index.tolist()))
 
         what = f"detector on {stage.name}, lr {recipe.lr:g}"
-        return head, finetune(head, loss, len(train), recipe, runtime, what=what)
+        return finetune(head, loss, len(train), recipe, runtime, what=what)
 
     def _detector(self, encoder: Encoder, stage: Stage, head: FcosHead, runtime: Runtime) -> Detect:
         @torch.no_grad()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.protocol import Rows
+from downstream.selection import Diverged
 from pretext.data.dataset import Boxes
 
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
@@ -137,7 +138,7 @@ def _check(detections: Detections, truth: Boxes, classes: int) -> None:
     bad = ~(np.isfinite(detections.scores) & np.isfinite(detections.xyxy).all(1))
     if bad.any():
         image = int(owner(detections.offsets)[bad.argmax()])
-        raise ValueError(f"detections of image {image} have a score or a box that is not finite")
+        raise Diverged(f"detections of image {image} have a score or a box that is not finite")
 
 
 def owner(offsets: NDArray[np.int64]) -> NDArray[np.int64]:

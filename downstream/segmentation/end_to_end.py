@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from downstream.segmentation.masks import (
     mean_iou,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, best
+from downstream.selection import at_edge, attempt, best, leads
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder
 
@@ -86,19 +87,20 @@ def fit_segmenters(
             copied = private_copy(encoder, runtime.device)
             model = Segmenter(copied, name, classes, head).to(runtime.device)
         loss = _loss(model, train, flip, runtime.device)
-        course = finetune(
-            model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, f"fine-tune, lr {lr:g}"
-        )
-        trials.append(Trial(name, {"lr": lr}, mean_iou(_rows(model, val, runtime))))
-        if best(trials) is trials[-1]:
+        own, what = replace(recipe, lr=lr), f"fine-tune, lr {lr:g}"
+        tune = partial(finetune, model, loss, len(train), own, runtime, model.encoder, what)
+        trial, course = attempt(name, {"lr": lr}, tune, partial(_score, model, val, runtime))
+        trials.append(trial)
+        if course is not None and leads(trials):
             kept = model, course
+    winner = best(trials)
     assert kept is not None
-    winner, (model, course) = best(trials), kept
+    model, course = kept
     return FittedSegmenter(
         stage=name,
         trials=tuple(trials),
         at_edge=at_edge(trials, winner),
-        train_score=mean_iou(_rows(model, limit(train, TRAIN_SCORED), runtime)),
+        train_score=_score(model, limit(train, TRAIN_SCORED), runtime),
         course=course,
         setting=winner.setting,
         model=model,
@@ -149,6 +151,10 @@ def _loss(
         return total / (target != IGNORE).sum().clamp(min=1)
 
     return loss
+
+
+def _score(model: Segmenter, split: Split, runtime: Runtime) -> float:
+    return mean_iou(_rows(model, split, runtime))
 
 
 def _rows(model: Segmenter, split: Split, runtime: Runtime) -> Rows:

@@ -28,7 +28,7 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
-from downstream.selection import at_edge, best_by_stage, several
+from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -107,7 +107,7 @@ class Hypercolumn(Protocol):
         trials, chosen = best_by_stage(
             fit_heads(COLUMN, self.grid, self.adjustments, (rows, on_train.classes), held, classes, runtime)
         )
-        trial, head = chosen[COLUMN]
+        trial, head = chosen[best(trials).stage]
         widths = [*(on_train.features[stage].shape[1] for stage in stages), cells.count]
         *heads, place = _cut(head, widths)
         return FittedHypercolumn(

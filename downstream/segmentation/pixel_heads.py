@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -80,8 +81,11 @@ def fit_heads(
 
 
 def score(head: LinearHead, features: NDArray[Any], classes: NDArray[np.int64]) -> float:
-    """Return mIoU over the labelled ones of these pixels."""
-    predicted = head.logits(features).argmax(1)[None, None]  # as one image of one row
+    """Return mIoU over the labelled ones of these pixels; NaN for a head that diverged."""
+    logits = head.logits(features)
+    if not np.isfinite(logits).all():
+        return math.nan
+    predicted = logits.argmax(1)[None, None]  # as one image of one row
     target = np.where(classes < 0, IGNORE, classes)[None, None]
     return miou(confusion(predicted, target, len(head.bias)))
 

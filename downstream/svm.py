@@ -179,8 +179,8 @@ class SquaredHinge:
             direction = torch.where(last > 0, beta.clamp(min=0), 0) * direction - scaled
             uphill = (gradient * direction).sum(0) >= 0
             direction = torch.where(uphill, -scaled, direction)
-            bound = _rounding(active, spectrum.unsqueeze(1) / diagonal, len(z))
-            solved = decrement <= bound.maximum(self.tolerance * w.square().sum(0))
+            rounding = _rounding(active, spectrum.unsqueeze(1) / diagonal, weight)
+            solved = decrement <= rounding.maximum(self.tolerance * w.square().sum(0))
             if bool(solved.any()):
                 solution[:, here[solved]], margins[:, here[solved]] = w[:, solved], f[:, solved]
                 left = ~solved
@@ -196,16 +196,18 @@ class SquaredHinge:
         return solution, margins
 
 
-def _rounding(active: Tensor, share: Tensor, examples: int) -> Tensor:
-    """About what the rounding of gradients g = w − 2 Zᵀa alone makes of gᵀM⁻¹g: (p,).
+def _rounding(active: Tensor, share: Tensor, weight: Tensor) -> Tensor:
+    """What the rounding of gradients g = w − 2 Zᵀa alone may make of gᵀM⁻¹g: (p,).
 
-    A sum of N products zₙ aₙ is off by about ε √N / 4 times its bound ‖z‖ ‖a‖; ‖z‖² is N times the spectrum.
+    Sums of N products are off by up to ε (2 √N + N / 16) times their bound ‖z‖ ‖a‖, as was measured where all
+    examples are alike; ‖z‖² is N times the spectrum. The same share of the objective at w = 0 bounds it.
 
     Args:
-        active: a, (N, p). share: the spectrum over the diagonal of M, (R, p).
+        active: a, (N, p). share: the spectrum over the diagonal of M, (R, p). weight: C · m, (N, p).
     """
-    off = torch.finfo(active.dtype).eps * math.sqrt(examples) / 4
-    return (2 * off) ** 2 * examples * active.square().sum(0) * share.sum(0)
+    count = len(active)
+    off = torch.finfo(active.dtype).eps * (2 * math.sqrt(count) + count / 16)
+    return off**2 * (4 * count * active.square().sum(0) * share.sum(0)).minimum(weight.sum(0))
 
 
 def _line_search(w: Tensor, direction: Tensor, margin: Tensor, change: Tensor, weight: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from downstream.detection.average_precision import (
 )
 from downstream.detection.matching import IOU_THRESHOLDS, Detections, count_targets, detection_rows
 from downstream.protocol import Rows, take
+from downstream.selection import Diverged
 from pretext.data.dataset import Boxes
 
 
@@ -366,5 +367,5 @@ def test_bad_detections_are_named() -> None:
         detection_rows(make_detections([(*A, 2, 0.5)], []), truth, 2)
     with pytest.raises(ValueError, match=r"labels of objects must lie in \[0, 1\)"):
         detection_rows(make_detections([], []), truth, 1)
-    with pytest.raises(ValueError, match="detections of image 1 have a score or a box that is not finite"):
+    with pytest.raises(Diverged, match="detections of image 1 have a score or a box that is not finite"):
         detection_rows(make_detections([], [(*A, 0, float("nan"))]), truth, 2)

@@ -1,5 +1,6 @@
 """Every gate lets the sound case through and catches its fault."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -131,7 +132,29 @@ def test_head_trained() -> None:
         gates.head_trained(replaced(fitted, train_score=0.9, trials=()), chance=0.5)
     trials = (Trial("conv1", {"lr": 1.0}, 0.7), Trial("conv1", {"lr": 1e9}, float("nan")))
     lost = gates.head_trained(replaced(fitted, trials=trials), chance=0.5)
-    assert lost == ("diverged:1 of 2",)
+    assert lost == ("diverged:1 of 2: lr 1e+09",)
+
+
+def test_settings_that_diverged_are_named_by_what_they_share() -> None:
+    def trials(*bad: tuple[str, float, float]) -> list[Trial]:
+        grid = itertools.product(("conv1", "conv2", "conv3"), (0.1, 1.0, 10.0), (0.0, 1e-3))
+        return [
+            Trial(
+                stage, {"lr": lr, "weight_decay": decay}, float("nan") if (stage, lr, decay) in bad else 0.5
+            )
+            for stage, lr, decay in grid
+        ]
+
+    assert gates.diverged(trials()) == ()
+    wild = [("conv2", lr, decay) for lr in (1.0, 10.0) for decay in (0.0, 1e-3)]
+    assert gates.diverged(trials(*wild)) == ("diverged:4 of 18: stage conv2 lr 1/10",)
+    assert gates.diverged(trials(("conv1", 10.0, 0.0), ("conv3", 10.0, 1e-3))) == (
+        "diverged:2 of 18: stage conv1/conv3 lr 10",
+    )
+    everywhere = [(f"conv{i}", 10.0, d) for i in (1, 2, 3) for d in (0.0, 1e-3)]
+    assert gates.meaning(gates.diverged(trials(*everywhere))[0]) == (
+        "settings that diverged were left out of the selection (6 of 18: lr 10)"
+    )
 
 
 def test_head_fitted() -> None:

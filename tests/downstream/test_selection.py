@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
+from downstream.gates import GateFailed
 from downstream.protocol import Trial
-from downstream.selection import best, best_by_stage
+from downstream.selection import Diverged, at_edge, attempt, best, best_by_stage, judged, leads
+
+NAN = float("nan")
 
 
 class Head(NamedTuple):
@@ -31,5 +36,36 @@ def test_there_is_no_best_of_nothing_and_none_of_nan() -> None:
     assert best_by_stage([]) == ((), {})
     with pytest.raises(ValueError, match="no trial"):
         best(())
-    with pytest.raises(ValueError, match=r"stage 'a'.*nan"):
-        best([head("a", float("nan"), "1").trial])
+    with pytest.raises(GateFailed, match=r"'selection' .*stage 'a', lr 0\.1: .* is nan; .* of step 3"):
+        best([head("a", NAN, "1").trial, Trial("b", {"lr": 1.0}, NAN, "the loss of step 3 is inf")])
+
+
+def test_what_diverged_is_not_chosen_and_a_stage_of_nothing_else_has_no_candidate() -> None:
+    tried = [head("a", NAN, "1"), head("a", 0.7, "2"), head("b", NAN, "3"), head("a", NAN, "4")]
+    trials, chosen = best_by_stage(iter(tried))
+    assert len(trials) == 4
+    assert {stage: one.name for stage, one in chosen.items()} == {"a": "2"}
+    assert best(trials) is tried[1].trial
+    assert [leads(trials[: i + 1]) for i in range(4)] == [False, True, False, False]
+    assert math.isnan(judged(lambda rows: 0.5, {"scores": np.array([1.0, np.inf])}))
+    assert judged(lambda rows: 0.5, {"scores": np.array([1.0]), "labels": np.array([3])}) == 0.5
+
+
+def test_a_grid_that_reaches_into_divergence_is_long_enough() -> None:
+    trials = [Trial("a", {"lr": lr}, val) for lr, val in ((0.01, 0.2), (0.1, 0.5), (1.0, NAN))]
+    assert at_edge(trials, trials[1]) == ()
+    assert at_edge(trials[:2], trials[1]) == ("lr",)
+
+
+def test_an_attempt_that_diverges_has_no_score_and_other_errors_are_errors() -> None:
+    def diverge() -> None:
+        raise Diverged("the loss of step 2 is nan")
+
+    def fail() -> None:
+        raise FloatingPointError("a feature is nan")
+
+    lost = attempt("a", {"lr": 1.0}, diverge, lambda: 0.5)
+    assert (math.isnan(lost.val), lost.why) == (True, "the loss of step 2 is nan")
+    assert attempt("a", {"lr": 1.0}, lambda: None, lambda: 0.5) == Trial("a", {"lr": 1.0}, 0.5)
+    with pytest.raises(FloatingPointError, match="a feature is nan"):
+        attempt("a", {"lr": 1.0}, fail, lambda: 0.5)

@@ -228,7 +228,7 @@ class _Watch:
         self.seen = 0
 
     def __call__(self, finite: Tensor, losses: Tensor, last: bool) -> None:
-        """Take of a step whether the features of each source are finite (sources,), and losses (sources · P,).
+        """Take of a step whether features are finite, by source (sources,), and the losses (sources · P,).
 
         Raises:
             FloatingPointError: some recent features were not finite, so that no head can be.

@@ -20,7 +20,7 @@ from downstream.classification.moco_linear import MocoLinear
 from downstream.detection.finetune import DetectionFinetune
 from downstream.detection.frozen import DetectionFrozen
 from downstream.evaluate import evaluate
-from downstream.finetuning import Recipe
+from downstream.finetuning import Optimiser, Recipe
 from downstream.gates import DIVERGED, GateFailed
 from downstream.linear_grid import LinearGrid
 from downstream.protocol import Protocol, Runtime
@@ -35,7 +35,7 @@ from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 
 WILD = 1e38
-BRIEF = Recipe(epochs=1, batch_size=16, lr=1e-3)
+BRIEF = Recipe(epochs=1, batch_size=16, lr=1e-3, weight_decay=0.0, optimiser=Optimiser.ADAMW)
 
 
 def grid(*lrs: float) -> LinearGrid:

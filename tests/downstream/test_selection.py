@@ -64,8 +64,8 @@ def test_an_attempt_that_diverges_has_no_score_and_other_errors_are_errors() -> 
     def fail() -> None:
         raise FloatingPointError("a feature is nan")
 
-    lost = attempt("a", {"lr": 1.0}, diverge, lambda: 0.5)
-    assert (math.isnan(lost.val), lost.why) == (True, "the loss of step 2 is nan")
-    assert attempt("a", {"lr": 1.0}, lambda: None, lambda: 0.5) == Trial("a", {"lr": 1.0}, 0.5)
+    lost, nothing = attempt("a", {"lr": 1.0}, diverge, lambda: 0.5)
+    assert (math.isnan(lost.val), lost.why, nothing) == (True, "the loss of step 2 is nan", None)
+    assert attempt("a", {"lr": 1.0}, lambda: "it", lambda: 0.5) == (Trial("a", {"lr": 1.0}, 0.5), "it")
     with pytest.raises(FloatingPointError, match="a feature is nan"):
         attempt("a", {"lr": 1.0}, fail, lambda: 0.5)

@@ -122,15 +122,16 @@ def _sweep_folder(output: Path, chosen: str | None) -> Path | None:
             raise ValueError(f"{chosen} is no sweep's folder: it has no multirun.yaml")
         return Path(chosen)
     found = sorted((output / "logs").glob("*/multirun.yaml"), reverse=True)
-    return next((path.parent for path in found if not _dry(path)), None)
+    return next((path.parent for path in found if not _dry(path.parent)), None)
 
 
-def _dry(started: Path) -> bool:
-    """Whether a sweep only asked what there is to do."""
-    asked = OmegaConf.load(started).hydra.overrides.task
-    return any(
-        str(word).lower() in ("dry_run=true", "dry_run=1", "dry_run=yes", "dry_run=on") for word in asked
-    )
+def _dry(folder: Path) -> bool:
+    """Whether a sweep only asked what there is to do; of a damaged one that is not known."""
+    try:
+        asked = _asked(folder)
+    except DamagedSweep:
+        return False
+    return any(word.lower() in ("dry_run=true", "dry_run=1", "dry_run=yes", "dry_run=on") for word in asked)
 
 
 def _member(folder: Path, overrides: str) -> State:

@@ -51,6 +51,7 @@ def results() -> str:
         parts += other_metrics(records)
     parts += ["## How well the colorizers colour", colour_quality()]
     parts += ["## What colour teaches on the scenes", controls()]
+    parts += ["## How often the intervals hold", intervals()]
     parts += ["## Speed", speed()]
     return "\n\n".join(parts) + "\n"
 
@@ -130,6 +131,47 @@ def controls() -> str:
         "object, or comes from another scene. `python -m benchmarks.scenes_controls`"
     )
     return text + "\n\n" + "\n".join(rows)
+
+
+def intervals() -> str:
+    """Coverage of the intervals of these tables, as `benchmarks/intervals.py` simulated it."""
+    found = _measured("intervals")
+    held = ("mean", "mean, another row", "difference, other number of seeds")
+    apart = ("difference", "difference, other rows")
+    shares = ("share", "share, first row its twin", "share, small gap")
+    rows = []
+    for row in found["points"]:
+        of = {name: 100 * own["held"] for name, own in row["holds"].items()}
+        cells = [f"{of[name]:.1f}" for name in held] + [f"{100 - of[name]:.1f}" for name in apart]
+        for name in shares:
+            given = 100 * row["holds"][name]["given"]
+            cells.append(f"{of[name]:.1f}" + (f" ({given:.0f})" if given < 99.5 else ""))
+        rows.append([row["effects"], str(row["seeds"]), f"×{row['spread']}", *cells])
+    settings = found["settings"]
+    small, large = (f"{settings['gaps'][name]:g}" for name in (shares[2], shares[0]))
+    over = [100 - 100 * row["holds"][name]["held"] for row in found["points"] for name in _over_seeds(row)]
+    text = (
+        f"{settings['worlds']} made worlds a line (standard error 0.5), read with the functions that make "
+        "the tables above. A score has effects of its seed, of the images and of both together, as large "
+        f"as on the photographs or on the scenes. {settings['rows']} rows have one truth and n seeds; one, "
+        "called a, has a spread between seeds that is a multiple of the others'; b is another. In %: how "
+        "often an interval holds the truth, of a mean, and of the difference of a from a row of 3 seeds "
+        "(of 5 where n = 3); how often two rows are called different (A/A), a and b, or two others; how "
+        f"often the interval of the share of the gap holds it, the gap {large} standard deviations between "
+        f"seeds (a is read; a is the random twin) or {small} (a is read), in brackets in how many worlds "
+        "it is given. Nominal: 95, and 5 for A/A. With 2 and 3 seeds they are on the safe side: so few "
+        "cannot show that a row's variance is that of the others, so its own is taken often. With one "
+        "seed all is over images, given the seeds: of two runs of one task that differ in their seed "
+        f"{min(over):.0f} to {max(over):.0f} % are called different, which is why single runs are never "
+        "marked. `python -m benchmarks.intervals`"
+    )
+    head = ["effects as on", "n", "spread", "mean a", "mean b", "difference", "A/A a", "A/A b"]
+    return text + "\n\n" + _table([*head, "share", "share, twin", "share, small gap"], rows)
+
+
+def _over_seeds(row: Any) -> list[str]:
+    """What says of a single run how it would do if it spoke of other seeds."""
+    return [name for name in row["holds"] if name.endswith("over seeds")]
 
 
 def speed() -> str:

@@ -103,6 +103,7 @@ def _interval_fields(prefix: str, interval: Interval | None) -> dict[str, Any]:
         f"{prefix}high": interval.high if interval else None,
         f"{prefix}over": interval.kind.value if interval else "",
         f"{prefix}df": interval.df if interval else None,
+        f"{prefix}between": interval.between.value if interval and interval.between else "",
     }
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from downstream.digest import digest, short
 from downstream.gates import ZERO_WIDTH, meaning
 from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Row
-from downstream.leaderboard.statistics import ENOUGH_SEEDS, MANY_SEEDS, Interval, Kind, Verdict
+from downstream.leaderboard.statistics import ENOUGH_SEEDS, Between, Interval, Kind, Verdict
 
 IMAGES_ONLY = "i"
 """The footnote that every interval over test images alone carries."""
-LETTERS = "abcdefghjklmnoprstuvwxyz"
-"""Footnote letters; i is taken and q has no superscript."""
+OWN_SPREAD = "v"
+"""The footnote of an interval that rests on a row's own variance between seeds."""
+LETTERS = "abcdefghjklmnoprstuwxyz"
+"""Footnote letters; i and v are taken and q has no superscript."""
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 SOME = "'"
 """Beside a footnote letter: true of some of the runs behind a cell."""
@@ -146,7 +148,8 @@ def gain_sheet(board: Board) -> Sheet:
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
         "supervised), '–' where no supervised twin is above random by more than its interval. "
-        f"[{IMAGES_ONLY}] one run: over test images only.",
+        f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
+        "of one of the rows, or of both.",
     )
     return Sheet(
         "gains", "Gain over the random twin, in points", heads_of(board.columns), tuple(sections), notes
@@ -266,7 +269,7 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     """Without footnotes neither flags, marks nor bold are shown."""
     if cell is None:
         return Text("–")
-    notes = IMAGES_ONLY if cell.interval is not None and cell.interval.kind is Kind.IMAGES else ""
+    notes = _basis(cell.interval)
     body = percent(cell.value) + _half(cell.interval)
     if footnotes is None:
         return Text(body, notes=notes)
@@ -283,12 +286,21 @@ def _gain_text(cell: Cell | None) -> Text:
         return Text("–")
     sign = "" if gain.over_random < 0 else "+"
     share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
-    notes = IMAGES_ONLY if gain.interval is not None and gain.interval.kind is Kind.IMAGES else ""
+    notes = _basis(gain.interval)
     return Text(sign + percent(gain.over_random) + _half(gain.interval), under=share, notes=notes)
 
 
 def _half(interval: Interval | None) -> str:
     return "" if interval is None else f"±{percent(interval.half)}"
+
+
+def _basis(interval: Interval | None) -> str:
+    """The footnote that says what an interval is over, or rests on, where that is not the usual."""
+    if interval is None:
+        return ""
+    if interval.kind is Kind.IMAGES:
+        return IMAGES_ONLY
+    return OWN_SPREAD if interval.between is Between.OWN else ""
 
 
 def _stage_line(row: Row, cell: Cell, curve: Mapping[str, float], stages: Sequence[str]) -> Line:
@@ -304,6 +316,7 @@ def _how_to_read(board: Board) -> list[str]:
     cells = [c for g in board.groups for row in g.rows for c in row.cells.values()]
     cells += [c for row in board.blind for c in row.cells.values()]
     kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
+    bases = {cell.interval.between for cell in cells if cell.interval is not None}
     verdicts = {cell.verdict for cell in cells}
     notes = ["Value ± half a 95 % interval; n: pretraining seeds."]
     if Kind.IMAGES in kinds:
@@ -314,7 +327,12 @@ def _how_to_read(board: Board) -> list[str]:
     if Kind.SEEDS in kinds:
         notes.append(
             "Intervals of n ≥ 2 are over seeds and images; the variance between seeds is pooled over the "
-            f"rows of a column (n < {MANY_SEEDS}), with the degrees of freedom (df) named below."
+            "rows of a column, with the degrees of freedom (df) named below."
+        )
+    if Between.OWN in bases:
+        notes.append(
+            f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
+            "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
         )
     if any(cell.best for cell in cells):
         notes.append("Bold: best pretext task of its section.")
@@ -346,6 +364,7 @@ def _legend(board: Board) -> list[str]:
     for number, column in enumerate(board.columns, start=1):
         pooled = board.pooled[column]
         df = f", df {pooled.df}" if pooled is not None else ""
+        df += f" ({pooled.outside} rows of larger variance left out)" if pooled and pooled.outside else ""
         notes.append(
             f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
             f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"

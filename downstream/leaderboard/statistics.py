@@ -1,29 +1,32 @@
 """Intervals and comparisons of scores: over test images alone, or over seeds and images together.
 
 One run says nothing of what another seed would have given, so a single-seed interval is over the test images
-only and never stands against an interval over seeds. With few seeds their variance is pooled over the rows of
-one protocol, as in the analysis of variance: rows have their own means and are taken to share one variance.
+only and never stands against an interval over seeds. From two seeds on there is one estimator: what a score
+owes to its seed, to the images, and to both together are told apart, and each counts once. The variance
+between seeds is pooled over the rows of one protocol, but for rows whose own stands out: those keep their own
+(Welch 1947). `benchmarks/intervals.py` simulates what the intervals hold.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import fdtrc, stdtrit
 
 LEVEL = 0.95
 ENOUGH_SEEDS = 3
 """From so many seeds on two rows may be called separated, or not."""
-MANY_SEEDS = 10
-"""From so many seeds on a row's own seeds are resampled; below, their variance is pooled over rows."""
-REPEATS = 40
-"""Draws of seed noise for every image resample of a ratio."""
+OUTLYING = 0.05
+"""Level, over all rows of a protocol, at which the largest variance between seeds is left out of the pool."""
 
 
 class Kind(Enum):
@@ -33,13 +36,25 @@ class Kind(Enum):
     SEEDS = "seeds+images"
 
 
+class Between(Enum):
+    """Whose variance between seeds an interval rests on."""
+
+    POOLED = "pooled"
+    OWN = "own"
+
+
 class Interval(NamedTuple):
-    """An interval of `LEVEL`; `df` counts the degrees of freedom of its variance between seeds, if any."""
+    """An interval of `LEVEL`.
+
+    `df` counts the degrees of freedom of its variance between seeds, if any, and `between` says whose that
+    is; where several were used, `df` is the fewest and one row's own is enough for `OWN`.
+    """
 
     low: float
     high: float
     kind: Kind
     df: float | None = None
+    between: Between | None = None
 
     @property
     def half(self) -> float:
@@ -83,84 +98,131 @@ class Scores:
 
 
 class Pooled(NamedTuple):
-    """Variance between seeds of a row, estimated from all rows of a protocol, and degrees of freedom."""
+    """Variance between seeds of a row, estimated from the rows of a protocol, and degrees of freedom.
+
+    `outside` rows are not in it: their variance lay above that of the others.
+    """
 
     variance: float
     df: int
+    outside: int = 0
 
 
 def pool(rows: Iterable[NDArray[np.float64]]) -> Pooled | None:
-    """Pool the variance between seeds: Σ (nᵢ − 1) sᵢ² / Σ (nᵢ − 1); None where no row has two seeds."""
-    several = [values for values in rows if len(values) > 1]
-    df = sum(len(values) - 1 for values in several)
-    if df == 0:
+    """Pool the variance between seeds: Σ (nᵢ − 1) sᵢ² / Σ (nᵢ − 1); None where no row has two seeds.
+
+    The row of the largest variance is left out, and then the next, while an F test against all the others
+    rejects it at `OUTLYING` over the number of rows (Cochran 1941): it shall not widen their intervals.
+    """
+    kept = sorted((_squares(values) for values in rows if len(values) > 1), key=lambda own: own[0] / own[1])
+    if not kept:
         return None
-    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in several)
-    return Pooled(squares / df, df)
+    several = len(kept)
+    while len(kept) > 2 and _excess(kept[-1], _sum(kept[:-1])) < OUTLYING / len(kept):
+        kept.pop()
+    squares, df = _sum(kept)
+    return Pooled(squares / df, df, several - len(kept))
+
+
+class Seeds(NamedTuple):
+    """Variance between the seeds of a row, that of one seed, with its degrees of freedom."""
+
+    variance: float
+    df: int
+    between: Between
+
+
+def seeds_of(row: Scores, pooled: Pooled | None) -> Seeds:
+    """The variance between the seeds of a row of two or more: the pooled one, or its own if that stands out.
+
+    It does where an F test of its own against the rest of the pool rejects at 2 / (n + 1). Three seeds show
+    little of a variance: of rows with three times the spread of the others one in three passes at the usual
+    level, with an interval that then holds six times in ten. Taking a row's own in vain costs width alone,
+    hence a level so high; with many seeds the test sees more, and the level falls.
+    """
+    squares, df = _squares(row.values)
+    own = Seeds(squares / df, df, Between.OWN)
+    if pooled is None or pooled.df <= df:
+        return own
+    # A row that was left out of the pool has more than its share of it: it is rejected all the more.
+    rest = (max(pooled.variance * pooled.df - squares, 0.0), pooled.df - df)
+    if _excess((squares, df), rest) < 2 / (row.n + 1):
+        return own
+    return Seeds(pooled.variance, pooled.df, Between.POOLED)
 
 
 def interval(row: Scores, pooled: Pooled | None) -> Interval | None:
     """The interval of a row's mean; None where nothing was resampled.
 
-    One seed: over test images only. Several: over seeds and images, with the pooled variance between seeds
-    below `MANY_SEEDS`, else by resampling the row's own.
+    One seed: over test images only. Several: over seeds and images.
+
+    Args:
+        pooled: of the rows of the protocol; None where there is nothing to pool.
     """
-    if row.resampled.shape[1] < 2:
-        return None
-    if row.n == 1:
-        return _percentiles(row.resampled[0], Kind.IMAGES)
-    if row.n >= MANY_SEEDS:
-        return seed_bootstrap([row], [1.0])
-    if pooled is None:
-        raise ValueError("an interval over seeds takes the pooled variance between them")
-    return t_interval([row], [1.0], pooled)
+    return contrast([row], [1.0], pooled)
 
 
 def difference(row: Scores, other: Scores, pooled: Pooled | None) -> Interval | None:
     """The interval of row − other, paired by image; None for one seed against several."""
-    if (row.n == 1) != (other.n == 1) or _shared(row, other) < 2:
-        return None
-    if row.n == 1:
-        width = _shared(row, other)
-        return _percentiles(row.resampled[0, :width] - other.resampled[0, :width], Kind.IMAGES)
-    if min(row.n, other.n) >= MANY_SEEDS:
-        return seed_bootstrap([row, other], [1.0, -1.0])
-    if pooled is None:
-        raise ValueError("a difference over seeds takes the pooled variance between them")
-    return t_interval([row, other], [1.0, -1.0], pooled)
+    return contrast([row, other], [1.0, -1.0], pooled)
 
 
-def t_interval(rows: Sequence[Scores], weights: Sequence[float], pooled: Pooled) -> Interval:
-    """Student's interval of Σ wᵢ · mean of row i over seeds and images.
+def contrast(rows: Sequence[Scores], weights: Sequence[float], pooled: Pooled | None) -> Interval | None:
+    """The interval of Σ wᵢ · mean of row i; None for one seed against several, or less than two resamples."""
+    return _contrasts(rows, pooled)(weights) if _comparable(rows) else None
 
-    The variance is Σ wᵢ² s² / nᵢ, which holds what seed and images do together, plus the variance over
-    image resamples of what all seeds share; degrees of freedom after Satterthwaite (1946).
+
+def _comparable(rows: Sequence[Scores]) -> bool:
+    """Whether all have one seed or all have several, and images were resampled."""
+    return len({row.n == 1 for row in rows}) == 1 and _shared(*rows) >= 2
+
+
+def _contrasts(rows: Sequence[Scores], pooled: Pooled | None) -> Callable[[Sequence[float]], Interval]:
+    """The interval of Σ wᵢ · mean of row i, as a function of the weights."""
+    if rows[0].n == 1:
+        resampled = np.stack([row.resampled[0, : _shared(*rows)] for row in rows])
+        return lambda weights: _percentiles(np.asarray(weights) @ resampled)
+    seeds = [seeds_of(row, pooled) for row in rows]
+    means = np.array([row.mean for row in rows])
+    images = _image_covariance(rows)
+    own = [i for i, of in enumerate(seeds) if of.between is Between.OWN]
+    shared = [i for i, of in enumerate(seeds) if of.between is Between.POOLED]
+    of_means = np.array([of.variance / row.n for of, row in zip(seeds, rows, strict=True)])
+    df = [float(seeds[i].df) for i in own] + [float(seeds[i].df) for i in shared[:1]] + [math.inf]
+
+    def made(weights: Sequence[float]) -> Interval:
+        w = np.asarray(weights, dtype=np.float64)
+        parts = list((w * w * of_means)[own])
+        if shared:  # one estimate, and so one part
+            parts.append((w * w * of_means)[shared].sum())
+        half = half_width([*parts, max(float(w @ images @ w), 0.0)], df)
+        centre = float(w @ means)
+        between = Between.OWN if own else Between.POOLED
+        return Interval(centre - half, centre + half, Kind.SEEDS, min(df), between)
+
+    return made
+
+
+def half_width(variances: Sequence[float], df: Sequence[float]) -> float:
+    """Half of Student's interval of a sum whose variance has independent parts, each with its own df.
+
+    Degrees of freedom are after Satterthwaite (1946), whose interval can become narrower by one more part:
+    2 degrees and infinitely many are together taken for many more than 2. It then holds too seldom (.88 for
+    .95). So the widest counts that any choice of the parts gives.
     """
-    centre = sum(w * row.mean for w, row in zip(weights, rows, strict=True))
-    seeds = sum(w * w * pooled.variance / row.n for w, row in zip(weights, rows, strict=True))
-    images = _image_variance(rows, weights)
-    total = seeds + images
-    df = pooled.df * (total / seeds) ** 2 if seeds > 0 else math.inf
-    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * math.sqrt(total)
-    return Interval(centre - half, centre + half, Kind.SEEDS, pooled.df)
+    v, d = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    chosen = _choices(len(v))
+    total, spread = chosen @ v, chosen @ (v * v / d)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        joint = np.where(spread > 0, total**2 / spread, math.inf)
+    joint = np.minimum(joint, 1e9)  # normal; the quantile takes no infinity
+    return float((stdtrit(joint, (1 + LEVEL) / 2) * np.sqrt(total)).max())
 
 
-def seed_bootstrap(rows: Sequence[Scores], weights: Sequence[float], repeats: int = REPEATS) -> Interval:
-    """Percentiles of Σ wᵢ · mean of row i, seeds and images resampled together.
-
-    Each image resample meets `repeats` resamples of every row's seeds. Too narrow for a handful of seeds.
-    """
-    generator = np.random.default_rng(0)
-    width = _shared(*rows)
-    total = np.zeros((repeats, width))
-    for weight, row in zip(weights, rows, strict=True):
-        picks = generator.integers(0, row.n, size=(repeats, width, row.n))  # (R, B, S)
-        # Resampled seeds have (n − 1)/n of the variance that seeds have.
-        centre = row.resampled[:, :width].mean(axis=0)  # (B,)
-        spread = math.sqrt(row.n / (row.n - 1)) if row.n > 1 else 1.0
-        drawn = row.resampled[picks, np.arange(width)[None, :, None]].mean(axis=2)  # (R, B)
-        total += weight * (centre + spread * (drawn - centre))
-    return _percentiles(total.ravel(), Kind.SEEDS)
+@cache
+def _choices(parts: int) -> NDArray[np.float64]:
+    """All choices of some of the parts, one a line."""
+    return np.array(list(product((0.0, 1.0), repeat=parts)))[1:]
 
 
 class Share(NamedTuple):
@@ -174,16 +236,35 @@ class Share(NamedTuple):
 
 
 def gap_share(row: Scores, random: Scores, supervised: Scores, pooled: Pooled | None) -> Share:
-    """Share of the gap from `random` to `supervised` that `row` covers."""
-    between = difference(supervised, random, pooled)
-    gained = difference(row, random, pooled)
-    if between is None or gained is None or between.low <= 0:
+    """Share of the gap from `random` to `supervised` that `row` covers.
+
+    The interval has those shares θ for which row − random − θ (supervised − random) may be 0 (Fieller 1954).
+    It is finite where the gap's own interval lies above 0, and need not be symmetric.
+    """
+    rows = [row, random, supervised]
+    if not _comparable(rows):
         return Share(None, None)
-    draws = [_draws(part, pooled, number) for number, part in enumerate((row, random, supervised))]
-    width = min(d.shape[1] for d in draws)
-    top, low, high = (d[:, :width] for d in draws)
+    made = _contrasts(rows, pooled)
+    if made([0.0, -1.0, 1.0]).low <= 0:
+        return Share(None, None)
     value = (row.mean - random.mean) / (supervised.mean - random.mean)
-    return Share(value, _percentiles(((top - low) / (high - low)).ravel(), gained.kind))
+
+    def left(share: float) -> Interval:
+        return made([1.0, share - 1.0, -share])
+
+    ends = (_falls(lambda share: left(share).low, value), _falls(lambda share: left(share).high, value))
+    return Share(value, left(value)._replace(low=ends[0], high=ends[1]))
+
+
+def _falls(function: Callable[[float], float], near: float) -> float:
+    """Where a function that falls from above 0 to below it, over the whole line, passes 0."""
+    low = high = near
+    step = 1.0
+    while function(low) < 0:
+        low, step = low - step, 2 * step
+    while function(high) > 0:
+        high, step = high + step, 2 * step
+    return float(brentq(function, low, high)) if low < high else near
 
 
 class Verdict(Enum):
@@ -204,36 +285,36 @@ def against_best(row: Scores, best: Scores, pooled: Pooled | None) -> Verdict:
     return Verdict.NOT_SEPARATED if 0 in between else Verdict.BELOW
 
 
-def _draws(row: Scores, pooled: Pooled | None, stream: int) -> NDArray[np.float64]:
-    """Plausible means (R, B) of a row: image resamples, and with several seeds seed noise on top.
-
-    The scale of the noise is drawn from the same stream for all rows: they share one variance estimate.
-    """
-    centre: NDArray[np.float64] = row.resampled.mean(axis=0)  # (B,)
-    if row.n == 1 or pooled is None:
-        return centre[None]
-    shape = (REPEATS, len(centre))
-    scale = np.sqrt(pooled.df / np.random.default_rng(0).chisquare(pooled.df, size=shape))
-    noise = np.random.default_rng(1 + stream).standard_normal(shape)
-    return np.asarray(centre + math.sqrt(pooled.variance / row.n) * scale * noise)
+def _squares(values: NDArray[np.float64]) -> tuple[float, int]:
+    """Sum of squares around the mean, and degrees of freedom."""
+    return float(((values - values.mean()) ** 2).sum()), len(values) - 1
 
 
-def _image_variance(rows: Sequence[Scores], weights: Sequence[float]) -> float:
-    """Variance over image resamples of what the seeds of each row share.
+def _sum(rows: Sequence[tuple[float, int]]) -> tuple[float, int]:
+    return sum(squares for squares, _ in rows), sum(df for _, df in rows)
+
+
+def _excess(own: tuple[float, int], rest: tuple[float, int]) -> float:
+    """Probability of so large a variance beside that of the rest, were both the same."""
+    if rest[0] <= 0:
+        return 0.0 if own[0] > 0 else 1.0
+    return float(fdtrc(own[1], rest[1], (own[0] / own[1]) / (rest[0] / rest[1])))
+
+
+def _image_covariance(rows: Sequence[Scores]) -> NDArray[np.float64]:
+    """Covariance (R, R), over image resamples, of what the seeds of each row share.
 
     Images move each seed's score in a way of its own too. That part is in the variance between seeds
     already, so it is taken out here; both parts are read off the resamples.
     """
     width = _shared(*rows)
-    total = np.zeros(width)
-    own = 0.0
-    for weight, row in zip(weights, rows, strict=True):
-        scores = row.resampled[:, :width]
-        centre = scores.mean(axis=0)
-        total += weight * centre
-        if row.n > 1:
-            own += weight**2 * float((scores - centre).var(axis=1, ddof=1).mean()) / (row.n - 1)
-    return max(float(total.var(ddof=1)) - own, 0.0)
+    scores = [row.resampled[:, :width] for row in rows]
+    centres = np.stack([of.mean(axis=0) for of in scores])
+    own = [
+        float((of - centre).var(axis=1, ddof=1).mean()) / (len(of) - 1)
+        for of, centre in zip(scores, centres, strict=True)
+    ]
+    return np.asarray(np.atleast_2d(np.cov(centres)) - np.diag(own))
 
 
 def _shared(*rows: Scores) -> int:
@@ -241,6 +322,7 @@ def _shared(*rows: Scores) -> int:
     return min(int(row.resampled.shape[1]) for row in rows)
 
 
-def _percentiles(values: NDArray[np.float64], kind: Kind) -> Interval:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high), kind)
+def _percentiles(values: NDArray[np.float64]) -> Interval:
+    """Of B draws, one more lies below the k-th smallest with probability k / (B + 1), not (k − 1) / (B − 1)."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
+    return Interval(float(low), float(high), Kind.IMAGES)

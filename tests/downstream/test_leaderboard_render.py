@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_leaderboard_tables import without
 
-from downstream.leaderboard import Paths, leaderboard, show
+from downstream.leaderboard import Paths, cells_frame, leaderboard, show
 from downstream.leaderboard.latex import escape
 from downstream.leaderboard.sheets import Footnotes, percent, sheets
 from downstream.leaderboard.tables import build
@@ -107,6 +107,16 @@ def test_three_seeds_name_their_degrees_of_freedom_and_mark_what_is_not_separate
     assert "df 12" in page  # 6 rows of 3 seeds
     assert "≈ not separated from best" in page
     assert re.search(r"(jigsaw|colorization).*\d≈", page)
+
+
+def test_a_row_with_a_variance_of_its_own_says_so() -> None:
+    apart = [one("jigsaw", *COLUMNS[0], s, "photos", value=0.3 + 0.2 * s, recipe="j") for s in range(3)]
+    page = shown([r for r in benchmark(3) if r.evaluation.protocol == "frozen_classification"] + apart)
+    assert re.search(r"jigsaw +3 .*±\d+\.\d≈?ᵛ", page)
+    assert "[v] the variance between seeds is the row's own" in page
+    assert "df 10 (1 rows of larger variance left out)" in page
+    frame = cells_frame(build(apart))
+    assert set(frame.between) == {"own"}
 
 
 def test_missing_cells_and_rows_that_are_not_ranked() -> None:

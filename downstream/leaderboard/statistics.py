@@ -323,6 +323,6 @@ def _shared(*rows: Scores) -> int:
 
 
 def _percentiles(values: NDArray[np.float64]) -> Interval:
-    """Of B draws, one more lies below the k-th smallest with probability k / (B + 1), not (k − 1) / (B − 1)."""
+    """Of B draws the k-th smallest has k / (B + 1) below it, not (k − 1) / (B − 1) as is usual."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
     return Interval(float(low), float(high), Kind.IMAGES)

@@ -50,7 +50,7 @@ def draw_detections(
         columns["truth"] = np.stack(
             [_truth(image, images, i, factor, names, shown) for i, image in enumerate(big)]
         )
-    columns[f"found (score ≥ {min_score:g}, or the surest)"] = np.stack(
+    columns[f"found, score ≥ {min_score:g}"] = np.stack(
         [_found(image, found, i, factor, names, min_score, shown) for i, image in enumerate(big)]
     )
     return contact_sheet(columns, [(_name(label, names), class_color(label)) for label in sorted(shown)])

@@ -16,6 +16,7 @@ from PIL import Image
 
 from downstream import gates
 from downstream.bootstrap import bootstrap, resamples
+from downstream.chance import Chance, Level
 from downstream.cost import Meter
 from downstream.digest import digest, settings
 from downstream.plain import from_plain
@@ -139,10 +140,12 @@ def evaluate(
         for module, training in modes:
             module.training = training
     unmoved.check()
-    blind = evaluate_blind(protocol, data, runtime, records=records, draws=draws)
-    chance = _best_by_metric(blind)
-    level = max((chance[r.evaluation.metric] for r in blind if r.evaluation.primary), default=0.0)
-    flags += gates.head_trained(fitted, level if protocol.trains_head else -math.inf)
+    predictors = protocol.blind()
+    blind = _all_blind(predictors, protocol, data, runtime, records, draws)
+    chance = Chance.of(blind, predictors, encoder.input.sees_colour)
+    primary = next((r.evaluation.metric for r in blind if r.evaluation.primary), "")
+    level = chance.comparable.get(primary, Level(0.0, "nothing"))
+    flags += gates.head_trained(fitted, level.value if protocol.trains_head else -math.inf, level.predictor)
     flags += gates.head_fitted(fitted) if protocol.trains_head else ()
     flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
@@ -191,9 +194,20 @@ def evaluate_blind(
     Raises:
         GateFailed, DamagedCache, RecordError: as `evaluate`.
     """
+    return _all_blind(protocol.blind(), protocol, data, runtime, records, draws)
+
+
+def _all_blind(
+    predictors: Mapping[str, BlindPredictor],
+    protocol: Protocol,
+    data: DataSet,
+    runtime: Runtime,
+    records: Path,
+    draws: int,
+) -> list[Record]:
     runtime = replace(runtime, seed=0, autocast=None)
     made: list[Record] = []
-    for name, predictor in protocol.blind().items():
+    for name, predictor in predictors.items():
         made += _evaluate_blind(name, predictor, protocol, data, runtime, records, draws)
     return made
 
@@ -244,7 +258,7 @@ def _evaluate_blind(
         provenance({}, ""),
         draws,
     )
-    records, packed = job.records({"": rows}, None, (), {})
+    records, packed = job.records({"": rows}, None, (), Chance())
     write(folder, records, packed)
     return records
 
@@ -277,7 +291,7 @@ class _Job:
         predicted: Mapping[str, Rows],
         fitted: Fitted | None,
         flags: tuple[str, ...],
-        chance: Mapping[str, float],
+        chance: Chance,
     ) -> tuple[list[Record], dict[str, bytes]]:
         """Gate and score the rows of every stage; records, and packed rows by their digest."""
         chosen = "" if fitted is None else fitted.stage
@@ -297,9 +311,13 @@ class _Job:
                 value = gates.score_in_range(measure(rows), metric, stage)
                 main = position == 0 and stage == chosen
                 sample = self._resample(measure, rows) if main else ()
-                result = self._result(value, stage, fitted, flags, chance.get(metric), key, sample)
+                level = chance.comparable.get(metric)
+                result = self._result(
+                    value, stage, fitted, flags, None if level is None else level.value, key, sample
+                )
                 if main:
-                    result = replace(result, flags=result.flags + _score_flags(result))
+                    told = chance.flags(metric, value) + _interval_flags(result)
+                    result = replace(result, flags=result.flags + told)
                 records.append(
                     Record(
                         SCHEMA,
@@ -387,22 +405,12 @@ def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | 
     return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
 
 
-def _score_flags(result: Result) -> tuple[str, ...]:
-    below = result.chance is not None and result.value <= result.chance
+def _interval_flags(result: Result) -> tuple[str, ...]:
     drawn = [value for value in result.resampled if value is not None]
     flat = bool(drawn) and min(drawn) == max(drawn)
     undefined = len(result.resampled) - len(drawn)
     lost = (f"{gates.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
-    return (gates.BELOW_CHANCE,) * below + (gates.ZERO_WIDTH,) * flat + lost
-
-
-def _best_by_metric(records: Iterable[Record]) -> dict[str, float]:
-    """The best value of each metric."""
-    best: dict[str, float] = {}
-    for record in records:
-        metric = record.evaluation.metric
-        best[metric] = max(best.get(metric, 0.0), record.result.value)
-    return best
+    return (gates.ZERO_WIDTH,) * flat + lost
 
 
 def _precision(runtime: Runtime) -> str:

@@ -20,6 +20,7 @@ OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
 HEAD_UNTRAINED = "head_untrained"
 UNDERFITTED = "head_underfitted:"
 BELOW_CHANCE = "not_above_chance"
+BELOW_COLOUR = "not_above_colour"
 ZERO_WIDTH = "zero_width_interval"
 SELECTED_ON_TEST = "selected_on_test"
 AT_EDGE = "at_edge:"
@@ -28,16 +29,19 @@ UNDEFINED = "undefined_resamples:"
 
 MEANING = {
     OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
+    f"{HEAD_UNTRAINED}:": "the head's train score is not above chance, which an encoder-blind predictor sets",
     HEAD_UNTRAINED: "the head's train score is not above chance",
     UNDERFITTED: "the head is undertrained, as it seems",
+    f"{BELOW_CHANCE}:": "the test score is not above chance, which an encoder-blind predictor sets",
     BELOW_CHANCE: "the test score is not above chance",
+    f"{BELOW_COLOUR}:": "above chance, but not above a predictor that sees colour, which the encoder does not",
     UNDEFINED: "the interval leaves out bootstrap resamples that hold nothing to score",
     ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
     AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
     DIVERGED: "settings that diverged were left out of the selection",
 }
-"""Every flag, or beginning of one, in a reader's words."""
+"""Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
 
 
 FEW_STEPS = 100
@@ -147,13 +151,18 @@ def score_in_range(value: float, metric: str, stage: str) -> float:
     return float(value)
 
 
-def head_trained(fitted: Fitted, chance: float) -> tuple[str, ...]:
-    """Flag a head whose train score is not above the best encoder-blind predictor's."""
+def by(flag: str, predictor: str) -> str:
+    """A flag with the encoder-blind predictor that is not exceeded."""
+    return f"{flag}:{predictor}"
+
+
+def head_trained(fitted: Fitted, chance: float, predictor: str) -> tuple[str, ...]:
+    """Flag a head whose train score is not above `chance`, the best encoder-blind predictor's."""
     if not math.isfinite(fitted.train_score):
         raise GateFailed("head", f"its train score is {fitted.train_score}")
     if not fitted.trials:
         raise GateFailed("head", "nothing was scored on val")
-    flags = () if fitted.train_score > chance else (HEAD_UNTRAINED,)
+    flags = () if fitted.train_score > chance else (by(HEAD_UNTRAINED, predictor),)
     return flags + diverged(fitted.trials)
 
 

@@ -156,6 +156,11 @@ class Protocol(ABC):
 class BlindPredictor(ABC):
     """Predicts without looking at an encoder: label prior, histogram, position prior, constant box."""
 
+    @property
+    def sees_colour(self) -> bool:
+        """Whether it looks at the colours of an image; not, unless it says so."""
+        return False
+
     @abstractmethod
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit on train, select on val, return what predicts a split."""

@@ -129,7 +129,8 @@ class Result:
         setting: hyper-parameters chosen for this stage.
         val: the primary metric on val of that setting; None where nothing was selected.
         train: the primary metric on (part of) train; None for a stage that was not selected.
-        chance: this metric of the best encoder-blind predictor; None on blind records.
+        chance: this metric of the best encoder-blind predictor that sees no more than the encoder; None on
+            blind records.
         flags: what a reader must know ("head_untrained", "at_edge:lr", …).
         rows: SHA-256 of the file of per-example rows.
         resampled: the metric on bootstrap resamples of the images; entry b is the same resample in every

@@ -22,11 +22,13 @@ class Input(nn.Module, ABC):
     Attributes:
         name: how configurations, saved encoders and records call it.
         channels: of what it returns.
+        sees_colour: whether it shows colour, and not brightness alone.
         arguments: the plain constructor arguments, so that a saved encoder can be rebuilt.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
+    sees_colour: ClassVar[bool] = True
 
     def __init__(self, arguments: dict[str, object]) -> None:
         super().__init__()
@@ -49,6 +51,7 @@ class Lightness(Input):
 
     name = "lightness"
     channels = 1
+    sees_colour = False
 
     def __init__(self, scale: float = 1 / 50) -> None:
         super().__init__({"scale": float(scale)})
@@ -64,6 +67,7 @@ class MeanGray(Input):
 
     name = "gray"
     channels = 1
+    sees_colour = False
 
     def __init__(self) -> None:
         super().__init__({})
@@ -141,6 +145,7 @@ class Sobel(Input):
 
     name = "sobel"
     channels = 2
+    sees_colour = False
 
     def __init__(self) -> None:
         super().__init__({})

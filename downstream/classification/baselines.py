@@ -52,6 +52,11 @@ class HistogramProbe(BlindPredictor):
     histogram: Callable[[NDArray[np.uint8]], NDArray[np.int64]]
     grid: LinearGrid = field(default_factory=LinearGrid)
 
+    @property
+    def sees_colour(self) -> bool:
+        """Whether the histogram is of colours."""
+        return self.histogram is rgb_histogram
+
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit every setting on train, keep the best on val."""
         classes, labels = fitted_classes(train), labels_of(train)

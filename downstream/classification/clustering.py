@@ -19,7 +19,7 @@ from downstream.classification.agreement import (
     matched_accuracy,
     normalized_mutual_information,
 )
-from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures
+from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.features import Key, extract
 from downstream.limit import limit
@@ -202,6 +202,11 @@ class BlindClusters(BlindPredictor):
     features: BlindFeatures
     clusters: Clusters
     train_limit: int | None
+
+    @property
+    def sees_colour(self) -> bool:
+        """As the features."""
+        return self.features is rgb_shares
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Cluster train."""

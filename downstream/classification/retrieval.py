@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from downstream.bootstrap import Additive
-from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures
+from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
@@ -190,6 +190,11 @@ class BlindRetrieval(BlindPredictor):
     features: BlindFeatures
     recalls: tuple[int, ...]
     train_limit: int | None
+
+    @property
+    def sees_colour(self) -> bool:
+        """As the features."""
+        return self.features is rgb_shares
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Make the gallery."""

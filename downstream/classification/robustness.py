@@ -144,6 +144,11 @@ class BlindUnderCorruption(BlindPredictor):
     plain: BlindPredictor
     corruptions: tuple[Corruption, ...]
 
+    @property
+    def sees_colour(self) -> bool:
+        """As the predictor."""
+        return self.plain.sees_colour
+
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit it on clean images."""
         predict = self.plain.fit(train, val, runtime)

@@ -146,6 +146,11 @@ class DifficultLeftOut(BlindPredictor):
 
     predictor: BlindPredictor
 
+    @property
+    def sees_colour(self) -> bool:
+        """As the predictor."""
+        return self.predictor.sees_colour
+
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit the predictor."""
         predict = self.predictor.fit(train, val, runtime)

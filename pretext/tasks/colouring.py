@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psnr, rgb_to_lab, upsample_ab
 from pretext.color.quality import MAX_ERROR
 from pretext.encoder import Encoder
+from pretext.inputs import INPUTS
 from pretext.task import Images, Task
 from pretext.tasks.block8 import Block8
 
-COLOURLESS = ("lightness", "gray", "sobel")
+COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_colour)
 """Inputs from which colour has to be guessed."""
 
 BEST_PSNR = 100.0

@@ -124,14 +124,16 @@ def test_score_in_range(value: float) -> None:
 def test_head_trained() -> None:
     data = make_data()
     fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
-    assert gates.head_trained(fitted, chance=0.5) == ()
-    assert gates.head_trained(replaced(fitted, train_score=0.5), chance=0.5) == (gates.HEAD_UNTRAINED,)
+    assert gates.head_trained(fitted, 0.5, "label_prior") == ()
+    assert gates.head_trained(replaced(fitted, train_score=0.5), 0.5, "label_prior") == (
+        "head_untrained:label_prior",
+    )
     with failure("head", "train score is nan"):
-        gates.head_trained(replaced(fitted, train_score=float("nan")), chance=0.5)
+        gates.head_trained(replaced(fitted, train_score=float("nan")), 0.5, "label_prior")
     with failure("head", "nothing was scored on val"):
-        gates.head_trained(replaced(fitted, train_score=0.9, trials=()), chance=0.5)
+        gates.head_trained(replaced(fitted, train_score=0.9, trials=()), 0.5, "label_prior")
     trials = (Trial("conv1", {"lr": 1.0}, 0.7), Trial("conv1", {"lr": 1e9}, float("nan")))
-    lost = gates.head_trained(replaced(fitted, trials=trials), chance=0.5)
+    lost = gates.head_trained(replaced(fitted, trials=trials), 0.5, "label_prior")
     assert lost == ("diverged:1 of 2: lr 1e+09",)
 
 

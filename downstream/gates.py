@@ -34,7 +34,7 @@ MEANING = {
     UNDERFITTED: "the head is undertrained, as it seems",
     f"{BELOW_CHANCE}:": "the test score is not above chance, which an encoder-blind predictor sets",
     BELOW_CHANCE: "the test score is not above chance",
-    f"{BELOW_COLOUR}:": "above chance, but not above a predictor that sees colour, which the encoder does not",
+    f"{BELOW_COLOUR}:": "above chance, not above a predictor that sees colour, which the encoder does not",
     UNDEFINED: "the interval leaves out bootstrap resamples that hold nothing to score",
     ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",

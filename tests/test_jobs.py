@@ -17,6 +17,7 @@ from PIL import Image
 
 import pretext
 from conf import dispatch
+from conf.workbench import Workbench
 from downstream.records import read_all
 
 TINY = [
@@ -94,6 +95,7 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
         assert record.data.digests.keys() == {"train", "val", "test"}
         if not record.subject.blind:
             assert record.provenance.config["seed"] == 0
+            assert record.provenance.config["pretext"]["name"] == record.subject.pretext
             assert record.subject.backbone == "SmallNet(widths=[8, 8, 8, 8, 8])"
         if record.subject.pretext == "colorization":
             assert record.subject.twins == {name: recipes[name] for name in ("random", "supervised")}
@@ -133,6 +135,8 @@ def test_offline_logging_holds_curves_pictures_configuration_scores_and_encoder(
     assert len(by_task) == 3
     assert len({log["group"] for log in by_task.values()}) == 1
     assert {log["job_type"] for log in by_task.values()} == {"benchmark"}
+    named = {log["config"]["pretext"]["name"]: log["tags"][0] for log in by_task.values()}
+    assert named == {name: name for name in ("colorization", "random", "supervised")}
     colour = next(log for log in by_task.values() if "colorization" in log["tags"])
     assert colour["config"]["pretext"]["task"]["rebalance"] == 0.5
     assert {"train/loss", "val/loss", "val/auc", "val/auc_balanced", "val/knn"} <= colour["history"].keys()
@@ -165,7 +169,9 @@ def test_a_sweep_makes_one_table_and_lists_what_failed(
 
 
 @pytest.mark.slow
-def test_photographs_are_coloured(run: Run, folder: Path) -> None:
+def test_photographs_are_coloured(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     photos = folder / "photos" / "sub"
     photos.mkdir(parents=True)
@@ -179,6 +185,19 @@ def test_photographs_are_coloured(run: Run, folder: Path) -> None:
     assert np.array_equal(made[:, -131:], original)
     assert np.ptp(made[:, :131].astype(int), axis=2).max() <= 1  # the left panel is gray
     assert (folder / "outputs" / "colorized" / "gray.png").is_file()
+
+    # A bad one is named, the others are coloured all the same, and no data are read for it.
+    monkeypatch.setattr(Workbench, "_read", lambda bench, config: pytest.fail("data were read"))
+    (folder / "outputs" / "colorized" / "gray.png").unlink()
+    (folder / "photos" / "bad.png").write_bytes(b"no image")
+    capsys.readouterr()
+    assert run("job=colorize", f"image={folder / 'photos'}") == 1
+    shown = "".join(capsys.readouterr().out.split())
+    assert f"1of3imagescouldnotberead:{folder / 'photos' / 'bad.png'}" in shown
+    assert (folder / "outputs" / "colorized" / "gray.png").is_file()
+    assert not (folder / "outputs" / "colorized" / "bad.png").exists()
+    assert run("job=colorize", f"image={folder / 'photos'}", "pretext=colorization_l2") == 1
+    assert "no colorization_l2 was pretrained" in capsys.readouterr().out
 
 
 @pytest.mark.slow

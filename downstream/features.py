@@ -17,7 +17,7 @@ from torch import Tensor
 
 from downstream.cache import ArrayCache, Draft, Wanted
 from downstream.protocol import Runtime
-from downstream.reductions import Reduction
+from downstream.reductions import GridPool, Reduction
 from pretext.backbones import Features
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -77,6 +77,32 @@ def extract(
         stored = draft.stored
     by_repr = {repr(reduction): reduction for reduction in reductions}
     return {Key(label["stage"], by_repr[label["reduction"]]): values for label, values in stored}
+
+
+def map_sides(encoder: Encoder, split: Split, runtime: Runtime) -> dict[str, int]:
+    """The shorter side of each stage's map of a split's images: a grid that fine keeps it as it is."""
+    with frozen(encoder, runtime) as forward:
+        maps = forward(load_images(split, slice(0, 1), runtime.device)).maps
+    return {stage: min(x.shape[2:]) for stage, x in maps.items()}
+
+
+def distinct(features: FeatureSet, sides: Mapping[str, int]) -> FeatureSet:
+    """Features without those pooled more finely than by a grid that keeps the whole map already.
+
+    Args:
+        features: by `GridPool`s.
+        sides: of each stage's map, see `map_sides`; vectors have none.
+    """
+    whole: dict[str, int] = {}
+    for stage, reduction in features:
+        if isinstance(reduction, GridPool) and reduction.grid >= sides.get(stage, 1):
+            whole[stage] = min(whole.get(stage, reduction.grid), reduction.grid)
+    return {
+        key: values
+        for key, values in features.items()
+        if not isinstance(key.reduction, GridPool)
+        or key.reduction.grid <= whole.get(key.stage, key.reduction.grid)
+    }
 
 
 def _stages(encoder: Encoder, stages: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -155,9 +155,9 @@ class Recipe(Tuning):
 
     @property
     def length(self) -> str:
-        """The epochs, and the least number of steps where there is one."""
-        epochs = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
-        return f"{epochs} (at least {self.least_steps} steps)" if self.least_steps else epochs
+        """The epochs, "3+" where few examples get more of them."""
+        more = "+" if self.least_steps else ""
+        return f"{self.epochs}{more} {'epoch' if self.epochs == 1 else 'epochs'}"
 
     def steps(self, examples: int) -> int:
         """Steps of all epochs, and `least_steps` at least."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from downstream.gates import GateFailed
 from downstream.protocol import Metric, Rows, Trial
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
-"""Ends beyond which no value exists, so that choosing them says nothing about the grid."""
+"""Lower ends beyond which no value exists, so that choosing them says nothing about the grid."""
 
 
 T = TypeVar("T")
@@ -101,26 +101,37 @@ def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str,
     return tuple(trials), chosen
 
 
-def at_edge(trials: Sequence[Trial], chosen: Trial) -> tuple[str, ...]:
-    """Hyper-parameters whose chosen value is the end of its grid, and beats every value inside it.
+def at_edge(
+    trials: Sequence[Trial], chosen: Trial, examples: int, finest: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
+    """Hyper-parameters whose chosen value is the end of its grid, and beats all others by what val can tell.
+
+    That is one standard error of the chosen score, √(v (1 − v) / n): of a mean of n numbers in [0, 1] it
+    is never more. An end that is better by less says that the parameter hardly matters, not that better
+    values lie beyond.
 
     Settings that diverged belong to the grid: it was long enough on their side.
 
     Args:
         trials: those of the chosen stage at least; other stages' are left out.
+        examples: n, of val.
+        finest: values from which on nothing changes, by hyper-parameter: ends that are as natural.
     """
+    natural = finest or {}
     own = [trial for trial in trials if trial.stage == chosen.stage]
-    return tuple(name for name in chosen.setting if _edge(own, chosen, name))
+    error = math.sqrt(max(chosen.val * (1 - chosen.val), 0.0) / examples)
+    return tuple(
+        name for name in chosen.setting if _edge(own, chosen, name, error, natural.get(name, math.inf))
+    )
 
 
-def _edge(trials: Sequence[Trial], chosen: Trial, name: str) -> bool:
+def _edge(trials: Sequence[Trial], chosen: Trial, name: str, error: float, finest: float) -> bool:
     value = chosen.setting[name]
     grid = {trial.setting[name] for trial in trials}
     numbers = sorted(v for v in grid if isinstance(v, int | float))
     if len(numbers) < 2 or not isinstance(value, int | float):
         return False  # not tuned, or without an order
-    if value not in (numbers[0], numbers[-1]) or value == NATURAL_ENDS.get(name):
+    if value not in (numbers[0], numbers[-1]) or value == NATURAL_ENDS.get(name) or value >= finest:
         return False
-    sound = [trial for trial in trials if math.isfinite(trial.val)]
-    inner = [trial.val for trial in sound if trial.setting[name] in numbers[1:-1]]
-    return not inner or max(inner) < chosen.val
+    others = [trial.val for trial in trials if trial.setting[name] != value and math.isfinite(trial.val)]
+    return not others or chosen.val - max(others) > error

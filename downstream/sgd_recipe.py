@@ -86,11 +86,11 @@ class SgdRecipe:
 
     @property
     def length(self) -> str:
-        """What is spent of the budget, in words."""
+        """What is spent of the budget, in words; "3+" where few examples get more."""
         spent = self.share * self.budget
         unit = "step" if self.epochs is None else "epoch"
-        words = f"{spent:g} {unit}{'' if spent == 1 else 's'}"
-        return f"{words} (at least {self.least_steps} steps)" if self.least_steps else words
+        more = "+" if self.least_steps else ""
+        return f"{spent:g}{more} {unit}{'' if spent == 1 else 's'}"
 
     def steps_an_epoch(self, examples: int) -> int:
         """Steps in which all training images are seen once."""

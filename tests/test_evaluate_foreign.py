@@ -21,6 +21,7 @@ from downstream.records import Record, read_all
 TINY = [
     "data.train=64", "data.val=24", "data.test=24", "data.workers=1", "trainer.device=cpu", "logger=none",
     "downstream=[linear]", "downstream.linear.pools=[1]", "downstream.linear.grid.epochs=1",
+    "downstream.linear.grid.least_steps=0",
 ]  # fmt: skip
 Run = Callable[..., int]
 

@@ -61,6 +61,7 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
     line = [
         "downstream=[linear,segmentation_linear,detection_frozen]",
         "downstream.detection_frozen.recipe.epochs=1",
+        "downstream.detection_frozen.recipe.least_steps=0",
     ]
     assert run(*line, "dry_run=true") == 0
     planned = capsys.readouterr().out

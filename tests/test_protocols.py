@@ -17,9 +17,12 @@ from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.linear import LinearProbe
 from downstream.detection.frozen import DetectionFrozen
 from downstream.finetuning import Norm, Recipe, Tuning
+from downstream.gates import FEW_STEPS
 from downstream.iterations import PolynomialRecipe, SteppedRecipe
 from downstream.layer_decay import LayerDecayRecipe
 from downstream.linear_grid import LinearGrid
+from downstream.protocol import Protocol
+from downstream.sgd_recipe import SgdRecipe
 
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
 
@@ -53,6 +56,37 @@ def test_every_line_states_what_its_protocol_states(shown: str, hydra: None) -> 
         assert ("TEST" in words) == (protocol.legacy and protocol.selects != ())
 
 
+def test_a_class_chooses_by_default_what_its_yaml_chooses(hydra: None) -> None:
+    """A text that is right for one is right for the other."""
+    for name, protocol in listing.protocols().items():
+        default = type(protocol)()
+        assert default.selects == protocol.selects, name
+        assert facts(default)._replace(name="", cost="") == facts(protocol)._replace(name="", cost=""), name
+
+
+def test_every_budget_in_epochs_of_this_suite_has_a_least_number_of_steps(hydra: None) -> None:
+    """As the class has it; a published budget is kept, and that of a whole GPU, which is long on any set."""
+    least = {}
+    for name, protocol in listing.protocols().items():
+        budget = budget_of(protocol)
+        if isinstance(budget, Recipe | LinearGrid | SgdRecipe):
+            least[name] = budget.least_steps
+            default = budget_of(type(protocol)())
+            assert isinstance(default, Recipe | LinearGrid | SgdRecipe)
+            assert default.least_steps == budget.least_steps, name
+    published = {
+        "dino_linear", "dinov2_grid", "faster_rcnn", "goyal19_linear", "mae_finetune", "moco_linear",
+        "zhang16_linear", "zhang16_linear_average",
+    }  # fmt: skip
+    assert {name for name, steps in least.items() if steps == 0} == published
+    assert min(steps for steps in least.values() if steps) > FEW_STEPS
+
+
+def budget_of(protocol: Protocol) -> object:
+    probe = getattr(protocol, "probe", protocol)
+    return getattr(probe, "recipe", getattr(probe, "grid", None))
+
+
 def test_every_paper_can_be_found(hydra: None) -> None:
     for name, protocol in listing.protocols().items():
         assert re.search(r"^this suite$|arXiv:\d{4}\.\d{4,5}\b|doi:10\.", protocol.paper), (
@@ -62,14 +96,14 @@ def test_every_paper_can_be_found(hydra: None) -> None:
 
 def test_facts_follow_the_settings() -> None:
     one = LinearGrid(lrs=(0.1,), weight_decays=(0.0, 0.1))
-    assert facts(LinearProbe(grid=one)).chosen == "stage, weight_decay on val"
+    assert facts(LinearProbe(pools=(1,), grid=one)).chosen == "stage, weight_decay on val"
     assert facts(LinearProbe(pools=(1, 2), grid=one)).chosen == "stage, weight_decay, pool on val"
     assert facts(LinearProbe()).frozen == "encoder"
     assert facts(LinearProbe()).cost == "1 pass"
     assert facts(LinearProbe()).paper == "this suite"
     assert facts(DetectionFrozen(by_epochs(epochs=3))).cost == "1 pass; head: 3 epochs"
-    assert facts(DetectionFrozen(last_stages=1)).chosen == "nothing"
-    assert facts(DetectionFrozen(lrs=(0.1, 0.2))).chosen == "stage, lr on val"
+    assert facts(DetectionFrozen()).chosen == "nothing"
+    assert facts(DetectionFrozen(last_stages=None, lrs=(0.1, 0.2))).chosen == "stage, lr on val"
     for recipe, frozen in (
         (by_epochs(norm=Norm.TRAIN), "nothing"),
         (by_epochs(norm=Norm.EVAL), "BN statistics"),
@@ -114,7 +148,7 @@ class LastOnly(ClassificationFinetune):
 
 def test_legacy_and_silence_show() -> None:
     assert facts(LastOnly()).frozen == "all but the last stage"
-    assert facts(Old()).chosen == "stage, lr, weight_decay on TEST"
+    assert facts(Old()).chosen == "stage, lr, weight_decay, pool on TEST"
     assert facts(Old()).paper == "arXiv:1603.08511"
     assert facts(Silent()).chosen == "not stated (on val)"
 

@@ -21,7 +21,7 @@ from downstream.classification.agreement import (
 )
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
-from downstream.features import Key, extract
+from downstream.features import Key, distinct, extract, map_sides
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
@@ -80,7 +80,7 @@ class Clustering(Protocol):
 
     clusters: int | None = None
     restarts: int = 10
-    pools: tuple[int, ...] = (1,)
+    pools: tuple[int, ...] = (1, 2)
     train_limit: int | None = None
 
     name = "clustering"
@@ -127,7 +127,8 @@ class Clustering(Protocol):
         wanted = check_against(val, labels.ndim == 2, classes)
         k = self.clusters or classes
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        on_train = extract(encoder, train, tuple(pools), runtime)
+        sides = map_sides(encoder, train, runtime)
+        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
         on_val = extract(encoder, val, tuple(pools), runtime)
         metric = next(iter(_metrics(labels.ndim == 2).values()))
 
@@ -143,7 +144,7 @@ class Clustering(Protocol):
         return FittedClustering(
             stage=winner.trial.stage,
             trials=trials,
-            at_edge=at_edge(trials, winner.trial),
+            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
             train_score=metric({"cluster": winner.assign(on_train[winner.key]), "labels": labels}),
             encoder=encoder,
             runtime=runtime,

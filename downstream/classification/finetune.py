@@ -81,6 +81,7 @@ class ClassificationFinetune(Protocol):
     recipe: Recipe = field(
         default_factory=lambda: Recipe(
             epochs=5,
+            least_steps=200,
             batch_size=16,
             lr=3e-3,
             backbone_lr=0.5,
@@ -144,7 +145,7 @@ class ClassificationFinetune(Protocol):
         return FittedClassifier(
             stage=stage,
             trials=tuple(trials),
-            at_edge=at_edge(trials, winner),
+            at_edge=at_edge(trials, winner, len(val)),
             train_score=metric(scored_rows(model, part, multi_label, runtime)),
             course=course,
             setting=winner.setting,

@@ -21,7 +21,7 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
-from downstream.features import FeatureSet, Key, extract
+from downstream.features import FeatureSet, Key, distinct, extract, map_sides
 from downstream.limit import limit
 from downstream.neighbours import nearest, vote
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
@@ -65,8 +65,8 @@ class NearestNeighbours(Protocol):
     """
 
     ks: tuple[int, ...] = (10, 20, 100, 200)
-    temperatures: tuple[float, ...] = (0.07, 0.1)
-    pools: tuple[int, ...] = (1,)
+    temperatures: tuple[float, ...] = (0.01, 0.03, 0.07, 0.1, 0.3, 1.0)
+    pools: tuple[int, ...] = (1, 2, 3, 4)
     train_limit: int | None = None
 
     name = "knn"
@@ -115,7 +115,8 @@ class NearestNeighbours(Protocol):
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        on_train = extract(encoder, train, tuple(pools), runtime)
+        sides = map_sides(encoder, train, runtime)
+        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
         on_val = extract(encoder, val, tuple(pools), runtime)
         bank = Bank(on_train, labels, classes, runtime.device)
         metric = primary(labels.ndim == 2)
@@ -134,7 +135,7 @@ class NearestNeighbours(Protocol):
         return FittedNeighbours(
             stage=winner.trial.stage,
             trials=trials,
-            at_edge=at_edge(trials, winner.trial),
+            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
             train_score=metric(bank.leave_one_out(winner)),
             encoder=encoder,
             runtime=runtime,

@@ -16,7 +16,7 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.course import Course
-from downstream.features import Key, extract
+from downstream.features import Key, distinct, extract, map_sides
 from downstream.limit import limit
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
@@ -47,8 +47,8 @@ class LinearProbe(Protocol):
         train_limit: fit on that many training examples, drawn by the split's digest; on all without it.
     """
 
-    pools: tuple[int, ...] = (1,)
-    grid: LinearGrid = field(default_factory=LinearGrid)
+    pools: tuple[int, ...] = (1, 2)
+    grid: LinearGrid = field(default_factory=lambda: LinearGrid(epochs=12, least_steps=200))
     train_limit: int | None = None
 
     name = "linear"
@@ -82,7 +82,8 @@ class LinearProbe(Protocol):
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        on_train = extract(encoder, train, tuple(pools), runtime)
+        sides = map_sides(encoder, train, runtime)
+        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
         on_val = extract(encoder, val, tuple(pools), runtime)
         metric = primary(labels.ndim == 2)
 
@@ -102,7 +103,7 @@ class LinearProbe(Protocol):
         return FittedProbe(
             stage=winner.trial.stage,
             trials=trials,
-            at_edge=at_edge(trials, winner.trial),
+            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
             train_score=metric({"scores": scores, "labels": labels}),
             course=winner.head.course,
             encoder=encoder,

@@ -15,7 +15,7 @@ from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatur
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
-from downstream.features import Key, extract
+from downstream.features import Key, distinct, extract, map_sides
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.reductions import GridPool, Reduction
@@ -74,7 +74,7 @@ class Retrieval(Protocol):
     """
 
     recalls: tuple[int, ...] = (1, 5, 10)
-    pools: tuple[int, ...] = (1,)
+    pools: tuple[int, ...] = (1, 2)
     train_limit: int | None = None
 
     name = "retrieval"
@@ -118,12 +118,13 @@ class Retrieval(Protocol):
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
         pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        gallery = Gallery(
-            extract(encoder, train, tuple(pools), runtime), labels, self.recalls, runtime.device
-        )
+        sides = map_sides(encoder, train, runtime)
+        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
+        on_val = extract(encoder, val, tuple(pools), runtime)
+        gallery = Gallery(on_train, labels, self.recalls, runtime.device)
         tried = []
-        for done, (key, queries) in enumerate(extract(encoder, val, tuple(pools), runtime).items()):
-            value = mean_average_precision(gallery.search(key, queries, wanted))
+        for done, key in enumerate(on_train):
+            value = mean_average_precision(gallery.search(key, on_val[key], wanted))
             tried.append(Choice(Trial(key.stage, {"pool": pools[key.reduction]}, value), key))
             runtime.progress("retrieval", done + 1, len(gallery.features))
         trials, chosen = best_by_stage(tried)
@@ -131,7 +132,7 @@ class Retrieval(Protocol):
         return FittedRetrieval(
             stage=winner.trial.stage,
             trials=trials,
-            at_edge=at_edge(trials, winner.trial),
+            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
             train_score=mean_average_precision(gallery.search_itself(winner.key)),
             encoder=encoder,
             runtime=runtime,

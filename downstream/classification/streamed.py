@@ -113,7 +113,7 @@ def fit_stream(
     return FittedStream(
         stage=trial.stage,
         trials=trials,
-        at_edge=at_edge(trials, trial),
+        at_edge=at_edge(trials, trial, len(val)),
         train_score=metric({"scores": on_train, "labels": labels_of(part)}),
         course=head.courses[0],
         encoder=encoder,

@@ -104,7 +104,7 @@ def fit_detectors(
     return FittedDetectors(
         stage=winner.stage,
         trials=tuple(trials),
-        at_edge=at_edge(trials, winner),
+        at_edge=at_edge(trials, winner, len(val)),
         train_score=train_score(detect, train, classes),
         course=course,
         setting=winner.setting,

@@ -57,6 +57,7 @@ class DetectionFinetune(Protocol):
     recipe: Recipe = field(
         default_factory=lambda: Recipe(
             epochs=4,
+            least_steps=200,
             batch_size=16,
             lr=5e-3,
             backbone_lr=0.2,

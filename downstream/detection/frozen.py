@@ -42,15 +42,16 @@ _BATCH = 250  # images detected on at once
 
 @dataclass(frozen=True)
 class DetectionFrozen(Protocol):
-    """FCOS on the maps of one stage of a frozen encoder; maps are extracted once, for all epochs.
+    """FCOS on the maps of the last stages of a frozen encoder, by default of the last alone.
 
-    Every stage is brought to the same stride by averaging, fitted with every learning rate, and scored on
-    val by COCO AP, which chooses the learning rate of each stage and the stage.
+    Maps are extracted once, for all epochs. Each of these stages is brought to the same stride by averaging,
+    fitted with every learning rate, and scored on val by COCO AP, which chooses the learning rate of each
+    stage and, where there are several, the stage.
 
     Args:
         recipe: budget and optimiser of neck and head; what it says about the encoder has no effect.
         lrs: learning rates to choose among; `recipe.lr` if empty.
-        last_stages: how many stages, counted from the end, are fitted; all without it.
+        last_stages: how many stages, counted from the end, are fitted, each a training of its own; None: all.
         stride: image pixels a cell; finer maps are averaged down to it, coarser ones stay.
         width: channels of the neck and the head, a multiple of 32.
         convs: 3×3 convolutions in each of the head's two towers.
@@ -62,15 +63,21 @@ class DetectionFrozen(Protocol):
 
     recipe: Recipe = field(
         default_factory=lambda: Recipe(
-            epochs=6, batch_size=16, lr=5e-3, weight_decay=1e-2, clip=1.0, optimiser=Optimiser.ADAMW
+            epochs=3,
+            least_steps=300,
+            batch_size=16,
+            lr=5e-3,
+            weight_decay=1e-2,
+            clip=1.0,
+            optimiser=Optimiser.ADAMW,
         )
     )
     lrs: tuple[float, ...] = ()
-    last_stages: int | None = None
+    last_stages: int | None = 1
     stride: int = 8
     width: int = 64
     convs: int = 1
-    train_limit: int | None = None
+    train_limit: int | None = 2000
     name = "detection_frozen"
     version = 1
     task = "detection"
@@ -94,7 +101,7 @@ class DetectionFrozen(Protocol):
         check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Fit every learning rate on every stage, select on val.
+        """Fit every learning rate on each of the last stages, select on val.
 
         Raises:
             ValueError: boxes that are missing or bad (names split and image), or no box in train.
@@ -121,7 +128,7 @@ class DetectionFrozen(Protocol):
         return FittedDetectors(
             stage=winner.stage,
             trials=tuple(trials),
-            at_edge=at_edge(trials, winner),
+            at_edge=at_edge(trials, winner, len(val)),
             train_score=train_score(detectors[winner.stage], train, classes),
             course=courses[winner.stage],
             setting=winner.setting,

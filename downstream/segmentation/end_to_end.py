@@ -99,7 +99,7 @@ def fit_segmenters(
     return FittedSegmenter(
         stage=name,
         trials=tuple(trials),
-        at_edge=at_edge(trials, winner),
+        at_edge=at_edge(trials, winner, len(val)),
         train_score=_score(model, limit(train, TRAIN_SCORED), runtime),
         course=course,
         setting=winner.setting,

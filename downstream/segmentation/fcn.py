@@ -35,6 +35,7 @@ class FCNFinetune(Protocol):
     recipe: Tuning = field(
         default_factory=lambda: Recipe(
             epochs=5,
+            least_steps=200,
             batch_size=16,
             lr=3e-3,
             backbone_lr=0.5,

@@ -57,7 +57,11 @@ class Hypercolumn(Protocol):
 
     grid: LinearGrid = field(
         default_factory=lambda: LinearGrid(
-            lrs=(1e-3, 3e-3, 1e-2, 3e-2), weight_decays=(1e-4, 1e-3, 1e-2), epochs=8, batch_size=1024
+            lrs=(1e-3, 3e-3, 1e-2, 3e-2),
+            weight_decays=(1e-4, 1e-3, 1e-2),
+            epochs=8,
+            batch_size=1024,
+            least_steps=300,
         )
     )
     cell: int = 8
@@ -113,7 +117,7 @@ class Hypercolumn(Protocol):
         return FittedHypercolumn(
             stage=COLUMN,
             trials=trials,
-            at_edge=at_edge(trials, trial),
+            at_edge=at_edge(trials, trial, len(val)),
             train_score=score(head, rows, on_train.classes),
             course=head.course,
             encoder=encoder,

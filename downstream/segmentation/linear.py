@@ -54,7 +54,7 @@ class SegmentationLinear(Protocol):
 
     grid: LinearGrid = field(
         default_factory=lambda: LinearGrid(
-            lrs=(3e-2, 1e-1, 3e-1), weight_decays=(0.0, 1e-3), epochs=4, batch_size=1024
+            lrs=(3e-2, 1e-1, 3e-1), weight_decays=(0.0, 1e-3), epochs=4, batch_size=1024, least_steps=180
         )
     )
     pixels: int = 32
@@ -114,7 +114,7 @@ class SegmentationLinear(Protocol):
         return FittedSegmenter(
             stage=winner.trial.stage,
             trials=trials,
-            at_edge=at_edge(trials, winner.trial),
+            at_edge=at_edge(trials, winner.trial, len(val)),
             train_score=score(winner.head, on_train.features[winner.trial.stage], on_train.classes),
             course=winner.head.course,
             encoder=encoder,

@@ -39,7 +39,7 @@ SUBJECT = Subject(
 def judge(folder: Path, data: DataSet) -> None:
     torch.manual_seed(0)
     encoder = Encoder(inputs.build("lightness"), SmallNet(1, (8, 8, 8, 8, 8)))
-    probe = LinearProbe(grid=LinearGrid(lrs=(0.01, 0.1), weight_decays=(0.0,), epochs=2))
+    probe = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.01, 0.1), weight_decays=(0.0,), epochs=2))
     evaluate(
         encoder, probe, data, Runtime(cache=folder / "cache"),
         subject=SUBJECT, records=folder / "records", draws=20,

@@ -18,7 +18,7 @@ from downstream.linear_grid import LinearGrid
 from downstream.protocol import Runtime, take
 
 GRID = LinearGrid(lrs=(3e-2,), weight_decays=(0.0, 1e-3), epochs=10, batch_size=64)
-CALIBRATION = Calibration(LinearProbe(grid=GRID))
+CALIBRATION = Calibration(LinearProbe(pools=(1,), grid=GRID))
 
 
 def rows(scores: np.ndarray, labels: np.ndarray, t: float = 1.0) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from downstream.classification.agreement import (
 from downstream.classification.clustering import Clustering
 from downstream.protocol import Runtime, take
 
-CLUSTERING = Clustering(restarts=2)
+CLUSTERING = Clustering(pools=(1,), restarts=2)
 
 
 def rows(cluster: list[int], labels: object) -> dict[str, np.ndarray]:
@@ -117,10 +117,10 @@ def test_number_of_clusters_and_seed(tmp_path: Path) -> None:
         fitted = protocol.fit(small_encoder(), *splits, Runtime(cache=tmp_path, seed=seed))
         return fitted.predict(splits[1])["conv5"]["cluster"]
 
-    assert clusters(Clustering(restarts=1)).max() < CLASSES
-    assert len(np.unique(clusters(Clustering(clusters=12, restarts=1)))) > CLASSES
+    assert clusters(Clustering(pools=(1,), restarts=1)).max() < CLASSES
+    assert len(np.unique(clusters(Clustering(pools=(1,), clusters=12, restarts=1)))) > CLASSES
     np.testing.assert_array_equal(clusters(CLUSTERING), clusters(CLUSTERING))
-    one = Clustering(clusters=1)
+    one = Clustering(pools=(1,), clusters=1)
     assert (clusters(one) == 0).all()
 
 
@@ -143,10 +143,10 @@ def test_blind_clusters_are_chance_or_brightness(tmp_path: Path) -> None:
 def test_bad_input_is_named(tmp_path: Path) -> None:
     splits = single_label("train", 50, 1), single_label("val", 20, 2)
     with pytest.raises(ValueError, match="clustering: 51 clusters, but split 'train' has 50 images"):
-        Clustering(clusters=51).fit(constant(), *splits, Runtime(cache=tmp_path))
+        Clustering(pools=(1,), clusters=51).fit(constant(), *splits, Runtime(cache=tmp_path))
     with pytest.raises(ValueError, match="Clustering: clusters=0 is out of range"):
-        Clustering(clusters=0)
+        Clustering(pools=(1,), clusters=0)
     with pytest.raises(ValueError, match="Clustering: restarts=0 is out of range"):
-        Clustering(restarts=0)
+        Clustering(pools=(1,), restarts=0)
     with pytest.raises(ValueError, match="split 'val' has several classes an image"):
         CLUSTERING.fit(constant(), splits[0], multi_label("val", 20, 2), Runtime(cache=tmp_path))

@@ -22,7 +22,7 @@ from downstream.classification.knn import NearestNeighbours
 from downstream.protocol import Runtime
 from pretext.backbones import Stage
 
-KNN = NearestNeighbours(ks=(1, 10, 20), temperatures=(0.07, 0.1))
+KNN = NearestNeighbours(pools=(1,), ks=(1, 10, 20), temperatures=(0.07, 0.1))
 
 
 def scored(encoder, runtime: Runtime, make) -> tuple[float, str]:  # type: ignore[no-untyped-def]
@@ -89,11 +89,11 @@ def test_features_are_pooled_and_not_centred(tmp_path: Path) -> None:
         return made
 
     train = split("train", [0, 2, 2, 1], [0, 1, 1, 0])
-    knn = NearestNeighbours(ks=(2,), temperatures=(0.1,))
+    knn = NearestNeighbours(pools=(1,), ks=(2,), temperatures=(0.1,))
     fitted = knn.fit(encoder, train, split("val", [0, 2], [0, 1]), Runtime(cache=tmp_path))
     scores = fitted.predict(split("test", [0, 1, 2], [0, 0, 1]))["points"]["scores"]
     np.testing.assert_allclose(scores, [[1, 0], [1, 0], [0, 1]], atol=1e-6)
-    with_three = NearestNeighbours(ks=(3,), temperatures=(0.1,))
+    with_three = NearestNeighbours(pools=(1,), ks=(3,), temperatures=(0.1,))
     fitted = with_three.fit(encoder, train, split("val", [0, 2], [0, 1]), Runtime(cache=tmp_path))
     scores = fitted.predict(split("test", [0, 0, 0], [0, 0, 0]))["points"]["scores"]
     unit = F.normalize(points)
@@ -104,7 +104,7 @@ def test_features_are_pooled_and_not_centred(tmp_path: Path) -> None:
 
 def test_score_on_train_leaves_each_image_out(tmp_path: Path) -> None:
     """Noise remembered by its own image would score 1 with k = 1."""
-    nearest_one = NearestNeighbours(ks=(1,), temperatures=(0.07,))
+    nearest_one = NearestNeighbours(pools=(1,), ks=(1,), temperatures=(0.07,))
     train, val = single_label("train", 400, 1, permuted=True), single_label("val", 100, 2)
     fitted = nearest_one.fit(small_encoder(), train, val, Runtime(cache=tmp_path))
     assert fitted.train_score == pytest.approx(1 / CLASSES, abs=0.1)
@@ -114,11 +114,11 @@ def test_score_on_train_leaves_each_image_out(tmp_path: Path) -> None:
 
 def test_more_neighbours_than_training_images_is_an_error(tmp_path: Path) -> None:
     runtime, splits = Runtime(cache=tmp_path), (single_label("train", 50, 1), single_label("val", 20, 2))
-    NearestNeighbours(ks=(50,)).fit(one_hot_label(), *splits, runtime)
+    NearestNeighbours(pools=(1,), ks=(50,)).fit(one_hot_label(), *splits, runtime)
     with pytest.raises(ValueError, match="knn: k=51 neighbours, but split 'train' has 50 images"):
-        NearestNeighbours(ks=(10, 51)).fit(one_hot_label(), *splits, runtime)
+        NearestNeighbours(pools=(1,), ks=(10, 51)).fit(one_hot_label(), *splits, runtime)
     with pytest.raises(ValueError, match="k=20 neighbours, but split 'train' has 10 images"):
-        NearestNeighbours(ks=(20,), train_limit=10).fit(one_hot_label(), *splits, runtime)
+        NearestNeighbours(pools=(1,), ks=(20,), train_limit=10).fit(one_hot_label(), *splits, runtime)
 
 
 def test_features_that_are_not_finite_name_stage_and_example(tmp_path: Path) -> None:

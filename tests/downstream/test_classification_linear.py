@@ -24,7 +24,7 @@ from pretext.data.dataset import Split
 from pretext.data.split import make_split
 
 GRID = LinearGrid(lrs=(1e-2, 3e-2), weight_decays=(0.0, 1e-3), epochs=20, batch_size=64)
-PROBE = LinearProbe(grid=GRID)
+PROBE = LinearProbe(pools=(1,), grid=GRID)
 
 
 def scored(probe: LinearProbe, encoder, runtime: Runtime, make) -> tuple[float, str]:  # type: ignore[no-untyped-def]
@@ -115,7 +115,7 @@ def test_same_seed_same_rows_and_train_limit_counts(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(scores(PROBE, 0), scores(PROBE, 0))
     assert not np.array_equal(scores(PROBE, 0), scores(PROBE, 1))
-    small = LinearProbe(grid=GRID, train_limit=50)
+    small = LinearProbe(pools=(1,), grid=GRID, train_limit=50)
     assert not np.allclose(scores(small, 0), scores(PROBE, 0))
 
 

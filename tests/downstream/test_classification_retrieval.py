@@ -25,7 +25,7 @@ from downstream.classification.retrieval import Retrieval, mean_average_precisio
 from downstream.protocol import Runtime, take
 
 CPU = torch.device("cpu")
-RETRIEVAL = Retrieval(recalls=(1, 5))
+RETRIEVAL = Retrieval(pools=(1,), recalls=(1, 5))
 
 
 def test_average_precision_by_hand() -> None:
@@ -165,7 +165,7 @@ def test_blind_retrieval_is_chance_or_colour(tmp_path: Path) -> None:
 
 
 def test_a_limited_gallery_is_the_blind_predictors_too(tmp_path: Path) -> None:
-    small = Retrieval(recalls=(1,), train_limit=40)
+    small = Retrieval(pools=(1,), recalls=(1,), train_limit=40)
     train, test = single_label("train", 100, 1), single_label("test", 30, 2)
     fitted = small.fit(one_hot_label(), train, single_label("val", 20, 3), Runtime(cache=tmp_path))
     relevant = fitted.predict(test)["label"]["relevant"]
@@ -178,9 +178,9 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     runtime = Runtime(cache=tmp_path)
     splits = single_label("train", 50, 1), single_label("val", 20, 2)
     with pytest.raises(ValueError, match="recall@50, but split 'train' has 50 images"):
-        Retrieval(recalls=(1, 50)).fit(constant(), *splits, runtime)
+        Retrieval(pools=(1,), recalls=(1, 50)).fit(constant(), *splits, runtime)
     with pytest.raises(ValueError, match=r"Retrieval: recalls=\(0,\) is out of range"):
-        Retrieval(recalls=(0,))
+        Retrieval(pools=(1,), recalls=(0,))
     with pytest.raises(ValueError, match=r"Retrieval: pools=\(\) is out of range"):
         Retrieval(pools=())
     with pytest.raises(ValueError, match="split 'val' has several classes an image"):

@@ -16,7 +16,7 @@ from downstream.protocol import Runtime, take
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 
-PROBE = LinearProbe(grid=LinearGrid(lrs=(3e-2,), weight_decays=(0.0,), epochs=10, batch_size=64))
+PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(3e-2,), weight_decays=(0.0,), epochs=10, batch_size=64))
 TWO = (Contrast(levels=(0.9, 0.5)), Brightness(levels=(0.1, 0.3)))
 ROBUSTNESS = Robustness(PROBE, TWO)
 

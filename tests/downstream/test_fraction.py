@@ -12,7 +12,9 @@ from downstream.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 from pretext.data.dataset import Split
 
-PROBE = LinearProbe(grid=LinearGrid(lrs=(1e-2, 1e-1), weight_decays=(0.0, 1e-2), epochs=30, batch_size=64))
+PROBE = LinearProbe(
+    pools=(1,), grid=LinearGrid(lrs=(1e-2, 1e-1), weight_decays=(0.0, 1e-2), epochs=30, batch_size=64)
+)
 
 
 def labels_of(split: Split) -> np.ndarray:

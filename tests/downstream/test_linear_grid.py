@@ -186,17 +186,35 @@ def test_best_is_the_first_of_equal_trials() -> None:
 
 def test_edge_is_flagged_only_where_the_grid_was_too_short() -> None:
     trials = [trial(0.1, 1), trial(0.2, 2), trial(0.3, 3)]
-    assert at_edge(trials, trials[2]) == ("lr",)
-    assert at_edge(trials, trials[1]) == ()
+    assert at_edge(trials, trials[2], 100) == ("lr",)
+    assert at_edge(trials, trials[1], 100) == ()
     # A value inside does as well: a longer grid would change nothing.
     flat = [trial(0.3, 1), trial(0.3, 2), trial(0.3, 3)]
-    assert at_edge(flat, flat[0]) == ()
+    assert at_edge(flat, flat[0], 10**9) == ()
     # Nothing lies below a decay of zero; other stages do not count; one value is no grid.
     decays = [trial(0.5, 1, 0.0), trial(0.3, 1, 0.1), trial(0.2, 1, 1.0), trial(0.9, 7, 9.0, stage="b")]
-    assert at_edge(decays, decays[0]) == ()
-    assert at_edge(decays, trial(0.2, 1, 1.0)) == ()
+    assert at_edge(decays, decays[0], 100) == ()
+    assert at_edge(decays, trial(0.2, 1, 1.0), 100) == ()
     rising = [trial(0.1, 1, 0.0), trial(0.3, 1, 0.1), trial(0.5, 1, 1.0)]
-    assert at_edge(rising, rising[2]) == ("weight_decay",)
+    assert at_edge(rising, rising[2], 100) == ("weight_decay",)
+    pair = [trial(0.1, 1), trial(0.3, 2)]  # two values are ends both
+    assert at_edge(pair, pair[1], 100) == ("lr",)
+
+
+def test_an_end_is_flagged_only_where_val_can_tell_that_it_is_better() -> None:
+    # The standard error of .3 on 84 examples is √(.3 · .7 / 84) = .05.
+    trials = [trial(0.1, 1), trial(0.251, 2), trial(0.3, 3)]
+    assert at_edge(trials, trials[2], 84) == ()
+    assert at_edge(trials, trials[2], 85 * 85) == ("lr",)
+    better = [trial(0.1, 1), trial(0.249, 2), trial(0.3, 3)]
+    assert at_edge(better, better[2], 84) == ("lr",)
+    # The other end says as well that the parameter does not matter.
+    ends = [trial(0.29, 1), trial(0.2, 2), trial(0.3, 3)]
+    assert at_edge(ends, ends[2], 84) == ()
+    # From the map's own size on no grid is finer.
+    pools = [Trial("a", {"pool": pool}, val) for pool, val in ((1, 0.1), (2, 0.2), (4, 0.9))]
+    assert at_edge(pools, pools[2], 10**6, {"pool": 4}) == ()
+    assert at_edge(pools, pools[2], 10**6, {"pool": 5}) == ("pool",)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 40])

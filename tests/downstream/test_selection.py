@@ -53,8 +53,8 @@ def test_what_diverged_is_not_chosen_and_a_stage_of_nothing_else_has_no_candidat
 
 def test_a_grid_that_reaches_into_divergence_is_long_enough() -> None:
     trials = [Trial("a", {"lr": lr}, val) for lr, val in ((0.01, 0.2), (0.1, 0.5), (1.0, NAN))]
-    assert at_edge(trials, trials[1]) == ()
-    assert at_edge(trials[:2], trials[1]) == ("lr",)
+    assert at_edge(trials, trials[1], 100) == ()
+    assert at_edge(trials[:2], trials[1], 100) == ("lr",)
 
 
 def test_an_attempt_that_diverges_has_no_score_and_other_errors_are_errors() -> None:

@@ -20,7 +20,7 @@ LETTERS = "abcdefghjklmnoprstuwxyz"
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 SOME = "'"
 """Beside a footnote letter: true of some of the runs behind a cell."""
-_COUNT = re.compile(r"\d+(?= of \d)")
+_COUNT = re.compile(r"\d+")
 MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
 
@@ -69,10 +69,10 @@ class Sheet:
 
 @dataclass
 class Footnotes:
-    """Letters for flags, in the order in which they are first met; flags that differ in a count share one."""
+    """Letters for flags, in the order in which they are first met; flags that differ in numbers share one."""
 
     letters: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, set[int]] = field(default_factory=dict)
+    counts: dict[str, list[set[int]]] = field(default_factory=dict)
     partial: bool = False
 
     def of(self, flags: Mapping[str, float]) -> str:
@@ -86,7 +86,7 @@ class Footnotes:
         return "".join(letter + SOME * (letter in some) for letter in shares)
 
     def notes(self) -> list[str]:
-        """One line a letter, with the least and the largest count of its flags."""
+        """One line a letter, with the least and the largest of each number in its flags."""
         lines = [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
         return lines + [f"[a{SOME}] of some of a row's runs, not of all."] * self.partial
 
@@ -95,12 +95,15 @@ class Footnotes:
         if kind not in self.letters:
             used = len(self.letters)
             self.letters[kind] = LETTERS[used] if used < len(LETTERS) else "*"
-        self.counts.setdefault(kind, set()).update(int(count) for count in _COUNT.findall(flag))
+        counts = [int(count) for count in _COUNT.findall(flag)]
+        for found, count in zip(self.counts.setdefault(kind, [set() for _ in counts]), counts, strict=True):
+            found.add(count)
         return kind
 
     def _flag(self, kind: str) -> str:
-        ends = sorted(self.counts[kind])
-        return kind.replace("#", " to ".join(str(end) for end in dict.fromkeys(ends[:1] + ends[-1:])))
+        ranges = (sorted({min(found), max(found)}) for found in self.counts[kind])
+        words = iter([" to ".join(map(str, ends)) for ends in ranges])
+        return re.sub("#", lambda _: next(words), kind)
 
 
 def sheets(board: Board) -> list[Sheet]:

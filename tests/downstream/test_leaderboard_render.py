@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_leaderboard_tables import without
 
+from downstream.gates import UNDERFITTED
 from downstream.leaderboard import Paths, cells_frame, leaderboard, show
 from downstream.leaderboard.latex import escape
 from downstream.leaderboard.sheets import Footnotes, percent, sheets
@@ -177,6 +178,10 @@ def test_flags_that_differ_in_a_count_share_a_footnote() -> None:
         )
     ]
     assert letters == ["a", "ab", "a", "c"]
+    assert footnotes.of({f"{UNDERFITTED}trained for 48 steps": 1.0}) == "d"
+    assert footnotes.of({f"{UNDERFITTED}trained for 32 steps": 1.0}) == "d"
+    assert footnotes.notes().pop().endswith("(trained for 32 to 48 steps).")
+    footnotes.letters.popitem()
     edge = "the selected hyper-parameter lies at the end of its grid"
     assert footnotes.notes() == [
         f"[a] {edge} (C for 76 to 129 of 200 classes).",

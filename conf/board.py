@@ -15,6 +15,7 @@ from downstream.digest import digest, short
 from downstream.evaluate import picture_path
 from downstream.leaderboard import Published
 from downstream.records import Record, read_all
+from pretext.names import slug
 
 
 class Recorded(NamedTuple):
@@ -83,15 +84,15 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
     for record in records:
         if record.subject.blind:
             continue
-        who = f"{record.subject.pretext}_s{record.subject.seed}"
+        who = f"{slug(record.subject.pretext)}_s{record.subject.seed}"
         drawn = picture_path(output / "pictures", record.evaluation.digest)
         # Networks, inputs and settings may differ under one name: the address keeps them apart.
-        address = short(record.evaluation.digest)
-        wanted[f"{who}_{record.evaluation.data}_{record.evaluation.protocol}_{address}.png"] = drawn
-        for run in (output / "runs").glob(f"*_{short(record.subject.run)}"):
+        names = (record.evaluation.data, record.evaluation.protocol, short(record.evaluation.digest))
+        wanted[f"{who}_{'_'.join(map(slug, names))}.png"] = drawn
+        for run in (output / "runs").glob(f"*_{slug(short(record.subject.run))}"):
             samples = sorted((run / "samples").glob("*.png"))
             if samples:
-                wanted[f"{who}_samples_{short(record.subject.run)}.png"] = samples[-1]
+                wanted[f"{who}_samples_{slug(short(record.subject.run))}.png"] = samples[-1]
     there = {name: path for name, path in wanted.items() if path.is_file()}
     if there:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from conf import plans, sweep
+from conf import names, plans, sweep
 from conf.console import console
 
 
@@ -27,10 +27,11 @@ class SweepTable(Callback):
         sweep.failures[:] = [outcome for outcome in outcomes if outcome.error]
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
         if evaluations:
-            records, notes = recorded(Path(config.output) / "records")
+            output = Path(names.place(config.output) or ".")
+            records, notes = recorded(output / "records")
             own = [r for r in records if r.evaluation.digest in evaluations]
             if own:
-                show_board(Path(config.output), own, config.leaderboard, notes)
+                show_board(output, own, config.leaderboard, notes)
         for outcome in sweep.failures:
             console.print(f"failed: {' '.join(outcome.overrides)}", style="red", soft_wrap=True)
             console.print(textwrap.indent(outcome.reason, "  "), style="red", soft_wrap=True)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(__file__).parent
 _UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
+_NOISE = re.compile(r"\w+ raised while resolving interpolation: |\n *(?:full_key|object_type)[:=].*")
 _UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<option>[^'/]+)'")
 
 
@@ -53,6 +54,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
         return _unknown_key(key["key"], arguments)
+    message = _NOISE.sub("", message).strip()
     cause = str(error.__cause__ or "").strip().splitlines()
     return f"{message}: {cause[0]}" if cause and cause[0] not in message else message
 

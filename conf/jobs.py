@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from conf import members, schema, tracking
+from conf import filters, members, targets, tracking
 from conf.board import recorded, show_board
 from conf.console import console, progress
 from conf.encoders import named_encoder
@@ -42,9 +43,9 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: a configuration that the job cannot work with.
     """
-    schema.check(cfg)
     if cfg.job.name not in JOBS:
         raise ValueError(f"there is no job {cfg.job.name!r}; the jobs are: {', '.join(JOBS)}")
+    targets.check(cfg)
     with compared_whole(cfg.verify):
         return JOBS[cfg.job.name](Workbench(cfg))
 
@@ -109,15 +110,17 @@ def evaluate(bench: Workbench) -> list[str]:
 
 
 def leaderboard(bench: Workbench) -> list[str]:
-    """Print the table of everything that was recorded under `output`.
+    """Print the table of everything that was recorded under `output`, or of the rows that are chosen.
 
     Raises:
-        ValueError: nothing was recorded yet, or nothing that can be read.
+        ValueError: nothing was recorded yet, nothing that can be read, or nothing of the names given; a key
+            that chooses no rows.
     """
+    by = filters.asked(HydraConfig.get().overrides.task)
     records, notes = recorded(bench.records)
     if not records:
         raise ValueError(f"{bench.records} has no records; run job=benchmark first")
-    show_board(bench.output, records, bench.cfg.leaderboard, notes)
+    show_board(bench.output, filters.chosen(records, by), bench.cfg.leaderboard, notes)
     return []
 
 

@@ -13,6 +13,7 @@ from hydra import compose
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from conf import names
 from downstream.digest import digest
 from downstream.records import Subject
 from pretext import described, inputs
@@ -21,6 +22,7 @@ from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 from pretext.fit import Optimisation, Pretrained
 from pretext.fit.calibrate import Magnitude
+from pretext.names import slug
 from pretext.task import Task
 
 VERSION = 1
@@ -128,7 +130,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     }
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
-    folder = f"{name}_{shape}_{data.name}_s{cfg.seed}_{digest(spec)[:12]}"
+    folder = f"{slug(name)}_{shape}_{slug(data.name)}_s{cfg.seed}_{digest(spec)[:12]}"
     shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder
@@ -257,11 +259,15 @@ def own_subject(encoder: Encoder, label: str | None) -> Subject:
 
     Args:
         label: the row's name; without it that of the task the encoder says it was pretrained by.
+
+    Raises:
+        ValueError: an encoder that goes by a name that nobody may have.
     """
     about = encoder.provenance
     weights = encoder.digest()
+    own = names.name(str(about.get("task") or "own"))
     return Subject(
-        pretext=label or str(about.get("task") or "own"),
+        pretext=label or own,
         backbone=encoder.network,
         input=encoder.sees,
         calibration=str(about.get("calibration", "none")),

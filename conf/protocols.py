@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 from hydra import compose
 from hydra.utils import instantiate
 from rich.cells import cell_len
 from rich.table import Table
 
+from conf import hints
 from conf.console import console
 from downstream.catalogue import Facts, facts
 from downstream.protocol import Protocol
 
 HEAD = ("downstream=", "v", "chosen on val", "cost", "paper")
 CHOSEN = HEAD.index("chosen on val")
-FOLDER = Path(__file__).parent / "downstream"
 
 
 def protocols() -> dict[str, Protocol]:
     """Every protocol as its YAML states it, by the name that `downstream=[…]` takes."""
-    names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    names = hints.options("downstream")
     chosen = compose("config", overrides=[f"downstream=[{','.join(names)}]"]).downstream
     return {name: instantiate(chosen[name], _convert_="all") for name in names}
 

@@ -1,13 +1,31 @@
-"""Types of the configuration, so that `seed=abc` or a misspelt key fails before anything runs."""
+"""Types and ranges of the configuration, so that `seed=abc`, `seed=-1` or a misspelt key fails at once.
+
+What stands under a `_target_` is held to its signature in `conf.targets`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
+from pydantic import Field
+
+from conf import names
+from conf.fitting import fit
+from conf.names import Label, Name
+
+PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target.root")
+"""Keys whose value is a path, in which ~ is one's home."""
+
+Natural = Annotated[int, Field(ge=0)]
+Counting = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Drops = list[tuple[Annotated[float, Field(gt=0, lt=1)], Positive]]
+Project = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]*$")]
+"""What W&B takes as the name of a project or an entity."""
 
 
 class Device(Enum):
@@ -41,12 +59,12 @@ class Pretext:
     epochs: overrides the trainer's (tasks of zero images say 0).
     """
 
-    name: str = MISSING
+    name: Name = MISSING
     title: str = MISSING
     paper: str = MISSING
     task: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
-    epochs: int | None = None
+    epochs: Natural | None = None
     parent: str | None = None
 
 
@@ -58,24 +76,24 @@ class Trainer:
     epoch_batches: so many batches are an epoch, drawn anew from all images; by default the whole set is.
     """
 
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    warmup: float = MISSING
+    epochs: Natural = MISSING
+    batch_size: Counting = MISSING
+    warmup: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = MISSING
     drops: list[Any] = field(default_factory=list)
-    epoch_batches: int | None = None
-    gradient_clip: float | None = None
-    accumulate: int = 1
+    epoch_batches: Counting | None = None
+    gradient_clip: Positive | None = None
+    accumulate: Counting = 1
     device: Device = Device.auto
     precision: Precision = Precision.auto
-    validate_every: int = 1
+    validate_every: Counting = 1
 
 
 @dataclass
 class Logger:
     """W&B; local records are always written."""
 
-    project: str = MISSING
-    entity: str | None = None
+    project: Project = MISSING
+    entity: Project | None = None
     enabled: bool = True
     artifact: bool = True
 
@@ -118,35 +136,52 @@ class Config:
     logger: Logger = field(default_factory=Logger)
     leaderboard: Leaderboard = field(default_factory=Leaderboard)
     experiment: Any = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     input: str = "lightness"
     input_arguments: dict[str, Any] = field(default_factory=dict)
     initialisation: str | None = None
     calibration: dict[str, Any] | None = None
     output: str = "outputs"
-    cache_gb: float | None = 20.0
+    cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 20.0
     verify: bool = False
     dry_run: bool = False
     image: str | None = None
-    size: int = 64
+    size: Counting = 64
     encoder: str | None = None
     against: str | None = None
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
-    label: str | None = None
+    label: Label = None
     sweep: str | None = None
 
 
 def register() -> None:
     """Make the schema known to Hydra; called before it composes."""
     ConfigStore.instance().store(name="schema", node=Config)
+    # Of `output` before Hydra makes folders in it; an empty one is the root.
+    OmegaConf.register_new_resolver("place", names.place, replace=True)
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse keys that nobody reads: `+key=value` gets round the schema.
+    """Refuse what nobody reads and what lies outside its range; put homes in place of `~`.
 
     Raises:
-        ValueError: a key that the schema does not have; the message lists those that exist.
+        ValueError: a key that the schema does not have (`+key=value` gets round it), a value out of its
+            range, a name that is another's.
     """
+    _known(cfg)
+    for key in PLACES:
+        _at_home(cfg, key)
+    plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    fit(Config, plain, "")
+    fit(Drops, plain["trainer"]["drops"], "trainer.drops")
+    for place in ("data", "target"):
+        if (given := (plain[place] or {}).get("name")) is not None:
+            fit(Name, given, f"{place}.name")
+    names.of_task(plain["pretext"]["name"], plain["pretext"]["task"].get("_target_", ""))
+
+
+def _known(cfg: DictConfig) -> None:
     typed = {
         "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "leaderboard": Leaderboard,
     }  # fmt: skip
@@ -157,3 +192,13 @@ def check(cfg: DictConfig) -> None:
             if key not in known:
                 where = f" of {place}" if place else ""
                 raise ValueError(f"there is no key {key!r}{where}; keys{where}: {', '.join(known)}")
+
+
+def _at_home(cfg: DictConfig, key: str) -> None:
+    given = OmegaConf.select(cfg, key, default=None)
+    if not isinstance(given, str):
+        return
+    try:
+        OmegaConf.update(cfg, key, names.place(given))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}; it is {given!r}") from None

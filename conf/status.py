@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
@@ -94,16 +94,31 @@ def member_overrides(folder: Path) -> list[str]:
 
 def command(folder: Path) -> str:
     """The command line that started a sweep, which also finishes it: nothing is computed twice."""
-    return shlex.join(["python", "run.py", "-m", *_asked(folder)])
+    flags = [word for path in _own_options(folder) for word in ("--config-dir", path)]
+    return shlex.join(["python", "run.py", *flags, "-m", *_asked(folder)])
+
+
+def _own_options(folder: Path) -> list[str]:
+    """The folder of options that a sweep was started with, `--config-dir`."""
+    sources = OmegaConf.select(_started(folder), "runtime.config_sources", default=[])
+    return [str(source.path) for source in sources if source.provider == "command-line"]
 
 
 def _asked(folder: Path) -> list[str]:
     """The overrides that a sweep was started with."""
     try:
-        known = OmegaConf.load(folder / "multirun.yaml").hydra
+        return [str(word) for word in _started(folder).overrides.task]
+    except (OmegaConfBaseException, AttributeError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _started(folder: Path) -> DictConfig:
+    """Hydra's part of the configuration that a sweep was started with."""
+    try:
+        known: DictConfig = OmegaConf.load(folder / "multirun.yaml").hydra
         if "job" not in known:  # it comes behind the overrides, of which some would be lost without a word
             raise TypeError("cut short")
-        return [str(word) for word in known.overrides.task]
+        return known
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise _damaged(folder, error) from error
 

@@ -19,8 +19,11 @@ from conf.console import console
 from downstream.evaluate import picture_path
 from downstream.records import Record
 from pretext.atomic import write_json
+from pretext.names import slug
 
 _LOGIN_SECONDS = 15
+TAG = 64
+"""Characters of a tag that W&B takes."""
 _FINISH_SECONDS = 120.0
 """That the end of a run waits for its upload; what is left lies on disk, for `wandb sync`."""
 _silent_servers: list[str] = []
@@ -78,7 +81,8 @@ def tracked(
     folder.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, Any] = {
         "project": project, "entity": entity, "dir": str(folder), "name": name,
-        "group": group, "job_type": job, "tags": tags, "config": config, "reinit": "create_new",
+        "group": group, "job_type": job, "tags": [tag[:TAG] for tag in tags], "config": config,
+        "reinit": "create_new",
     }  # fmt: skip
     run = _start(mode(), arguments)
     failed = 1
@@ -191,7 +195,7 @@ def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encod
     if encoder is None:
         return
     with unharmed("logging the encoder"):
-        artifact = wandb.Artifact(encoder.name, type="encoder")
+        artifact = wandb.Artifact(slug(encoder.name, 128), type="encoder")
         for file in ("encoder.safetensors", "encoder.json"):
             artifact.add_file(str(encoder / file))
         run.log_artifact(artifact)

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
-from conf import members
+from conf import hints, members, trial
 from conf.console import console, progress
 from conf.members import Member
 from downstream import gates
@@ -24,8 +24,6 @@ from pretext.data.dataset import DataSet
 from pretext.fit import Pretrained
 from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
-
-CONF = Path(__file__).parent
 
 NEEDS: dict[str, str | None] = {
     "classification": "label_names",
@@ -53,7 +51,7 @@ class Workbench:
     """Everything of a configuration as objects, each made when it is first asked for.
 
     Raises:
-        ValueError: a device or precision that this machine does not have, a negative size of the cache.
+        ValueError: a device or precision that this machine does not have.
     """
 
     def __init__(self, cfg: DictConfig) -> None:
@@ -63,8 +61,6 @@ class Workbench:
         self.records = self.output / "records"
         self.device = choose_device(cfg.trainer.device.value)
         self.precision = choose_precision(cfg.trainer.precision.value, self.device)
-        if cfg.cache_gb is not None and cfg.cache_gb < 0:
-            raise ValueError(f"cache_gb must be at least 0, or null for no limit; it is {cfg.cache_gb}")
         self.cache_limit = None if cfg.cache_gb is None else int(cfg.cache_gb * 1e9)
 
     @functools.cached_property
@@ -112,20 +108,25 @@ class Workbench:
                 labels for; as `protocols`.
             GateFailed: images to be trained on that are among the target's test images.
         """
+        trial.check_budget(self.cfg)
         for run in runs:
             for each in (*self.missing_parents(run), run):
                 if Pretrained.read(each.folder) is None:
-                    budget, optimisation = each.spec["budget"], members.build_optimisation(each)
-                    task = members.build_task(each)
-                    check_pretraining(
-                        task, self.data.train, budget["epochs"], budget.get("epoch_batches"), optimisation
-                    )
+                    self._check_run(each)
         if judged:
             if why := members.unsupervised(self.data):
                 console.print(f"{why}: the supervised twin is left out", style="yellow")
             self.check_protocols()
             subject = members.subject(runs[0], None)
             gates.unseen_by_pretraining(subject, (self.data.train, self.data.val), self.target)
+
+    def _check_run(self, run: Member) -> None:
+        budget, train = run.spec["budget"], self.data.train
+        with trial.named(run):
+            task, optimisation = trial.built(run)
+            check_pretraining(task, train, budget["epochs"], budget.get("epoch_batches"), optimisation)
+            if optimisation is not None:
+                trial.show(task, train)
 
     def check_protocols(self) -> None:
         """Refuse to judge where there is nothing to judge by."""
@@ -141,9 +142,12 @@ class Workbench:
         """The chosen protocols that the target has labels and examples for; the others are named aloud.
 
         Raises:
-            ValueError: a protocol was asked for on the command line that the target does not suffice for, or
-                settings are given for one that does not exist.
+            ValueError: none is named; one was asked for on the command line that the target does not suffice
+                for; settings are given for one that does not exist.
         """
+        if not self.cfg.downstream:
+            known = ", ".join(hints.options("downstream"))
+            raise ValueError(f"downstream=[] names no protocol to judge by; there are {known}")
         chosen: dict[str, Protocol] = {}
         for name, config in self.cfg.downstream.items():
             if "_target_" not in config:  # an experiment's settings for a protocol that was not chosen
@@ -172,7 +176,7 @@ class Workbench:
 
     @staticmethod
     def _check_exists(name: str) -> None:
-        known = sorted(path.stem for path in (CONF / "downstream").glob("*.yaml"))
+        known = hints.options("downstream")
         if name not in known:
             raise ValueError(f"settings for a protocol {name!r}, which is none of: {', '.join(known)}")
 

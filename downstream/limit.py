@@ -10,6 +10,18 @@ from pretext.data.dataset import Split
 from pretext.data.split import subset
 
 
+def require_positive(settings: object, *names: str) -> None:
+    """Refuse fields of a protocol that are below 1 (None is no value), when it is made.
+
+    Raises:
+        ValueError: the first such field, by name.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{type(settings).__name__}: {name} must be at least 1, got {value}")
+
+
 def limit(split: Split, examples: int | None) -> Split:
     """At most `examples` of a split, drawn by its digest: always the same, a smaller draw within a larger.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,25 @@ class Reduction(Protocol):
     def __call__(self, features: Tensor, index: Tensor) -> Tensor:
         """Reduce the maps (B, C, h, w) of the images `index` (B,), an int64 tensor on the CPU."""
         ...
+
+
+FINEST = 16
+"""Most cells a side that a protocol may pool to: a stage of stride 16 has 14 × 14 on images of 224 pixels."""
+
+
+def checked_pools(protocol: str, pools: Sequence[int]) -> tuple[int, ...]:
+    """The grids that a protocol pools to, as it keeps them; lists come from configuration files.
+
+    Raises:
+        ValueError: none, or one outside 1 to 16.
+    """
+    grids = tuple(int(pool) for pool in pools)
+    if not grids or not all(1 <= grid <= FINEST for grid in grids):
+        raise ValueError(
+            f"{protocol}: pools={grids!r} is out of range: grids of 1 to {FINEST} cells a side; (1,) is the "
+            "global average"
+        )
+    return grids
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -55,7 +56,7 @@ class Lightness(Input):
 
     def __init__(self, scale: float = 1 / 50) -> None:
         super().__init__({"scale": float(scale)})
-        self.scale = float(scale)
+        self.scale = _positive(self.name, scale)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Return (B, 1, H, W)."""
@@ -113,7 +114,7 @@ class Lab(Input):
 
     def __init__(self, scale: float = 1 / 50) -> None:
         super().__init__({"scale": float(scale)})
-        self.scale = float(scale)
+        self.scale = _positive(self.name, scale)
         self.register_buffer("offset", torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1), persistent=False)
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -129,7 +130,7 @@ class AB(Input):
 
     def __init__(self, scale: float = 1 / 50) -> None:
         super().__init__({"scale": float(scale)})
-        self.scale = float(scale)
+        self.scale = _positive(self.name, scale)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Return (B, 2, H, W)."""
@@ -158,6 +159,12 @@ class Sobel(Input):
         horizontal = columns[..., :-2] - columns[..., 2:]
         vertical = rows[:, :, :-2] - rows[:, :, 2:]
         return torch.cat([horizontal, vertical], dim=1)
+
+
+def _positive(name: str, scale: float) -> float:
+    if not 0 < scale < math.inf:
+        raise ValueError(f"input {name!r} takes a positive scale, got {scale}")
+    return float(scale)
 
 
 INPUTS: dict[str, type[Input]] = {kind.name: kind for kind in (Lightness, MeanGray, RGB, Lab, AB, Sobel)}

@@ -27,7 +27,7 @@ from pretext.data.dataset import DataSet
         ("input=depth", ["depth", "lightness", "sobel"]),
         ("+nonsense=1", ["'nonsense'", "pretext, backbone"]),
         ("+trainer.epoch=1", ["'epoch' of trainer", "epochs, batch_size"]),
-        ("cache_gb=-1", ["cache_gb must be at least 0, or null", "-1"]),
+        ("cache_gb=-1", ["cache_gb must be greater than or equal to 0", "-1"]),
         ("cache_gb=much", ["much", "could not be converted to Float"]),
         ("job=evaluate", ["encoder="]),
         ("job=colorize", ["image="]),

@@ -17,11 +17,15 @@ ALLOWED = {
     },
     "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
     "pretext.task": {"pretext.encoder"},
-    "pretext.data": {"pretext.atomic", "pretext.locks", "pretext.color", "pretext.task", "pretext.spacing"},
+    "pretext.data": {
+        "pretext.atomic", "pretext.locks", "pretext.names", "pretext.color", "pretext.task",
+        "pretext.spacing",
+    },
     "pretext.views": set(),
     "pretext.spacing": set(),
     "pretext.pictures": set(),
     "pretext.locks": set(),
+    "pretext.names": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
         "pretext.views", "pretext.spacing",
@@ -38,7 +42,7 @@ ALLOWED = {
         "pretext.spacing",
     },
 }  # fmt: skip
-"""What each unit may import beside itself; `pretext.atomic` and `pretext.locks` are leaves."""
+"""What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves."""
 
 CONFIGURATION = {"hydra", "omegaconf", "wandb", "conf", "run"}
 

@@ -22,9 +22,9 @@ from downstream.classification.agreement import (
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
 from downstream.features import Key, distinct, extract, map_sides
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction
+from downstream.reductions import GridPool, Reduction, checked_pools
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -91,15 +91,15 @@ class Clustering(Protocol):
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
-        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
+        object.__setattr__(self, "pools", checked_pools("Clustering", self.pools))
         ranges = {
             "clusters": self.clusters is None or self.clusters >= 1,
             "restarts": self.restarts >= 1,
-            "pools": len(self.pools) > 0 and min(self.pools) >= 1,
         }
         for name, good in ranges.items():
             if not good:
                 raise ValueError(f"Clustering: {name}={getattr(self, name)!r} is out of range")
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

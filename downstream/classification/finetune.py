@@ -34,7 +34,7 @@ from downstream.finetuning import (
     random_flips,
     seeded,
 )
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import at_edge, attempt, best, judged, leads, several
 from pretext.data.dataset import Split
@@ -102,6 +102,7 @@ class ClassificationFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from downstream.features import FeatureSet, Key, distinct, extract, map_sides
 from downstream.limit import limit
 from downstream.neighbours import nearest, vote
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction
+from downstream.reductions import GridPool, Reduction, checked_pools
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -80,11 +80,10 @@ class NearestNeighbours(Protocol):
         # Lists and integers come from configuration files.
         object.__setattr__(self, "ks", tuple(int(k) for k in self.ks))
         object.__setattr__(self, "temperatures", tuple(float(t) for t in self.temperatures))
-        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
+        object.__setattr__(self, "pools", checked_pools("NearestNeighbours", self.pools))
         ranges = {
             "ks": len(self.ks) > 0 and min(self.ks) >= 1,
             "temperatures": len(self.temperatures) > 0 and all(0 < t < math.inf for t in self.temperatures),
-            "pools": len(self.pools) > 0 and min(self.pools) >= 1,
         }
         for name, good in ranges.items():
             if not good:

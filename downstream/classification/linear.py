@@ -17,10 +17,10 @@ from downstream.classification.labels import (
 )
 from downstream.course import Course
 from downstream.features import Key, distinct, extract, map_sides
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction
+from downstream.reductions import GridPool, Reduction, checked_pools
 from downstream.selection import at_edge, best, best_by_stage, judged, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -58,9 +58,8 @@ class LinearProbe(Protocol):
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
-        object.__setattr__(self, "pools", tuple(int(pool) for pool in self.pools))
-        if not self.pools:
-            raise ValueError("LinearProbe: pools is empty; (1,) is global average pooling")
+        object.__setattr__(self, "pools", checked_pools("LinearProbe", self.pools))
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

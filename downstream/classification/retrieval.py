@@ -16,9 +16,9 @@ from downstream.classification.labels import check_against, check_labels, fitted
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
 from downstream.features import Key, distinct, extract, map_sides
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction
+from downstream.reductions import GridPool, Reduction, checked_pools
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -89,6 +89,8 @@ class Retrieval(Protocol):
             object.__setattr__(self, name, values)
             if not values or min(values) < 1:
                 raise ValueError(f"Retrieval: {name}={values!r} is out of range")
+        checked_pools("Retrieval", self.pools)
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, pyramid_parts
 from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.selection import several
 from pretext.data.dataset import Split
@@ -64,6 +64,7 @@ class FasterRcnn(Protocol):
             raise ValueError(
                 f"FasterRcnn: 1 ≤ min_size ≤ max_size must hold, got {self.min_size} and {self.max_size}"
             )
+        require_positive(self, "width")
 
     @property
     def selects(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from downstream.detection.rcnn import RcnnDetector, checked_sizes, pyramid_parts
 from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Optimiser
 from downstream.iterations import SteppedRecipe
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -66,6 +66,7 @@ class FasterRcnnFpn(Protocol):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
+        require_positive(self, "width")
 
     @property
     def selects(self) -> tuple[str, ...]:

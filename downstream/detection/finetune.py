@@ -13,7 +13,7 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
 from downstream.detection.scoring import FittedDetectors, detection_metrics
 from downstream.finetuning import Norm, Optimiser, Recipe
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.selection import several
 from pretext.data.dataset import Split
@@ -81,6 +81,9 @@ class DetectionFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        require_positive(self, "width", "train_limit")
+        if self.convs < 0:
+            raise ValueError(f"{type(self).__name__}: convs must be at least 0, got {self.convs}")
 
     @property
     def selects(self) -> tuple[str, ...]:

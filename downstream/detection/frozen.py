@@ -27,7 +27,7 @@ from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features import Key, extract
 from downstream.finetuning import Optimiser, Recipe, finetune, seeded
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
 from downstream.selection import at_edge, attempt, best, leads, several
 from pretext.backbones import Stage
@@ -90,6 +90,9 @@ class DetectionFrozen(Protocol):
             raise ValueError(f"DetectionFrozen: last_stages must be at least 1, got {self.last_stages}")
         if self.stride < 1:
             raise ValueError(f"DetectionFrozen: stride must be at least 1, got {self.stride}")
+        require_positive(self, "width", "train_limit")
+        if self.convs < 0:
+            raise ValueError(f"{type(self).__name__}: convs must be at least 0, got {self.convs}")
 
     @property
     def selects(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torchvision.models.segmentation.fcn import FCNHead
 
 from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
@@ -56,6 +56,7 @@ class FCNFinetune(Protocol):
     def __post_init__(self) -> None:
         # Lists come from configuration files.
         object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

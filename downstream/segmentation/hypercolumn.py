@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from downstream.course import Course
 from downstream.features import batches, frozen
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.segmentation.baselines import blind_segmenters
@@ -83,6 +83,7 @@ class Hypercolumn(Protocol):
         for name in ("cell", "pixels", "val_pixels"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"Hypercolumn: {name} must be at least 1, got {value}")
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

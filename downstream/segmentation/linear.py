@@ -11,7 +11,7 @@ from torch import Tensor
 
 from downstream.course import Course
 from downstream.features import batches, frozen
-from downstream.limit import limit
+from downstream.limit import limit, require_positive
 from downstream.linear_grid import LinearGrid
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.segmentation.baselines import blind_segmenters
@@ -76,6 +76,7 @@ class SegmentationLinear(Protocol):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"SegmentationLinear: {name} must be at least 1, got {value}")
+        require_positive(self, "train_limit")
 
     @property
     def selects(self) -> tuple[str, ...]:

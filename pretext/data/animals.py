@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pretext.data.dataset import DataSet
 from pretext.data.pack import Progress, silent
 from pretext.data.voc_layout import voc_layout
@@ -14,7 +12,7 @@ BOX_NAMES = ("raccoon", "kangaroo")
 def animals(
     root: str | None,
     cache: str,
-    size: Sequence[int] = (160, 160),
+    size: tuple[int, int] = (160, 160),
     val: int = 48,
     *,
     skip_bad: bool = False,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pretext.data.dataset import DataSet
 from pretext.data.pack import Progress, silent
 from pretext.data.voc_layout import voc_layout
@@ -18,7 +16,7 @@ BOX_NAMES = MASK_NAMES[2:]
 def ccp(
     root: str | None,
     cache: str,
-    size: Sequence[int] = (192, 128),
+    size: tuple[int, int] = (192, 128),
     val: int = 100,
     *,
     skip_bad: bool = False,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pretext.data.coco_layout import coco_layout
 from pretext.data.dataset import DataSet
 from pretext.data.pack import Progress, silent
@@ -12,7 +10,7 @@ from pretext.data.pack import Progress, silent
 def coco(
     root: str | None,
     cache: str,
-    size: Sequence[int] = (320, 320),
+    size: tuple[int, int] = (320, 320),
     val: int = 5000,
     *,
     masks: bool = False,

@@ -29,7 +29,7 @@ def coco_layout(
     place: str,
     train: Sequence[str],
     test: Sequence[str],
-    size: Sequence[int],
+    size: tuple[int, int],
     val: int,
     validation: Sequence[str] | None = None,
     masks: bool = False,

@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 def oxford_pets(
     root: str | None,
     cache: str,
-    size: Sequence[int] = (128, 128),
+    size: tuple[int, int] = (128, 128),
     val: int = 500,
     *,
     stream: bool = False,
@@ -85,7 +85,7 @@ def oxford_pets(
 def oxford_pets_heads(
     root: str | None,
     cache: str,
-    size: Sequence[int] = (128, 128),
+    size: tuple[int, int] = (128, 128),
     val: float = 0.1,
     test: float = 0.2,
     *,

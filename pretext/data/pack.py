@@ -25,6 +25,7 @@ from pretext.atomic import naming, write_json
 from pretext.data.pixels import image_digest
 from pretext.data.seal import Changed, DamagedCache, Seal, compare, seal
 from pretext.locks import locked
+from pretext.names import slug
 
 Progress = Callable[[str, int, int], None]
 """progress(what, done, total), called often."""
@@ -96,7 +97,7 @@ def packed(
     Raises: DamagedCache: the folder is there, but not as `build` left it; see `pretext.data.seal`.
     """
     cache = Path(cache)
-    folder = cache / f"{name}-{digest_of(identity)[:16]}"
+    folder = cache / f"{slug(name)}-{digest_of(identity)[:16]}"
     if folder.is_dir():
         return _unchanged(folder)
     cache.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def voc(
     cache: str,
     *,
     year: int,
-    size: Sequence[int],
+    size: tuple[int, int],
     val: int,
     segmentation: bool = False,
     stream: bool = False,

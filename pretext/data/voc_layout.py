@@ -29,7 +29,7 @@ def voc_layout(
     *,
     name: str,
     places: Sequence[str],
-    size: Sequence[int],
+    size: tuple[int, int],
     val: int,
     box_names: Sequence[str] | None = None,
     mask_names: Sequence[str] = (),

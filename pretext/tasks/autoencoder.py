@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
-from pretext.tasks.cropping import square
+from pretext.tasks.cropping import check_square, square
 
 STATISTICS_IMAGES = 4096
 NARROWEST = 16
@@ -40,7 +40,7 @@ class Autoencoder(Task):
         padding: mirrored border in which the random square may lie.
 
     Raises:
-        ValueError: a share outside [0, 1).
+        ValueError: a share outside [0, 1), or a width, crop or border out of range.
     """
 
     version = 2
@@ -58,6 +58,9 @@ class Autoencoder(Task):
         super().__init__()
         if not 0 <= drop < 1:
             raise ValueError(f"Autoencoder.drop is a share in [0, 1), got {drop}")
+        if hidden < 1:
+            raise ValueError(f"Autoencoder.hidden is a number of channels from 1, got {hidden}")
+        check_square("Autoencoder", crop, padding)
         self.encoder = encoder
         self.arguments = {"drop": drop, "hidden": hidden, "crop": crop, "padding": padding}
         last, channels = encoder.stages[-1], encoder.input.channels

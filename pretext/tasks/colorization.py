@@ -21,7 +21,7 @@ from pretext.color import (
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
 from pretext.tasks import colouring
-from pretext.tasks.cropping import square
+from pretext.tasks.cropping import check_square, square
 
 METRIC_LAMBDA = 0.0
 """Rebalancing of the balanced AuC: every bin counts alike."""
@@ -60,7 +60,7 @@ class Colorization(colouring.ColouringTask):
         allow_colour: accept an input that shows the answer.
 
     Raises:
-        ValueError: an input that shows colour, a stage that does not fit, λ outside [0, 1].
+        ValueError: an input that shows colour, a stage that does not fit, a value out of its range.
     """
 
     bin_weights: Tensor
@@ -85,7 +85,12 @@ class Colorization(colouring.ColouringTask):
         super().__init__()
         if not 0 <= rebalance <= 1:
             raise ValueError(f"Colorization.rebalance is λ in [0, 1], got {rebalance}")
+        if not 1 <= neighbours <= N_BINS:
+            raise ValueError(f"Colorization.neighbours is a number of bins, 1 to {N_BINS}, got {neighbours}")
+        if not temperature > 0:
+            raise ValueError(f"Colorization.temperature is positive, got {temperature}")
         colouring.refuse_colour("Colorization", encoder, allow_colour)
+        check_square("Colorization", crop, padding)
         self.arguments = {
             "neighbours": neighbours,
             "rebalance": rebalance,

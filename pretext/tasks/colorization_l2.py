@@ -14,7 +14,7 @@ from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks import colouring
 from pretext.tasks.colorization import METRIC_LAMBDA, Colorization
-from pretext.tasks.cropping import square
+from pretext.tasks.cropping import check_square, square
 
 AB_UNIT = 110.0
 """Predicted values are ab / 110, within about ±1."""
@@ -63,6 +63,7 @@ class ColorizationL2(colouring.ColouringTask):
     ) -> None:
         super().__init__()
         colouring.refuse_colour("ColorizationL2", encoder, allow_colour)
+        check_square("ColorizationL2", crop, padding)
         self.arguments = {
             "stage": stage,
             "target_stride": target_stride,

@@ -109,6 +109,8 @@ def build_head(
         ValueError: an unknown stage, or one that is coarser or finer by no power of two; for the paper's head
             the stage must have twice the target's stride.
     """
+    if target_stride < 1 or hidden < 1:
+        raise ValueError(f"target_stride and hidden start at 1, got {target_stride} and {hidden}")
     place = encoder.backbone.stage(stage or encoder.stage_names[-1])
     doublings = math.log2(place.stride / target_stride)
     if doublings < 0 or doublings != int(doublings):

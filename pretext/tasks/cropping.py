@@ -8,6 +8,18 @@ from torch import Tensor
 from pretext import views
 
 
+def check_square(task: str, crop: int | None, padding: int) -> None:
+    """Refuse what no image can be cut by, when a task is built.
+
+    Raises:
+        ValueError: a crop below one pixel, or a negative border.
+    """
+    if crop is not None and crop < 1:
+        raise ValueError(f"{task}.crop is a number of pixels from 1, or None, got {crop}")
+    if padding < 0:
+        raise ValueError(f"{task}.padding is a number of pixels from 0, got {padding}")
+
+
 def square(
     pixels: Tensor,
     generator: torch.Generator,
@@ -30,13 +42,18 @@ def square(
     Returns: (B, 3, S, S).
 
     Raises:
-        ValueError: a size that is no multiple, or an image smaller than the square.
+        ValueError: a size that is no multiple, an image smaller than the square, or a border that is not
+            smaller than the image it mirrors.
     """
     height, width = pixels.shape[-2:]
     side = min(height, width) // multiple * multiple if size is None else size
     if side < 1 or side % multiple:
         raise ValueError(
             f"the crop must be a positive multiple of {multiple}, got {side} for {height}×{width}"
+        )
+    if augment and padding >= min(height, width):
+        raise ValueError(
+            f"padding mirrors less than the image: at most {min(height, width) - 1}, got {padding}"
         )
     if augment:
         return views.random_crop_flip(pixels, side, generator, padding)

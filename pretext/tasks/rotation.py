@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
-from pretext.tasks.cropping import square
+from pretext.tasks.cropping import check_square, square
 
 TURNS = 4
 
@@ -40,6 +40,7 @@ class Rotation(Task):
 
     def __init__(self, encoder: Encoder, crop: int | None = None, padding: int = 4) -> None:
         super().__init__()
+        check_square("Rotation", crop, padding)
         self.encoder = encoder
         self.arguments = {"crop": crop, "padding": padding}
         self.head = nn.Linear(encoder.stages[-1].channels, TURNS)

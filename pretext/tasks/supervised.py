@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
-from pretext.tasks.cropping import square
+from pretext.tasks.cropping import check_square, square
 
 
 class Labelled(NamedTuple):
@@ -45,6 +45,7 @@ class Supervised(Task):
         super().__init__()
         if classes < (1 if multilabel else 2):
             raise ValueError(f"Supervised needs classes to tell apart, got classes={classes}")
+        check_square("Supervised", crop, padding)
         self.encoder = encoder
         self.arguments = {"classes": classes, "multilabel": multilabel, "crop": crop, "padding": padding}
         self.head = nn.Linear(encoder.stages[-1].channels, classes)

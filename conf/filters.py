@@ -1,0 +1,69 @@
+"""`job=leaderboard` with `pretext=`, `data=` or `data@target=`: the rows of those alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from downstream.records import Record
+
+TWINS = ("random", "supervised")
+CHOOSING = {
+    "pretext": "pretext", "pretext.name": "pretext", "data": "data", "data.name": "data",
+    "data@target": "data@target", "target.name": "data@target",
+}  # fmt: skip
+"""Keys that choose rows, a name before the option it belongs to."""
+READ = ("job", "output", "logger", "cache_gb", "verify", "dry_run")
+"""Keys beside them that choose no rows and look as little like it; so do settings of a part, with a dot."""
+
+
+def asked(overrides: Sequence[str]) -> dict[str, str]:
+    """What the command line chooses rows by.
+
+    Raises:
+        ValueError: a key that the job does not read and that looks as if it chose rows.
+    """
+    found: dict[str, str] = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.get_key_element().lstrip("+~")
+        if key in CHOOSING:
+            if key.endswith(".name") or CHOOSING[key] not in found:
+                found[CHOOSING[key]] = str(override.value())
+        elif "." not in key and key not in READ:
+            raise ValueError(
+                f"job=leaderboard shows what was recorded and does not read {key}; pretext=, data= and "
+                "data@target= choose rows, output= the records, leaderboard.…= what stands beside them"
+            )
+    return found
+
+
+def chosen(records: Sequence[Record], by: dict[str, str]) -> list[Record]:
+    """Records of the rows that were asked for.
+
+    Args:
+        by: as in the main job `data` is the set that was pretrained on, and judged on where `data@target`
+            names no other. The twins and the predictors without an encoder stay beside every `pretext`.
+
+    Raises:
+        ValueError: nothing was recorded by one of these names; the message lists what was.
+    """
+    task, seen = by.get("pretext"), by.get("data") if "data@target" in by else None
+    judged = by.get("data@target", by.get("data"))
+    kept = [r for r in records if judged in (None, r.evaluation.data)]
+    _some(kept, "judged on", judged, [r.evaluation.data for r in records])
+    encoders = [r for r in kept if not r.subject.blind]
+    own = [r for r in encoders if seen in (None, r.subject.pretraining)]
+    if seen is not None:
+        _some(own, "pretrained on", seen, [r.subject.pretraining for r in encoders])
+    if task is not None:
+        named = [r for r in own if r.subject.pretext == task]
+        _some(named, "of", task, [r.subject.pretext for r in own])
+        own = [r for r in own if r.subject.pretext in (task, *TWINS)]
+    return [r for r in kept if r.subject.blind] + own
+
+
+def _some(found: Sequence[Record], what: str, name: str | None, names: Sequence[str]) -> None:
+    if not found:
+        known = ", ".join(sorted({known for known in names if known})) or "nothing"
+        raise ValueError(f"no record {what} {name!r}; recorded: {known}")

@@ -1,0 +1,97 @@
+"""What a configuration names is built once before anything is computed: ranges are its classes' affair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from conf import members
+from conf.members import Member
+from conf.targets import TARGET
+from pretext.data.dataset import Split
+from pretext.data.loader import batches
+from pretext.fit.optimisation import Optimisation
+from pretext.task import Images, Task
+
+FEW = 2
+"""Images that views are tried on."""
+
+
+def check_budget(cfg: DictConfig) -> None:
+    """Refuse training for a task that has no optimiser, and the other way round.
+
+    Raises:
+        ValueError: epochs for a task of zero images, or for one that names no optimiser.
+    """
+    epochs = cfg.trainer.epochs if cfg.pretext.epochs is None else cfg.pretext.epochs
+    if epochs and TARGET not in cfg.pretext.optimizer:
+        raise ValueError(
+            f"pretext={cfg.pretext.name} names no optimizer and cannot be trained for {epochs} epochs; "
+            "a task of zero images has pretext.epochs=0"
+        )
+
+
+@contextmanager
+def named(run: Member) -> Iterator[None]:
+    """Say of which run an error speaks, and leave torch's random state as it was."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{run.name}: {error}") from error
+    finally:
+        torch.set_rng_state(state)
+
+
+def built(run: Member) -> tuple[Task, Optimisation | None]:
+    """Build the task and the optimisation of a run, and let the optimiser take a step on parameters of zero.
+
+    Raises:
+        ValueError: what their classes refuse; an optimiser that cannot move the task.
+    """
+    task = members.build_task(run)
+    epochs = run.spec["budget"]["epochs"]
+    if task.untrained and epochs:
+        raise ValueError(f"{type(task).__name__} takes no training, and its budget is {epochs} epochs")
+    optimisation = members.build_optimisation(run)
+    if optimisation is not None:
+        _step(optimisation, task)
+    return task, optimisation
+
+
+def show(task: Task, train: Split) -> None:
+    """Let a task make its views of two images.
+
+    Raises:
+        ValueError: images that it cannot work with.
+    """
+    task.views(_few(train), torch.Generator().manual_seed(0))
+
+
+def _step(optimisation: Optimisation, task: Task) -> None:
+    """One step on parameters of one entry, in the groups and of the dimensions that the task's have."""
+    groups: list[dict[str, Any]] = []
+    for group in task.param_groups():
+        shapes = dict.fromkeys((1,) * parameter.dim() for parameter in group["params"])
+        groups.append({**group, "params": [nn.Parameter(torch.zeros(shape)) for shape in shapes]})
+    optimizer = optimisation.optimizer(groups)
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    try:
+        optimizer.step()
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{type(optimizer).__name__} cannot take a plain step: {error}") from error
+
+
+def _few(train: Split) -> Images:
+    pixels = next(iter(batches(train, FEW)))
+    if train.labels is None:
+        return Images(pixels, torch.arange(len(pixels)), None)
+    labels = torch.from_numpy(train.labels[: len(pixels)].copy())
+    return Images(pixels, torch.arange(len(pixels)), labels.float() if labels.dim() == 2 else labels.long())

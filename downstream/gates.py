@@ -184,16 +184,17 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def head_fitted(fitted: Fitted) -> tuple[str, ...]:
+def head_fitted(fitted: Fitted, trains_encoder: bool) -> tuple[str, ...]:
     """Flag a head that more training would change: by its steps, its loss, or a train score as low as val's.
 
     A loss alone does not tell: that of a detector falls by nine tenths while its head learns where objects
     lie in general. Nor does the score: of plentiful images a head that is fitted well knows few by heart.
+    Where the encoder is trained as well, its loss falls for as long as anybody trains, and is not looked at.
     """
     course, reasons = fitted.course, []
     if course is not None and course.steps < FEW_STEPS:
         reasons.append(f"trained for {course.steps} steps")
-    if course is not None and course.late > LATE:
+    if course is not None and course.late > LATE and not trains_encoder:
         reasons.append(f"{100 * course.late:.0f} % of its loss's fall in the second half of the way")
     if fitted.held_out is not None and fitted.train_score <= fitted.held_out and fitted.train_score < 1:
         reasons.append("its train score is no better than its val score")

@@ -165,10 +165,10 @@ def test_head_fitted() -> None:
     trials = (Trial("conv1", {}, 0.7), Trial("conv2", {}, 0.6), Trial("conv2", {}, 0.5))
     settled = Course(100, 3.0, (2.0, 1.5, 1.2, 1.1, 1.1, 1.1, 1.0, 1.0))
 
-    def flags(**fields: object) -> tuple[str, ...]:
+    def flags(trains_encoder: bool = False, **fields: object) -> tuple[str, ...]:
         fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
         shown = {"trials": trials, "stage": "conv2", "train_score": 0.61, "course": settled} | fields
-        return gates.head_fitted(replaced(fitted, **shown))
+        return gates.head_fitted(replaced(fitted, **shown), trains_encoder)
 
     assert flags() == ()
     assert flags(course=None) == ()
@@ -183,6 +183,9 @@ def test_head_fitted() -> None:
         "head_underfitted:50 % of its loss's fall in the second half of the way",
     )
     assert len(flags(course=replace(falling, steps=5), train_score=0.1)) == 3
+    # With its encoder a head learns on and on.
+    assert flags(trains_encoder=True, course=falling) == ()
+    assert len(flags(trains_encoder=True, course=replace(falling, steps=5), train_score=0.1)) == 2
     assert gates.meaning(no_better) == (
         "the head is undertrained, as it seems (its train score is no better than its val score)"
     )

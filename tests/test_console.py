@@ -19,6 +19,7 @@ from conf.console import console, open_door, progress
 from conf.status import show_status
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
 from downstream.leaderboard.terminal import print_sheet
+from pretext.fit import SIGTERM_STATUS
 from pretext.fit.progress import ProgressBar
 
 ROOT = Path(__file__).parent.parent
@@ -147,3 +148,7 @@ def test_hydra_announces_no_error_of_its_own(
     said = capfd.readouterr()
     assert f"{tmp_path}/[/x] holds no sweep" in said.out
     assert not said.err
+
+
+def test_the_status_of_a_stopped_run_is_the_one_that_pretraining_ends_with() -> None:
+    assert dispatch.SIGTERM_STATUS == SIGTERM_STATUS

@@ -72,7 +72,7 @@ def read_published(path: Path = DATA) -> tuple[Published, ...]:
     Raises:
         ValueError: a header or a value that is not as it has to be; the message names file and line.
     """
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
         if tuple(lines.fieldnames or ()) != Published._fields:
             raise ValueError(f"{path}: the columns must be {', '.join(Published._fields)}")

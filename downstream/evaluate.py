@@ -146,7 +146,8 @@ def evaluate(
     primary = next((r.evaluation.metric for r in blind if r.evaluation.primary), "")
     level = chance.comparable.get(primary, Level(0.0, "nothing"))
     flags += gates.head_trained(fitted, level.value if protocol.trains_head else -math.inf, level.predictor)
-    flags += gates.head_fitted(fitted, protocol.trains_encoder) if protocol.trains_head else ()
+    if protocol.trains_head:
+        flags += gates.head_fitted(fitted, protocol.trains_encoder, len(data.val))
     flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))

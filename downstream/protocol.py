@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +79,8 @@ class Fitted(ABC):
     @property
     def held_out(self) -> float | None:
         """Score on val of what `train_score` is of; None where val was scored by another metric."""
-        return max((trial.val for trial in self.trials if trial.stage == self.stage), default=None)
+        own = [trial.val for trial in self.trials if trial.stage == self.stage and math.isfinite(trial.val)]
+        return max(own, default=None)
 
     @property
     @abstractmethod

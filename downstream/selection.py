@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from downstream.gates import GateFailed
+from downstream.metrics import standard_error
 from downstream.protocol import Metric, Rows, Trial
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
@@ -106,9 +107,8 @@ def at_edge(
 ) -> tuple[str, ...]:
     """Hyper-parameters whose chosen value is the end of its grid, and beats all others by what val can tell.
 
-    That is one standard error of the chosen score, √(v (1 − v) / n): of a mean of n numbers in [0, 1] it
-    is never more. An end that is better by less says that the parameter hardly matters, not that better
-    values lie beyond.
+    That is one standard error of the chosen score, at its most (`metrics.standard_error`). An end that is
+    better by less says that the parameter hardly matters, not that better values lie beyond.
 
     Settings that diverged belong to the grid: it was long enough on their side.
 
@@ -119,7 +119,7 @@ def at_edge(
     """
     natural = finest or {}
     own = [trial for trial in trials if trial.stage == chosen.stage]
-    error = math.sqrt(max(chosen.val * (1 - chosen.val), 0.0) / examples)
+    error = standard_error(chosen.val, examples)
     return tuple(
         name for name in chosen.setting if _edge(own, chosen, name, error, natural.get(name, math.inf))
     )

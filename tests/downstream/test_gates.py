@@ -168,7 +168,7 @@ def test_head_fitted() -> None:
     def flags(trains_encoder: bool = False, **fields: object) -> tuple[str, ...]:
         fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
         shown = {"trials": trials, "stage": "conv2", "train_score": 0.61, "course": settled} | fields
-        return gates.head_fitted(replaced(fitted, **shown), trains_encoder)
+        return gates.head_fitted(replaced(fitted, **shown), trains_encoder, 600)  # standard error .02
 
     assert flags() == ()
     assert flags(course=None) == ()
@@ -179,9 +179,10 @@ def test_head_fitted() -> None:
     assert flags(train_score=1.0, trials=(Trial("conv2", {}, 1.0),)) == ()  # nothing is left to learn
     assert flags(course=replace(settled, steps=99)) == ("head_underfitted:trained for 99 steps",)
     falling = replace(settled, parts=(2.9, 2.6, 2.4, 2.2, 1.8, 1.6, 1.3, 1.0))
-    assert flags(course=falling) == (
-        "head_underfitted:50 % of its loss's fall in the second half of the way",
-    )
+    assert flags(course=falling) == ("head_underfitted:its loss was still falling",)
+    assert flags(course=falling, train_score=0.63) == ()  # what it learned already is train's own
+    diverged = (*trials, Trial("conv2", {}, float("nan")))
+    assert flags(train_score=0.6, trials=diverged[::-1]) == (no_better,)
     assert len(flags(course=replace(falling, steps=5), train_score=0.1)) == 3
     # With its encoder a head learns on and on.
     assert flags(trains_encoder=True, course=falling) == ()

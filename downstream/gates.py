@@ -188,11 +188,12 @@ def _short(value: object) -> str:
 def head_fitted(fitted: Fitted, trains_encoder: bool, examples: int) -> tuple[str, ...]:
     """Flag a head that more training would change for the better, by its steps, its scores or its loss.
 
-    A train score that is no better than val's is one sign: of 312 trained heads of the committed records none
-    shows it. A loss that still falls is one where the train score is within one standard error of val's:
-    val may choose a slow rate because faster ones fit train too well. Where the encoder is trained as well, its
-    loss falls for as long as anybody trains, and is not looked at. That of a detector falls by nine tenths
-    while its head learns where objects lie in general, hence the least number of steps.
+    A train score that is no better than val's is a sign: none of 385 heads that were trained long enough (the
+    records under benchmarks/results at schema 1) shows it. A loss that still falls is one where the train
+    score is within one standard error of val's: val may choose a slow rate because faster ones fit train too
+    well. Where the encoder is trained as well, its loss falls for as long as anybody trains, and is not
+    looked at. That of a detector falls by nine tenths while its head learns where objects lie in general,
+    hence the least number of steps.
 
     Args:
         examples: of val.

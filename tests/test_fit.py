@@ -22,6 +22,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
+from sheet_cut import cut
 
 from pretext.data.dataset import Split
 from pretext.data.pixels import Packed, pixel_digests
@@ -202,8 +203,11 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
         "encoder.json", "encoder.safetensors", "task.json", "task.safetensors", "history.csv", "result.json",
         "samples/epoch_002.png", "samples/epoch_003.png",
     }  # fmt: skip
-    assert np.asarray(Image.open(tmp_path / "run/samples/epoch_003.png")).shape == (3 * 36, 3 * 36, 3)
-    assert wall.pictures == ["val/gray_coloured_original (108, 108, 3)"] * 2
+    picture = np.asarray(Image.open(tmp_path / "run/samples/epoch_003.png"))
+    assert wall.pictures == [f"val/gray_coloured_original {picture.shape}"] * 2
+    originals = toy.split(8, 1, "val").pixels[[0, 4, 7]]  # three, evenly spaced
+    for image, original in enumerate(originals):
+        assert np.abs(cut(picture, image, 2, 3, (32, 32)).astype(int) - original).max() <= 1
     rows = history(tmp_path / "run")
     assert [bool(row["val/loss"]) for row in rows] == [False, True, True]  # every 2, and the last
     assert all(row["train/unbalanced"] for row in rows)

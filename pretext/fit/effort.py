@@ -57,6 +57,14 @@ class Effort(Callback):
         """Leave nothing switched on behind a batch that failed."""
         self._switched_on.close()
 
+    def state_dict(self) -> dict[str, int]:
+        """What was counted, for a run that goes on without another batch."""
+        return {"images": self.images, "views": self.views, "flops": self.flops}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the counts back."""
+        self.images, self.views, self.flops = (int(state_dict[key]) for key in ("images", "views", "flops"))
+
     def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self.views += len(args[0])
 

@@ -69,9 +69,10 @@ def sees_classes() -> Encoder:
 
 def judged(protocol: Protocol, data: DataSet, folder: Path) -> dict[str, Record]:
     """Records of the selected stage by metric."""
-    subject = replace(SUBJECT, input="rgb")
+    encoder = sees_classes()
+    subject = replace(SUBJECT, input=encoder.sees)
     records = evaluate(
-        sees_classes(), protocol, data, Runtime(cache=folder), subject=subject, records=folder, draws=20
+        encoder, protocol, data, Runtime(cache=folder), subject=subject, records=folder, draws=20
     )
     return {r.evaluation.metric: r for r in records if r.result.selected}
 

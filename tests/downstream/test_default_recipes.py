@@ -29,7 +29,7 @@ MARGIN = 0.03
 TRAVEL, LEAST, MOST = 0.2, 24, 200
 """Steps left of a published budget: so many that steps × rate is TRAVEL, between LEAST and MOST."""
 
-SUFFICES = {"RetinaNetFinetune": 400}
+SUFFICES = {"RetinaNetFinetune": 800}
 """Steps where that is too few: four convolutions of deviation .01 let hardly anything through at first."""
 
 REPEATS = {"trials": 1, "draws": 1}
@@ -97,7 +97,14 @@ def cases() -> list[Any]:
     """Every YAML. What is trained end to end by a published budget takes its time, as do SVMs by the draw."""
     paths = sorted(YAMLS.glob("*.yaml"))
     assert paths
-    return [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * slow(stated(path))) for path in paths]
+    return [pytest.param(path, id=path.stem, marks=marks(stated(path))) for path in paths]
+
+
+def marks(settings: dict[str, Any]) -> list[pytest.MarkDecorator]:
+    """A network that needs minutes until it begins to learn is for `-m training`."""
+    if settings["_target_"].rpartition(".")[2] in SUFFICES:
+        return [pytest.mark.training]
+    return [pytest.mark.slow] * slow(settings)
 
 
 def slow(settings: dict[str, Any]) -> bool:

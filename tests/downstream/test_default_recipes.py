@@ -29,8 +29,8 @@ MARGIN = 0.03
 TRAVEL, LEAST, MOST = 0.2, 24, 200
 """Steps left of a published budget: so many that steps × rate is TRAVEL, between LEAST and MOST."""
 
-SUFFICES = {"RetinaNetFinetune": 800}
-"""Steps where that is too few: four convolutions of deviation .01 let hardly anything through at first."""
+WHOLE = {"RetinaNetFinetune": 120}
+"""Steps of what keeps its width: four convolutions of deviation .01 let nothing through that are narrower."""
 
 REPEATS = {"trials": 1, "draws": 1}
 CUTS = {
@@ -53,7 +53,9 @@ def published(settings: dict[str, Any]) -> bool:
 
 def cut(settings: dict[str, Any], images: int) -> dict[str, Any]:
     """The settings of a YAML for a set of so many images; a budget is shortened, its schedule with it."""
-    most = CUTS if published(settings) else REPEATS
+    most = dict(CUTS if published(settings) else REPEATS)
+    if _named(settings) in WHOLE:
+        del most["width"]
     settings = settings | {name: _smaller(settings[name], most[name]) for name in most if name in settings}
     if not published(settings):
         return settings
@@ -74,8 +76,11 @@ def cut(settings: dict[str, Any], images: int) -> dict[str, Any]:
 def _steps(settings: dict[str, Any]) -> float:
     recipe = settings["recipe"]
     rate = recipe["lr"] if "lr" in recipe else max(recipe["lrs"])
-    name = settings["_target_"].rpartition(".")[2]
-    return SUFFICES.get(name, min(max(LEAST, TRAVEL / rate), MOST))
+    return WHOLE.get(_named(settings), min(max(LEAST, TRAVEL / rate), MOST))
+
+
+def _named(settings: dict[str, Any]) -> str:
+    return str(settings["_target_"].rpartition(".")[2])
 
 
 def _smaller(value: Any, most: int) -> Any:
@@ -101,8 +106,8 @@ def cases() -> list[Any]:
 
 
 def marks(settings: dict[str, Any]) -> list[pytest.MarkDecorator]:
-    """A network that needs minutes until it begins to learn is for `-m training`."""
-    if settings["_target_"].rpartition(".")[2] in SUFFICES:
+    """A network of full width takes minutes: it is for `-m training`."""
+    if _named(settings) in WHOLE:
         return [pytest.mark.training]
     return [pytest.mark.slow] * slow(settings)
 

@@ -255,7 +255,7 @@ def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> 
         task, before = members.build_task(member), None
         if member.parent is not None:
             parent = load_task(member.parent.folder)
-            members.start_from(task, parent)
+            task.initialise_from(parent)
             before = parent.encoder.provenance.get("effort")
         return fit(
             task,

@@ -6,7 +6,7 @@ import inspect
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from hydra import compose
@@ -35,15 +35,6 @@ TWINS = ("random", "supervised")
 
 CONFIG = "config.json"
 """What a run was asked for by, in its folder."""
-
-
-@runtime_checkable
-class StartsFromAnother(Protocol):
-    """A task that may start from another one's weights."""
-
-    def initialise_from(self, parent: Task) -> None:
-        """Take over what both have."""
-        ...
 
 
 class Member(NamedTuple):
@@ -307,20 +298,6 @@ def build_encoder(run: Member) -> Encoder:
     """Build the encoder of a run with its initial weights, as torch's random state has them."""
     seen = inputs.build(run.spec["input"], **run.spec.get("input_arguments", {}))
     return Encoder(seen, instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all"))
-
-
-def start_from(task: Task, parent: Task) -> None:
-    """Initialise a task from its parent: all that it takes of a trained one, the encoder of an untrained one.
-
-    Raises:
-        ValueError: a task that does not start from another.
-    """
-    if parent.untrained:
-        task.encoder.load_state_dict(parent.encoder.state_dict())
-        return
-    if not isinstance(task, StartsFromAnother):
-        raise ValueError(f"{type(task).__name__} does not start from another task; its YAML names a parent")
-    task.initialise_from(parent)
 
 
 def build_optimisation(run: Member) -> Optimisation | None:

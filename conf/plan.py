@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from conf import members, plans
@@ -19,7 +22,7 @@ from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
 from downstream.records import Record, Subject
 from pretext.data.dataset import DataSet
-from pretext.data.loader import batches
+from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.task import Images, Task
@@ -100,6 +103,7 @@ def _pretraining(bench: Workbench, run: Member) -> Planned:
     epochs = budget["epochs"]
     if not epochs:
         return planned("to do (no training)", forward * min(2048, len(bench.data.train)))
+    _prepare(task, bench.data, len(images), bench.device)
     step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), bench.device)
     whole = len(bench.data.train) // len(images)
     steps = epochs * min(budget.get("epoch_batches", whole), whole)
@@ -115,6 +119,14 @@ def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tens
         return pixels, None
     few = torch.from_numpy(labels[: len(pixels)].copy()).to(device)
     return pixels, few.float() if few.dim() == 2 else few.long()
+
+
+def _prepare(task: Task, data: DataSet, count: int, device: torch.device) -> None:
+    """What a step needs of the training images, of as many as are timed."""
+    few = np.arange(count)
+    loader = EpochLoader(data.train, count, shuffle=False, drop_last=False, indices=few, device=device)
+    with tempfile.TemporaryDirectory() as cache:
+        task.prepare(loader, Path(cache))
 
 
 def _step(task: Task, images: Images) -> None:

@@ -15,9 +15,14 @@ def described(name: str, arguments: Mapping[str, Any], defaults: Mapping[str, An
         arguments, defaults: plain values; arguments that equal their default are left out, so that an option
             that is added later leaves older descriptions as they are.
     """
-    plain, usual = (plainly(json.loads(json.dumps(dict(values)))) for values in (arguments, defaults))
-    own = {key: value for key, value in plain.items() if key not in usual or usual[key] != value}
+    own = chosen(arguments, defaults)
     return f"{name}({', '.join(f'{key}={own[key]!r}' for key in sorted(own))})" if own else name
+
+
+def chosen(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are not as they would be without being said, as plain JSON values."""
+    plain, usual = (plainly(json.loads(json.dumps(dict(values)))) for values in (arguments, defaults))
+    return {key: value for key, value in plain.items() if key not in usual or usual[key] != value}
 
 
 def defaults(constructor: Callable[..., Any]) -> dict[str, Any]:

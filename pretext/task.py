@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pretext.backbones.base import Backbone
 from pretext.encoder import Encoder
 
 
@@ -38,10 +41,22 @@ class Step(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where training stands: optimiser steps done, and of how many."""
+    """Where training stands: optimiser steps done, and of how many; epochs done, a fraction within one."""
 
     step: int
     total: int
+    epoch: float
+
+
+class Epoch(NamedTuple):
+    """What a task asks of an epoch.
+
+    weights: (N,) each ≥ 0, by which the epoch draws images, with replacement; None for each image once.
+    reset: parameters that were drawn anew, whose state in the optimiser is dropped.
+    """
+
+    weights: Tensor | None = None
+    reset: tuple[nn.Parameter, ...] = ()
 
 
 class Loader(Protocol):
@@ -64,7 +79,11 @@ class Task(nn.Module, ABC):
     Attributes:
         version: raised when a change of code changes what the task computes; under the digest of its runs.
         encoder: the product.
-        arguments: the plain constructor arguments beside the encoder, so that a saved task can be rebuilt.
+        arguments: the constructor's arguments beside the encoder, defaults included; plain values, so that a
+            saved task can be rebuilt.
+        takes: what the encoder's backbone must be; checked before anything is built.
+        transient: names of buffers that belong to the run (a bank, a queue): in its checkpoint, not in the
+            saved task, which is rebuilt without them.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
         needs_colour: whether a data set without colour must be refused.
         later: constructor arguments that came when runs without them existed; a run's digest names one only
@@ -75,10 +94,30 @@ class Task(nn.Module, ABC):
     version: int = 1
     encoder: Encoder
     arguments: dict[str, object]
+    takes: type[Backbone] = Backbone
+    transient: tuple[str, ...] = ()
     needs_labels: bool = False
     needs_colour: bool = False
     later: tuple[str, ...] = ()
     untrained: bool = False
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if "__init__" in cls.__dict__:
+            setattr(cls, "__init__", _keeping_arguments(cls))  # noqa: B010  # to mypy a method is no attribute
+
+    def initialise_from(self, parent: Task) -> None:
+        """Start from another task's weights, before training: by default from its encoder's.
+
+        Raises:
+            ValueError: an encoder of another architecture.
+        """
+        here, there = self.encoder.architecture, parent.encoder.architecture
+        if here != there:
+            raise ValueError(
+                f"{type(self).__name__} starts from an encoder like its own: here {here}, there {there}"
+            )
+        self.encoder.load_state_dict(parent.encoder.state_dict())
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Fit once, before the first step, what the task takes from the training images.
@@ -86,21 +125,29 @@ class Task(nn.Module, ABC):
         State goes into buffers; `cache` is a folder for what depends on `loader.digest` alone.
         """
 
-    def before_epoch(self, loader: Loader) -> Tensor | None:
-        """Refit what changes by epoch; return sampling weights (N,) or None for uniform sampling."""
-        return None
+    def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
+        """Refit what changes by epoch, on every training image once, in the split's order.
+
+        Called in eval mode, without gradients and with torch's random state set by seed and epoch, so that
+        a resumed run does what the uninterrupted one did. `loader.digest` is that of `prepare`.
+        """
+        return Epoch()
 
     @abstractmethod
     def views(self, images: Images, generator: torch.Generator) -> Any:
         """Augment on the training device; all randomness from `generator` (a CPU generator).
 
-        In eval mode only what defines the task is done to the images, so that epochs compare on val.
+        In eval mode only what the task itself is made of is drawn (turns, masks, the pair of a contrastive
+        task), with the same numbers after every epoch, so that epochs compare on val.
         Returns the batch that `loss` takes: a NamedTuple of tensors.
         """
 
     @abstractmethod
     def loss(self, batch: Any) -> Step:
-        """Return the loss of a batch; no logging, optimiser or device calls."""
+        """Return the loss of a batch; no logging, optimiser or device calls.
+
+        In train mode it may move buffers (a queue, a centre); in eval mode it moves nothing.
+        """
 
     def chance(self, batch: Any) -> dict[str, float]:
         """Value of each log at chance level on this batch; empty where the loss has none."""
@@ -122,9 +169,33 @@ class Task(nn.Module, ABC):
         ]
         return [group for group in groups if group["params"]]
 
+    def before_step(self, progress: Progress) -> None:
+        """Change gradients after the backward pass, before they are clipped and the optimiser takes them."""
+
     def after_step(self, progress: Progress) -> None:
         """Update what follows the optimiser (a moving average)."""
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Pictures to look at: name → (N, 3, H, W) in [0, 1]; empty where there is nothing to see."""
         return {}
+
+
+def _keeping_arguments(kind: type[Task]) -> Callable[..., None]:
+    """The constructor of a kind, which keeps the arguments of what it is that it makes."""
+    constructor = kind.__init__
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def construct(self: Task, *given: Any, **named: Any) -> None:
+        constructor(self, *given, **named)
+        if type(self) is kind:
+            bound = signature.bind(self, *given, **named)
+            bound.apply_defaults()
+            _, *rest = bound.arguments.items()
+            self.arguments = {name: _plain(value) for name, value in rest if name != "encoder"}
+
+    return construct
+
+
+def _plain(value: object) -> object:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -307,7 +307,7 @@ def test_the_task_follows_every_optimiser_step_and_no_other(
 
     monkeypatch.setattr(Rotation, "after_step", follow)
     fit(tmp_path / "run", Rotation(toy.encoder()), optimisation=ACCUMULATING)
-    assert [progress for progress, _ in followed] == [Progress(step, 6) for step in range(1, 7)]
+    assert [progress for progress, _ in followed] == [Progress(step, 6, step / 3) for step in range(1, 7)]
     assert len({weight for _, weight in followed[:-1]}) == 5
 
 
@@ -342,7 +342,7 @@ def test_a_task_from_elsewhere_is_refused_before_training(tmp_path: Path) -> Non
     class Foreign(Task):
         def __init__(self, encoder: Encoder) -> None:
             super().__init__()
-            self.encoder, self.arguments = encoder, {}
+            self.encoder = encoder
 
         def views(self, images: Images, generator: torch.Generator) -> Images:
             return images

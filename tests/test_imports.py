@@ -16,7 +16,7 @@ ALLOWED = {
         "pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.described",
     },
     "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
-    "pretext.task": {"pretext.encoder"},
+    "pretext.task": {"pretext.encoder", "pretext.backbones"},
     "pretext.data": {
         "pretext.atomic", "pretext.locks", "pretext.names", "pretext.color", "pretext.task",
         "pretext.spacing",
@@ -33,7 +33,7 @@ ALLOWED = {
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {
         "pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views",
-        "pretext.spacing", "pretext.pictures",
+        "pretext.spacing", "pretext.pictures", "pretext.described",
     },
     "pretext": {"pretext.encoder"},
     "downstream": {

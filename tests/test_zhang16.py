@@ -129,7 +129,7 @@ def test_the_trunk_starts_from_its_clusters(run: Member, few_scenes: DataSet, tm
         validation=Validation(bank=0, pictures=1, images=1), console=Console(file=io.StringIO()),
     )  # fmt: skip
     task = members.build_task(run)
-    members.start_from(task, load_task(tmp_path))
+    task.initialise_from(load_task(tmp_path))
     assert task.encoder.digest() == load(tmp_path).digest()
     x = task.encoder.input(torch.rand(2, 3, 48, 48))
     with torch.no_grad():

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 
 from pretext.data.loader import EpochLoader
 from pretext.fit.optimisation import Optimisation
@@ -45,6 +46,9 @@ class Mean:
 class Pretraining(pl.LightningModule):
     """Trains one task: views and loss by batch, schedule by step, measures by epoch.
 
+    Args:
+        loader: of training, shuffled. in_order: the same images, each once, for what is refitted by epoch.
+
     Attributes:
         task: what is trained.
         measures: by name, of the epoch at hand; validation fills `val/…`, training `train/…`.
@@ -52,23 +56,32 @@ class Pretraining(pl.LightningModule):
     """
 
     def __init__(
-        self, task: Task, loader: EpochLoader, optimisation: Optimisation, *, seed: int, total_steps: int
+        self,
+        task: Task,
+        loader: EpochLoader,
+        in_order: EpochLoader,
+        optimisation: Optimisation,
+        *,
+        seed: int,
+        epochs: int,
+        total_steps: int,
     ) -> None:
         super().__init__()
         self.task = task
         self.measures: dict[str, float] = {}
         self.images_seen = 0
-        self._loader = loader
+        self._loader, self._in_order = loader, in_order
         self._optimisation = optimisation
-        self._seed = seed
-        self._total_steps = total_steps
+        self._seed, self._epochs, self._total_steps = seed, epochs, total_steps
         self._train, self._val = Mean(), Mean()
         self._stepped = 0
+        self._decays: list[float] = []  # of the optimiser's groups, as the task and the optimiser have them
         self._first_bad: Tensor | None = None  # () int64, batch of the epoch; −1 while all losses are finite
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser over the task's groups, and its schedule by step."""
         optimizer = self._optimisation.optimizer(self.task.param_groups())
+        self._decays = [float(group.get("weight_decay", 0.0)) for group in optimizer.param_groups]
         schedule = self._optimisation.schedule(optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -83,15 +96,30 @@ class Pretraining(pl.LightningModule):
             self.trainer.check_val_every_n_epoch = 1  # the last epoch is always looked at
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self._loader.set_epoch(self.current_epoch)
-        self._loader.set_weights(self.task.before_epoch(self._loader))
+        self._refit()
+
+    def _refit(self) -> None:
+        """Let the task refit what changes by epoch; nothing of it is in a checkpoint, which ends an epoch."""
+        torch.manual_seed(derive(self._seed, Stream.EPOCH, self.current_epoch))
+        self.task.eval()
+        with torch.no_grad():
+            epoch = self.task.before_epoch(self._in_order, self._progress())
+        self.task.train()
+        self._loader.set_weights(epoch.weights)
+        optimizer = self.trainer.optimizers[0]
+        for parameter in epoch.reset:
+            optimizer.state.pop(parameter, None)
+
+    def _progress(self) -> Progress:
+        return Progress(self._stepped, self._total_steps, self._epochs * self._stepped / self._total_steps)
 
     def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
         """Reseed torch, for layers that draw (dropout): a resumed run draws the same."""
-        torch.manual_seed(derive(self._seed, Stream.LAYERS, self.current_epoch, batch_idx))
+        torch.manual_seed(derive(self._seed, Stream.LAYERS, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, images: Images, batch_idx: int) -> Tensor:
         """Return the loss of one batch, such that the gradient of a step is the mean over its batches."""
-        draw = generator(self._seed, Stream.VIEWS, self.current_epoch, batch_idx)
+        draw = generator(self._seed, Stream.VIEWS, self.current_epoch, batch_idx, self.global_rank)
         step = self.task.loss(self._views(images, draw))
         self._watch(step.loss, batch_idx)
         count = len(images.pixels)
@@ -102,11 +130,18 @@ class Pretraining(pl.LightningModule):
         missing = self._missing(batch_idx)
         return step.loss if missing == 1 else step.loss * missing
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let the task change its gradients, before they are clipped; move the weight decay."""
+        self.task.before_step(self._progress())
+        share = self._optimisation.decay(self._stepped, self._total_steps)
+        for group, decay in zip(optimizer.param_groups, self._decays, strict=True):
+            group["weight_decay"] = decay * share
+
     def on_train_batch_end(self, outputs: Any, batch: Images, batch_idx: int) -> None:
         """Let the task follow an optimiser step, if there was one; close the epoch after its last batch."""
         if self.trainer.global_step > self._stepped:
             self._stepped = self.trainer.global_step
-            self.task.after_step(Progress(self._stepped, self._total_steps))
+            self.task.after_step(self._progress())
         if self.trainer.is_last_batch:
             self._raise_if_bad()
             self._raise_if_weights_bad()
@@ -120,8 +155,9 @@ class Pretraining(pl.LightningModule):
         """Add one batch to the validation measures; every epoch draws the same random numbers."""
         if self.task.untrained:
             return
-        torch.manual_seed(derive(self._seed, Stream.VALIDATION, 0, batch_idx))
-        batch = self._views(images, generator(self._seed, Stream.VALIDATION, 1, batch_idx))
+        torch.manual_seed(derive(self._seed, Stream.VALIDATION, 0, batch_idx, self.global_rank))
+        draw = generator(self._seed, Stream.VALIDATION, 1, batch_idx, self.global_rank)
+        batch = self._views(images, draw)
         step = self.task.loss(batch)
         weight = len(images.pixels) if step.weight is None else step.weight
         for name, value in {"loss": step.loss, **step.logs}.items():

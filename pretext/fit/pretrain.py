@@ -22,6 +22,7 @@ from pretext.atomic import sweep
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.pixels import check_unchanged
+from pretext.described import chosen, defaults
 from pretext.encoder import recalibrate_batchnorm
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
@@ -133,7 +134,7 @@ def pretrain(
     sweep(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
-        _same(identity, finished.identity, folder / RESULT)
+        _same(task, identity, finished.identity, folder / RESULT)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was killed between the two
         return finished
     for split in (train, val):
@@ -143,11 +144,12 @@ def pretrain(
     loader = EpochLoader(train, min(batch_size, len(train)), seed, device=where)
     torch.manual_seed(derive(seed, Stream.PREPARE))
     task.to(where)
-    task.prepare(_in_order(train, batch_size, where), cache)
+    in_order = _in_order(train, batch_size, where)
+    task.prepare(in_order, cache)
     each = min(epoch_batches or len(loader), len(loader))  # batches an epoch
     steps = epochs * -(-each // optimisation.accumulate) if optimisation is not None else 0
     plan = optimisation or Optimisation(torch.optim.SGD)
-    module = Pretraining(task, loader, plan, seed=seed, total_steps=steps)
+    module = Pretraining(task, loader, in_order, plan, seed=seed, epochs=epochs, total_steps=steps)
     keeper, counted = EpochEnd(folder, identity), Effort()
     watchers = _watchers(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
@@ -200,6 +202,9 @@ def check(
         raise ValueError(f"{kind} takes no training step: epochs must be 0, got {epochs}")
     if epochs and optimisation is None:
         raise ValueError(f"{kind} is to train for {epochs} epochs and needs an optimisation")
+    if not isinstance(task.encoder.backbone, task.takes):
+        network = type(task.encoder.backbone).__name__
+        raise ValueError(f"{kind} takes a {task.takes.__name__}, and {network} is none")
     if task.needs_labels and train.labels is None:
         raise ValueError(f"{kind} needs labels, and split {train.name!r} has none")
     if task.needs_colour and not _shows_colour(train):
@@ -232,7 +237,7 @@ def _identity(
     values = {
         "name": name,
         "task": f"{kind.__module__}.{kind.__qualname__}",
-        "arguments": task.arguments,
+        "arguments": chosen(task.arguments, defaults(kind)),
         "encoder": task.encoder.architecture,
         "train": train.digest,
         "val": val.digest,
@@ -248,7 +253,9 @@ def _identity(
     return plain
 
 
-def _same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+def _same(task: Task, identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    # Results once kept arguments that were at their defaults, too.
+    found = {**found, "arguments": chosen(found.get("arguments", {}), defaults(type(task)))}
     differing = [key for key in identity if identity[key] != found.get(key)]
     if differing:
         listed = "; ".join(f"{key}: {found.get(key)!r} there, {identity[key]!r} now" for key in differing)
@@ -318,7 +325,7 @@ def _fit(
     resumed = checkpoint.is_file()
     if resumed:
         held = AtomicCheckpointIO().load_checkpoint(checkpoint)
-        _same(identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
+        _same(module.task, identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
     try:
         trainer.fit(module, loader, val, ckpt_path=checkpoint if resumed else None, weights_only=True)
     except NonFiniteLoss as error:

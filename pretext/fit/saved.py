@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
+from torch import Tensor
 
 from pretext import encoder as encoders
 from pretext.atomic import write_bytes, write_json
@@ -25,17 +26,22 @@ def check_savable(task: Task) -> None:
     """Raise ValueError for a task that `load_task` could not build again."""
     _resolve(_path(type(task)))
     json.dumps(task.arguments, allow_nan=False)
+    missing = set(task.transient) - task.state_dict().keys()
+    if missing:
+        raise ValueError(
+            f"{type(task).__name__}.transient names no buffer of it: {', '.join(sorted(missing))}"
+        )
 
 
 def save_task(task: Task, folder: Path) -> None:
-    """Write the encoder (`Encoder.save`) and everything beside it: `task.safetensors`, then `task.json`.
+    """Write the encoder (`Encoder.save`) and what is kept beside it: `task.safetensors`, then `task.json`.
 
     Raises:
         ValueError: a task that `load_task` could not build again.
     """
     check_savable(task)
     task.encoder.save(folder)
-    beside = {k: v for k, v in task.state_dict().items() if not k.startswith(_ENCODER)}
+    beside = {k: v for k, v in _kept(task).items() if not k.startswith(_ENCODER)}
     content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in beside.items()})
     write_bytes(folder / _WEIGHTS, content)
     description = {
@@ -76,8 +82,13 @@ def load_task(folder: Path) -> Task:
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         task: Task = _resolve(about["task"])(encoder=encoder, **about["arguments"])
     own = {f"{_ENCODER}{name}": value for name, value in encoder.state_dict().items()}
-    task.load_state_dict({**own, **safetensors_load(content)})
+    fresh = {name: value for name, value in task.state_dict().items() if name in task.transient}
+    task.load_state_dict({**own, **fresh, **safetensors_load(content)})
     return task.eval()
+
+
+def _kept(task: Task) -> dict[str, Tensor]:
+    return {name: value for name, value in task.state_dict().items() if name not in task.transient}
 
 
 def _path(kind: type[Task]) -> str:

@@ -62,7 +62,6 @@ class Autoencoder(Task):
             raise ValueError(f"Autoencoder.hidden is a number of channels from 1, got {hidden}")
         check_square("Autoencoder", crop, padding)
         self.encoder = encoder
-        self.arguments = {"drop": drop, "hidden": hidden, "crop": crop, "padding": padding}
         last, channels = encoder.stages[-1], encoder.input.channels
         doublings = math.ceil(math.log2(last.stride))
         widths = [max(hidden >> i, NARROWEST) for i in range(doublings + 1)]

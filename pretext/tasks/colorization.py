@@ -91,19 +91,6 @@ class Colorization(colouring.ColouringTask):
             raise ValueError(f"Colorization.temperature is positive, got {temperature}")
         colouring.refuse_colour("Colorization", encoder, allow_colour)
         check_square("Colorization", crop, padding)
-        self.arguments = {
-            "neighbours": neighbours,
-            "rebalance": rebalance,
-            "temperature": temperature,
-            "stage": stage,
-            "target_stride": target_stride,
-            "hidden": hidden,
-            "crop": crop,
-            "padding": padding,
-            "allow_colour": allow_colour,
-        }
-        if block8:  # left out where it is off: finished runs are compared by their arguments
-            self.arguments["block8"] = True
         self.encoder = encoder
         self.head = colouring.build_head(encoder, stage, hidden, N_BINS, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]

@@ -64,16 +64,6 @@ class ColorizationL2(colouring.ColouringTask):
         super().__init__()
         colouring.refuse_colour("ColorizationL2", encoder, allow_colour)
         check_square("ColorizationL2", crop, padding)
-        self.arguments = {
-            "stage": stage,
-            "target_stride": target_stride,
-            "hidden": hidden,
-            "crop": crop,
-            "padding": padding,
-            "allow_colour": allow_colour,
-        }
-        if block8:  # left out where it is off: finished runs are compared by their arguments
-            self.arguments["block8"] = True
         self.encoder = encoder
         self.head = colouring.build_head(encoder, stage, hidden, 2, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
@@ -85,8 +75,11 @@ class ColorizationL2(colouring.ColouringTask):
         """Take over encoder and head of a trained `Colorization`, all but the head's last layer.
 
         Raises:
-            ValueError: another task, or one of another architecture.
+            ValueError: another trained task, or one of another architecture.
         """
+        if parent.untrained:  # an initialisation has no head
+            super().initialise_from(parent)
+            return
         if not isinstance(parent, Colorization):
             raise ValueError(f"ColorizationL2 starts from a Colorization, got {type(parent).__name__}")
         here, there = self.encoder.architecture, parent.encoder.architecture

@@ -38,7 +38,6 @@ class KMeansInit(Task):
                 f"KMeansInit takes images, patches and crop from 1, got {images}, {patches}, {crop}"
             )
         self.encoder = encoder
-        self.arguments = {"images": images, "patches": patches, "crop": crop}
         self._images, self._patches, self._crop = images, patches, crop
 
     def prepare(self, loader: Loader, cache: Path) -> None:

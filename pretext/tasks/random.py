@@ -22,7 +22,6 @@ class Random(Task):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.arguments = {}
 
     def views(self, images: Images, generator: torch.Generator) -> Images:
         """Return the images as they are."""

@@ -42,7 +42,6 @@ class Rotation(Task):
         super().__init__()
         check_square("Rotation", crop, padding)
         self.encoder = encoder
-        self.arguments = {"crop": crop, "padding": padding}
         self.head = nn.Linear(encoder.stages[-1].channels, TURNS)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)

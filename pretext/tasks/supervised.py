@@ -47,7 +47,6 @@ class Supervised(Task):
             raise ValueError(f"Supervised needs classes to tell apart, got classes={classes}")
         check_square("Supervised", crop, padding)
         self.encoder = encoder
-        self.arguments = {"classes": classes, "multilabel": multilabel, "crop": crop, "padding": padding}
         self.head = nn.Linear(encoder.stages[-1].channels, classes)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)

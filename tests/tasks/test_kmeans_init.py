@@ -91,7 +91,7 @@ def test_another_task_starts_from_it(composed: Compose, few_scenes: DataSet, tmp
     task, parent = members.build_task(run), members.build_task(run.parent)
     parent.prepare(EpochLoader(few_scenes.train, 16, shuffle=False), tmp_path)
     head = {name: value.clone() for name, value in task.head.state_dict().items()}
-    members.start_from(task, parent)
+    task.initialise_from(parent)
     assert task.encoder.digest() == parent.encoder.digest()
     assert all(torch.equal(value, task.head.state_dict()[name]) for name, value in head.items())
 
@@ -118,7 +118,7 @@ def test_survives_saving(tmp_path: Path) -> None:
     assert isinstance(task, KMeansInit)
     assert task.arguments == {"images": 20, "patches": 500, "crop": 24}
     child = Colorization(toy.encoder(seed=5), hidden=8)
-    members.start_from(child, task)
+    child.initialise_from(task)
     assert child.encoder.digest() == task.encoder.digest()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from downstream.cache import ArrayCache, Draft, Wanted
 from downstream.protocol import Runtime
 from downstream.reductions import GridPool, Reduction
-from pretext.backbones import Features
+from pretext.backbones import Features, TokenBackbone
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -219,24 +220,50 @@ def _all_finite(values: NDArray[Any]) -> bool:
     return bool(np.isfinite(values).all())
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """The passes of an encoder that stays as it is, under `autocast` where there is one."""
+
+    encoder: Encoder
+    autocast: torch.dtype | None = None
+
+    def __call__(self, pixels: Tensor, stop: str | None = None) -> Features:
+        """Run images (B, 3, H, W) up to the stage `stop`, or to the last."""
+        with self._precision(pixels):
+            features: Features = self.encoder(pixels, stop=stop)
+        return features
+
+    def last_tokens(self, pixels: Tensor, count: int) -> list[Tensor]:
+        """Tokens (B, 1 + N, D) behind each of the last `count` blocks; see `TokenBackbone.encode`.
+
+        Raises:
+            TypeError: an encoder without tokens.
+            ValueError: fewer blocks than `count`.
+        """
+        backbone = self.encoder.backbone
+        if not isinstance(backbone, TokenBackbone):
+            raise TypeError(f"{type(backbone).__name__} is no TokenBackbone: it has no tokens to read")
+        with self._precision(pixels):
+            tokens = backbone.embed(self.encoder.seen(pixels))
+            found = backbone.encode(tokens.values, tokens.positions, last=count)
+        return [x.float() for x in found]
+
+    def _precision(self, pixels: Tensor) -> torch.autocast:
+        return torch.autocast(pixels.device.type, self.autocast, enabled=self.autocast is not None)
+
+
 @contextmanager
-def frozen(encoder: Encoder, runtime: Runtime) -> Iterator[Callable[..., Features]]:
-    """Yield the forward pass of a frozen encoder: eval mode, no gradients, `runtime.autocast`.
+def frozen(encoder: Encoder, runtime: Runtime) -> Iterator[Frozen]:
+    """Yield the passes of a frozen encoder: eval mode, no gradients, `runtime.autocast`.
 
     The encoder lies on `runtime.device` inside; device and training modes are put back after.
     """
     modes = {module: module.training for module in encoder.modules()}
     home = next((tensor.device for tensor in chain(encoder.parameters(), encoder.buffers())), None)
-
-    def forward(pixels: Tensor, stop: str | None = None) -> Features:
-        with torch.autocast(pixels.device.type, runtime.autocast, enabled=runtime.autocast is not None):
-            features: Features = encoder(pixels, stop=stop)
-        return features
-
     try:
         encoder.to(runtime.device).eval()
         with torch.no_grad():
-            yield forward
+            yield Frozen(encoder, runtime.autocast)
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -6,11 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from timm.models.vision_transformer import Block
 from torch import nn
 
 from downstream.finetuning import Recipe
-from pretext.backbones.vit import EMBED, VisionTransformer
 from pretext.encoder import Encoder
 
 BASE_BATCH = 256
@@ -25,8 +23,9 @@ class LayerDecayRecipe(Recipe):
     """A recipe by epochs whose learning rate is multiplied by `layer_decay` with every layer below the head.
 
     A transformer's layers are its embedding and its blocks, as in BEiT (arXiv:2106.08254) and MAE
-    (arXiv:2111.06377); another network's are its stages. `lr` is for batches of 256 and scaled to the batch.
-    Class token and position embeddings are spared weight decay as biases and norms are.
+    (arXiv:2111.06377); another network's are its stages. What is in none (a final norm) goes with the head.
+    `lr` is for batches of 256 and scaled to the batch. Class token and position embeddings are spared weight
+    decay as biases and norms are.
 
     Args:
         layer_decay: factor in (0, 1].
@@ -39,7 +38,7 @@ class LayerDecayRecipe(Recipe):
 
     def groups(self, model: nn.Module, encoder: Encoder | None) -> list[dict[str, Any]]:
         """Parameters that move, by layer and weight decay."""
-        layers = [] if encoder is None else layers_of(encoder)
+        layers = [] if encoder is None else encoder.backbone.layers()
         depth = {id(p): i for i, layer in enumerate(layers) for m in layer for p in m.parameters()}
         inside = set() if encoder is None else {id(p) for p in encoder.parameters()}
         found: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
@@ -52,12 +51,3 @@ class LayerDecayRecipe(Recipe):
                 decay = 0.0 if spared else self.weight_decay
                 found[peak * part * self.layer_decay**below, decay].append(p)
         return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in found.items()]
-
-
-def layers_of(encoder: Encoder) -> list[list[nn.Module]]:
-    """The modules of each layer, from the image up; what is in none (a final norm) goes with the head."""
-    backbone = encoder.backbone
-    if isinstance(backbone, VisionTransformer):
-        layers: list[list[nn.Module]] = [[backbone.blocks[EMBED]]]
-        return layers + [[module] for module in backbone.modules() if isinstance(module, Block)]
-    return [[backbone.blocks[name]] for name in backbone.stage_names]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor
 
+from downstream.features import Frozen
 from downstream.map_resize import AverageResize
 from downstream.reductions import GridPool, Reduction
 from downstream.sgd_heads import Source
-from pretext.backbones import Features
-from pretext.backbones.vit import VisionTransformer
-from pretext.encoder import Encoder
-
-Forward = Callable[..., Features]
+from pretext.backbones import TokenBackbone
 
 
 @dataclass(frozen=True)
@@ -25,19 +20,19 @@ class EveryStage:
 
     pool: Reduction
 
-    def __call__(self, encoder: Encoder, forward: Forward, images: Tensor) -> dict[Source, Tensor]:
+    def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W)."""
-        return {Source(name): _cells(self.pool, x) for name, x in forward(images).maps.items()}
+        return {Source(name): _cells(self.pool, x) for name, x in frozen(images).maps.items()}
 
 
 @dataclass(frozen=True)
 class LastStage:
     """The last stage's map, averaged over its cells: (B, C, 1)."""
 
-    def __call__(self, encoder: Encoder, forward: Forward, images: Tensor) -> dict[Source, Tensor]:
+    def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W)."""
-        name = encoder.stage_names[-1]
-        return {Source(name): _cells(GridPool(1), forward(images).maps[name])}
+        name = frozen.encoder.stage_names[-1]
+        return {Source(name): _cells(GridPool(1), frozen(images).maps[name])}
 
 
 @dataclass(frozen=True)
@@ -50,12 +45,12 @@ class LastClassTokens:
 
     blocks: int
 
-    def __call__(self, encoder: Encoder, forward: Forward, images: Tensor) -> dict[Source, Tensor]:
+    def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W): (B, blocks · D, 1)."""
-        if not isinstance(encoder.backbone, VisionTransformer):
-            return LastStage()(encoder, forward, images)
-        tokens = last_tokens(encoder.backbone, lambda: forward(images), self.blocks)
-        return {Source(encoder.stage_names[-1]): _class_tokens(tokens).unsqueeze(2)}
+        if not isinstance(frozen.encoder.backbone, TokenBackbone):
+            return LastStage()(frozen, images)
+        tokens = frozen.last_tokens(images, self.blocks)
+        return {Source(frozen.encoder.stage_names[-1]): _class_tokens(tokens).unsqueeze(2)}
 
 
 @dataclass(frozen=True)
@@ -74,17 +69,16 @@ class LastBlocks:
     blocks: tuple[int, ...]
     dimension: int
 
-    def __call__(self, encoder: Encoder, forward: Forward, images: Tensor) -> dict[Source, Tensor]:
+    def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W): (B, D, 1) a reading, all under the last stage's name."""
-        last = encoder.stage_names[-1]
-        if isinstance(encoder.backbone, VisionTransformer):
-            read = self._of_tokens(encoder.backbone, forward, images)
+        last = frozen.encoder.stage_names[-1]
+        if isinstance(frozen.encoder.backbone, TokenBackbone):
+            read = self._of_tokens(frozen.last_tokens(images, max(self.blocks)))
         else:
-            read = self._of_maps(forward(images).maps)
+            read = self._of_maps(frozen(images).maps)
         return {Source(last, name): x.unsqueeze(2) for name, x in read.items()}
 
-    def _of_tokens(self, backbone: VisionTransformer, forward: Forward, images: Tensor) -> dict[str, Tensor]:
-        tokens = last_tokens(backbone, lambda: forward(images), max(self.blocks))
+    def _of_tokens(self, tokens: list[Tensor]) -> dict[str, Tensor]:
         average = tokens[-1][:, 1:].mean(1)  # (B, D)
         found = {}
         for n in self.blocks:
@@ -102,34 +96,6 @@ class LastBlocks:
             found[f"averages of {n}"] = torch.cat(averages[-n:], 1)
             found[f"cells of {n}"] = torch.cat(cells[-n:], 1)
         return found
-
-
-def last_tokens(backbone: VisionTransformer, run: Callable[[], object], count: int) -> list[Tensor]:
-    """Tokens (B, 1 + N, D) behind each of the last `count` blocks and the final LayerNorm, float32.
-
-    The class token comes first; the order is the network's.
-
-    Args:
-        run: runs the network once, its last block included.
-
-    Raises:
-        ValueError: fewer blocks than `count`.
-    """
-    blocks = [module for module in backbone.modules() if isinstance(module, Block)]
-    if count > len(blocks):
-        raise ValueError(f"the transformer has {len(blocks)} blocks, too few for the last {count}")
-    kept: list[Tensor] = []
-    hooks = [
-        block.register_forward_hook(lambda module, inputs, output: kept.append(output))
-        for block in blocks[-count:]
-    ]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    norm = backbone.blocks[backbone.stage_names[-1]].get_submodule("norm")
-    return [norm(tokens.float()) for tokens in kept]
 
 
 def _class_tokens(tokens: list[Tensor]) -> Tensor:

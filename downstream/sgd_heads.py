@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from downstream.augment import Augmentation
 from downstream.course import Course
-from downstream.features import batches, frozen, load_images
+from downstream.features import Frozen, batches, frozen, load_images
 from downstream.protocol import Runtime
 from downstream.sgd_recipe import SgdRecipe
-from pretext.backbones import Features
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -36,10 +35,8 @@ class Source(NamedTuple):
 class Read(Protocol):
     """How heads see an encoder."""
 
-    def __call__(
-        self, encoder: Encoder, forward: Callable[..., Features], images: Tensor
-    ) -> dict[Source, Tensor]:
-        """Run `forward`, the encoder frozen, on images (B, 3, H, W): (B, C, L) a source, C channels."""
+    def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
+        """Run the encoder on images (B, 3, H, W): (B, C, L) a source, C channels."""
         ...
 
 
@@ -128,9 +125,9 @@ def train_heads(
     heads: dict[Source, Heads] = {}
     watch = _Watch(heads)
     sgd = _Sgd(recipe, recipe.scaled_lrs(len(train)))
-    with frozen(encoder, runtime) as forward:
+    with frozen(encoder, runtime) as still:
         for step, (index, images) in enumerate(_images(train, recipe, generator, runtime.device)):
-            seen = read(encoder, forward, augment(images, generator))
+            seen = read(still, augment(images, generator))
             if not heads:
                 for source, x in seen.items():
                     heads[source] = Heads.begin(x.shape[1:], classes, recipe, runtime.seed).to(x.device)
@@ -166,9 +163,9 @@ def score(
         FloatingPointError: a feature that is not finite; names the stage and the example.
     """
     found = {s: np.empty((len(split), *head.bias.shape), np.float32) for s, head in heads.items()}
-    with frozen(encoder, runtime) as forward:
+    with frozen(encoder, runtime) as still:
         for rows, images in batches(split, runtime.device):
-            for source, x in read(encoder, forward, images).items():
+            for source, x in read(still, images).items():
                 if source in heads:
                     found[source][rows] = heads[source](x.float()).cpu().numpy()
                     _check_finite(x, found[source][rows], source, rows.start, split)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
 from pretext import backbones
-from pretext.backbones import AlexNet, Backbone, ColorNet, ResNet18, ResNet50, SmallNet, Stage
+from pretext.backbones import AlexNet, Backbone, ColorNet, MapBackbone, ResNet18, ResNet50, SmallNet, Stage
 from pretext.backbones.batchnorm import norm_eval, norms
 from pretext.backbones.cost import macs, parameter_count
 from pretext.backbones.resnet import ResNet, from_torchvision_names
@@ -65,6 +65,9 @@ class TestEveryBackbone:
                 assert list(head | tail) == list(whole)
                 for name, values in (head | tail).items():
                     assert torch.equal(values, whole[name])
+
+    def test_its_layers_are_its_stages(self, network: Backbone) -> None:
+        assert network.layers() == [[network.blocks[name]] for name in network.stage_names]
 
     def test_one_stage_runs_alone(self, network: Backbone) -> None:
         name = network.stage_names[0]
@@ -129,7 +132,7 @@ class TestEveryBackbone:
 def test_two_stages_of_one_name_are_refused() -> None:
     stage = Stage("conv1", 1, 1)
     with pytest.raises(ValueError, match="names a stage twice: conv1, conv1"):
-        Backbone(1, [stage, stage], [nn.Identity(), nn.Identity()], {})
+        MapBackbone(1, [stage, stage], [nn.Identity(), nn.Identity()], {})
 
 
 def test_small_net_costs_what_it_says() -> None:
@@ -275,6 +278,8 @@ def test_counting_costs_nothing_of_the_networks_state() -> None:
         "pretext.encoder.Encoder",
         "pretext.encoder.encoder.Encoder",
         "pretext.backbones.base.Backbone",
+        "pretext.backbones.base.MapBackbone",
+        "pretext.backbones.base.TokenBackbone",
         "pretext.backbones.base.Stage",
         "pretext.backbones.resnet.BasicBlock",
         "pretext.backbones.resnet.SmallNet",
@@ -293,7 +298,7 @@ def test_only_own_backbone_classes_are_resolved(path: str) -> None:
 
 
 def test_a_backbone_that_a_module_only_imports_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Elsewhere(Backbone):
+    class Elsewhere(MapBackbone):
         pass
 
     monkeypatch.setattr("pretext.backbones.small.Elsewhere", Elsewhere, raising=False)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from math import cos, sin
 
 import pytest
 import timm
 import torch
+from timm.layers.drop import DropPath
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from pretext import backbones, inputs
 from pretext.backbones.cost import macs, parameter_count
+from pretext.backbones.positions import sincos_positions
 from pretext.backbones.vit import VisionTransformer, from_timm_names
 from pretext.encoder import Encoder, from_state_dict, load
 
@@ -96,7 +100,7 @@ def test_encoding_all_tokens_is_the_forward_pass(small: VisionTransformer) -> No
     x = images(channels=2)
     with torch.no_grad():
         tokens = small.embed(x)
-        encoded = small.encode(tokens.values, tokens.positions)
+        (encoded,) = small.encode(tokens.values, tokens.positions)
         features = small(x)
     assert tokens.values.shape == (2, 16, 24)
     assert tokens.positions.shape == (1, 16, 24)
@@ -114,9 +118,9 @@ def test_dropped_tokens_are_neither_seen_nor_missed(small: VisionTransformer) ->
         for batch in (x, other):
             values, positions, _ = small.embed(batch)
             rows = torch.arange(2)[:, None]
-            results.append(small.encode(values[rows, keep], positions.expand(2, -1, -1)[rows, keep]))
+            results += small.encode(values[rows, keep], positions.expand(2, -1, -1)[rows, keep])
         values, positions, _ = small.embed(x)
-        alone = small.encode(values[1:, keep[1]], positions[:, keep[1]])
+        (alone,) = small.encode(values[1:, keep[1]], positions[:, keep[1]])
     assert results[0].shape == (2, 4, 24)
     assert torch.equal(results[0], results[1])
     torch.testing.assert_close(results[0][1:], alone)
@@ -169,3 +173,85 @@ def test_survives_saving(small: VisionTransformer, tmp_path: object) -> None:
 def test_sizes_that_do_not_divide_are_refused(wrong: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=f"needs {said}.*to divide"):
         VisionTransformer(3, **wrong)
+
+
+def test_reads_the_last_blocks_behind_the_final_norm(small: VisionTransformer) -> None:
+    x = images(channels=2)
+    with torch.no_grad():
+        tokens = small.embed(x)
+        found = small.encode(tokens.values, tokens.positions, last=3)
+        state = small.blocks["embed"].begin(tokens.values, tokens.positions)
+        wanted = []
+        for block in (m for m in small.modules() if isinstance(m, Block)):
+            state = block(state)
+            wanted.append(small.blocks["block4"].norm(state))
+    assert len(found) == 3
+    for one, other in zip(found, wanted[1:], strict=True):
+        assert torch.equal(one, other)
+    for last in (0, 5):
+        with pytest.raises(ValueError, match=f"has 4 blocks, which cannot be the last {last}"):
+            small.encode(tokens.values, tokens.positions, last=last)
+
+
+def test_tokens_may_come_in_any_order(small: VisionTransformer) -> None:
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        tokens = small.embed(images(channels=2))
+        (whole,) = small.encode(tokens.values, tokens.positions)
+        (mixed,) = small.encode(tokens.values[:, order], tokens.positions[:, order])
+    torch.testing.assert_close(mixed[:, 1:], whole[:, 1:][:, order])
+    torch.testing.assert_close(mixed[:, 0], whole[:, 0])
+
+
+def test_its_layers_are_the_embedding_and_the_blocks(small: VisionTransformer) -> None:
+    layers = small.layers()
+    assert [type(module) for (module,) in layers[1:]] == [Block] * 4
+    assert layers[0] == [small.blocks["embed"]]
+    within = {id(p) for layer in layers for module in layer for p in module.parameters()}
+    outside = [name for name, p in small.named_parameters() if id(p) not in within]
+    assert outside == ["blocks.block4.norm.weight", "blocks.block4.norm.bias"]
+
+
+def test_stochastic_depth_is_timms_and_of_training_alone(small: VisionTransformer) -> None:
+    other = timm.create_model(
+        "vit_tiny_patch16_224", embed_dim=24, depth=6, num_heads=2, drop_path_rate=0.1, num_classes=0
+    )
+    wanted = [0.0 if isinstance(b.drop_path1, nn.Identity) else b.drop_path1.drop_prob for b in other.blocks]
+    network = VisionTransformer(2, **SMALL | {"depth": 6}, drop_path=0.1)
+    drops = [m.drop_prob for m in network.modules() if isinstance(m, DropPath)]
+    assert drops == pytest.approx([p for p in wanted for _ in range(2)])
+
+    dropping = VisionTransformer(2, **SMALL, drop_path=0.9)
+    dropping.load_state_dict(small.state_dict())
+    x = images(channels=2)
+    with torch.no_grad():
+        plain, trained = dropping.eval()(x), dropping.train()(x)
+        assert torch.equal(plain.vectors["cls"], small(x).vectors["cls"])
+        assert not torch.allclose(plain.vectors["cls"], trained.vectors["cls"])
+    with pytest.raises(ValueError, match=r"drop_path is a probability in \[0, 1\), got 1"):
+        VisionTransformer(2, **SMALL, drop_path=1.0)
+
+
+def test_later_options_are_named_where_they_are_asked_for(small: VisionTransformer) -> None:
+    """Digests of saved encoders and finished runs are over arguments."""
+    assert small.arguments == SMALL
+    asked = {"drop_path": 0.1, "fixed_positions": True}
+    network = VisionTransformer(2, **SMALL, **asked)
+    assert network.arguments == SMALL | asked
+    again = backbones.build(backbones.class_path(VisionTransformer), network.arguments, 2)
+    assert again.state_dict().keys() == network.state_dict().keys()
+
+
+def test_fixed_positions_are_those_of_the_release_and_not_trained() -> None:
+    network = VisionTransformer(2, **SMALL, fixed_positions=True)
+    positions = network.state_dict()["blocks.embed.pos_embed"]
+    assert not [name for name, _ in network.named_parameters() if "pos_embed" in name]
+    assert not positions[:, 0].any()
+    for cell in range(16):
+        for half, place in enumerate((cell % 4, cell // 4)):  # the column first
+            for i in range(6):
+                angle = place / 10000 ** (i / 6)
+                found = positions[0, 1 + cell, 12 * half + i], positions[0, 1 + cell, 12 * half + 6 + i]
+                assert [float(x) for x in found] == pytest.approx([sin(angle), cos(angle)], abs=1e-6)
+    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+        sincos_positions(2, 2, 6)

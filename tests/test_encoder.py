@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from pretext import inputs
-from pretext.backbones import Backbone, ResNet18, SmallNet, Stage
+from pretext.backbones import MapBackbone, ResNet18, SmallNet, Stage
 from pretext.backbones.resnet import from_torchvision_names
+from pretext.backbones.vit import VisionTransformer
 from pretext.encoder import (
     Encoder,
     from_state_dict,
@@ -115,7 +116,7 @@ class TestDigest:
         assert wide.digest() != pooled.digest()
 
     def test_works_for_networks_that_are_not_saved(self) -> None:
-        class Constant(Backbone):
+        class Constant(MapBackbone):
             def __init__(self) -> None:
                 super().__init__(1, [Stage("only", 1, 1)], [nn.Identity()], {})
 
@@ -238,3 +239,17 @@ def test_cost_of_an_encoder_is_that_of_its_backbone() -> None:
     assert parameter_count(encoder) == 333_472
     assert encoder.training
     assert encoder.digest() == before
+
+
+def test_one_vector_an_image_is_the_last_map_averaged_or_the_class_token() -> None:
+    torch.manual_seed(0)
+    convolutional = small().eval()
+    transformer = VisionTransformer(1, image_size=32, patch_size=8, width=24, depth=2, heads=2, every=1)
+    tokens = Encoder(inputs.build("lightness"), transformer).eval()
+    rgb = torch.rand(2, 3, 32, 40)
+    with torch.no_grad():
+        assert torch.equal(tokens.vector(rgb), tokens(rgb).vectors["cls"])
+        last = convolutional(rgb).maps["conv5"]
+        torch.testing.assert_close(convolutional.vector(rgb), last.flatten(2).sum(2) / last[0, 0].numel())
+        for encoder in (convolutional, tokens):
+            assert encoder.vector(rgb).shape == (2, encoder.width)

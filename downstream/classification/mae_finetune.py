@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from timm.layers.drop import DropPath
 from timm.layers.weight_init import trunc_normal_
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
@@ -35,6 +33,7 @@ from downstream.finetuning import Norm, Optimiser, finetune, private_copy, seede
 from downstream.layer_decay import LayerDecayRecipe
 from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from pretext.backbones.vit import VisionTransformer
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -140,7 +139,9 @@ class MaeFinetune(Protocol):
         classes, labels = fitted_classes(train), labels_of(train)
         several = labels.ndim == 2
         with seeded(runtime.seed, runtime.device):
-            own = with_drop_path(private_copy(encoder, runtime.device), self.drop_path)
+            own = private_copy(encoder, runtime.device)
+            if isinstance(own.backbone, VisionTransformer):
+                own.backbone.set_drop_path(self.drop_path)
             model = AveragedClassifier(own, classes).to(runtime.device)
         targets = torch.from_numpy(one_hot(labels, classes)).float().to(runtime.device)
         course = finetune(
@@ -209,11 +210,3 @@ def soft_loss(logits: Tensor, targets: Tensor, smoothing: float, several: bool) 
         return F.cross_entropy(logits, targets, label_smoothing=smoothing)
     smooth = targets * (1 - smoothing) + smoothing / 2
     return F.binary_cross_entropy_with_logits(logits, smooth, reduction="sum") / len(logits)
-
-
-def with_drop_path(encoder: Encoder, rate: float) -> Encoder:
-    """Give a transformer's blocks stochastic depth, from 0 in the first to `rate` in the last; in place."""
-    blocks = [module for module in encoder.backbone.modules() if isinstance(module, Block)]
-    for block, probability in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
-        block.drop_path1, block.drop_path2 = DropPath(probability), DropPath(probability)
-    return encoder

@@ -7,26 +7,31 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from pretext.backbones.alexnet import AlexNet
-from pretext.backbones.base import Backbone, Features, Stage
+from pretext.backbones.base import CLASS_TOKEN, Backbone, Features, MapBackbone, Stage, TokenBackbone, Tokens
 from pretext.backbones.colornet import ColorNet
 from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
 
 __all__ = [
+    "CLASS_TOKEN",
     "AlexNet",
     "Backbone",
     "ColorNet",
     "Features",
+    "MapBackbone",
     "ResNet18",
     "ResNet50",
     "SmallNet",
     "Stage",
+    "TokenBackbone",
+    "Tokens",
     "build",
     "class_path",
     "resolve",
 ]
 
-LISTED = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
+CONTRACTS = (Backbone, MapBackbone, TokenBackbone)
+LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
 """The networks that cost no more to import than torchvision."""
 
 BY_TIMM = ("pretext.backbones.timm_net.TimmNet", "pretext.backbones.vit.VisionTransformer")
@@ -55,7 +60,7 @@ def resolve(path: str) -> type[Backbone]:
         kind = getattr(import_module(f"pretext.backbones.{match[1]}"), match[2], None)
     except ModuleNotFoundError as error:
         raise ValueError(refusal) from error
-    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind is Backbone:
+    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind in CONTRACTS:
         raise ValueError(refusal)
     if class_path(kind) != path:  # at home elsewhere, only imported there
         raise ValueError(refusal)

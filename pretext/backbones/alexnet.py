@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pretext.backbones.base import Backbone, Stage
+from pretext.backbones.base import MapBackbone, Stage
 
 
 class _Layer(NamedTuple):
@@ -34,7 +34,7 @@ FULLY_CONNECTED = (
 )
 
 
-class AlexNet(Backbone):
+class AlexNet(MapBackbone):
     """The network of colorization (arXiv:1603.08511) and split-brain (arXiv:1611.09842) for representations.
 
     Against the classification network: LRN is gone; BatchNorm without scale and shift stands between every

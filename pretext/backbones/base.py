@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor, nn
+
+CLASS_TOKEN = "cls"
+"""Name of the vector of a network that has a class token."""
 
 
 class Stage(NamedTuple):
@@ -30,13 +34,13 @@ class Features(NamedTuple):
     vectors: dict[str, Tensor]
 
 
-class Backbone(nn.Module):
-    """An ordered dictionary of blocks, one a stage.
+class Backbone(nn.Module, ABC):
+    """An ordered dictionary of blocks, one a stage: either a `MapBackbone` or a `TokenBackbone`.
 
     Args:
         in_channels: channels of the input map, decided by the encoder's input (1 for lightness).
         stages: the stages in order; names are unique.
-        blocks: one module a stage; block i maps stage i−1's map to stage i's.
+        blocks: one module a stage.
         arguments: the plain constructor arguments but `in_channels`, so that a saved encoder can be rebuilt.
 
     Raises:
@@ -77,6 +81,28 @@ class Backbone(nn.Module):
             raise ValueError(f"{type(self).__name__} has no stage {name!r}; its stages are: {listed}")
         return self.stage_names.index(name)
 
+    @abstractmethod
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:
+        """Run from `start` to `stop`, both included; without them, from the first stage to the last.
+
+        Args:
+            x: (B, in_channels, H, W), or with `start` the map that this stage takes.
+
+        Raises:
+            ValueError: an unknown stage, `start` behind `stop`, or a start that the network does not have.
+        """
+
+    @abstractmethod
+    def layers(self) -> list[list[nn.Module]]:
+        """Return the modules of each layer, from the image up, for rates that fall with depth.
+
+        What is in none of them (a final norm) goes with what reads the network.
+        """
+
+
+class MapBackbone(Backbone):
+    """Blocks in a row: block i takes stage i−1's map and makes stage i's, so that a pass may begin at any."""
+
     def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:
         """Run the blocks from `start` to `stop`, both included; without them, from the first to the last.
 
@@ -95,3 +121,46 @@ class Backbone(nn.Module):
             x = self.blocks[name](x)
             maps[name] = x  # (B, channels, ~H/stride, ~W/stride)
         return Features(maps, {})
+
+    def layers(self) -> list[list[nn.Module]]:
+        """Return the blocks, one a layer."""
+        return [[block] for block in self.blocks.values()]
+
+
+class Tokens(NamedTuple):
+    """Patches of images, not yet told apart by place.
+
+    values: (B, N, D), row by row; positions: (1, N, D), what to add to them; grid: rows and columns.
+    """
+
+    values: Tensor
+    positions: Tensor
+    grid: tuple[int, int]
+
+
+class TokenBackbone(Backbone):
+    """Patches of an image and a class token, which see each other and can do with some of the patches alone.
+
+    Every stage has the stride of a patch, and D channels. `forward` gives the patches as maps and the class
+    token behind the last stage as the vector `CLASS_TOKEN`. Tasks that drop patches (MAE, I-JEPA) call
+    `embed`, take some of `values` and `positions` alike, and `encode` them; probes read the last blocks.
+    """
+
+    @abstractmethod
+    def embed(self, x: Tensor) -> Tokens:
+        """Cut (B, in_channels, H, W) into ⌈H / patch⌉ × ⌈W / patch⌉ patches, zeros beyond the image."""
+
+    @abstractmethod
+    def encode(self, tokens: Tensor, positions: Tensor, last: int = 1) -> list[Tensor]:
+        """Run all blocks over some patches and the class token.
+
+        Args:
+            tokens: (B, K, D), any that `embed` gave, in any order. positions: theirs, (B or 1, K, D).
+            last: how many of the last blocks are read.
+
+        Returns: `last` of (B, 1 + K, D) in the network's order, each behind the final norm, the class token
+            first; the last one is what the network makes of the patches.
+
+        Raises:
+            ValueError: fewer blocks than `last`, or none asked for.
+        """

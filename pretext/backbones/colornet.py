@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pretext.backbones.base import Backbone, Stage
+from pretext.backbones.base import MapBackbone, Stage
 
 
 class _Block(NamedTuple):
@@ -29,7 +29,7 @@ BLOCKS = (
 )
 
 
-class ColorNet(Backbone):
+class ColorNet(MapBackbone):
     """Blocks conv1 … conv7 of the colorization network; strides 2, 4, 8, 8, 8, 8, 8.
 
     Nineteen 3×3 convolutions with bias, each with ReLU, and a BatchNorm behind the last ReLU of each block,

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from pretext.backbones.base import Backbone, Stage
+from pretext.backbones.base import MapBackbone, Stage
 
 WIDTHS = (64, 128, 256, 512)
 
 
-class ResNet(Backbone):
+class ResNet(MapBackbone):
     """Stages stem, layer1 … layer4 with strides 2, 4, 8, 16, 32, or 1, 1, 2, 4, 8 with the small stem.
 
     The stem's max-pool opens layer1, so that the stem is read before pooling, as published probes read conv1

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from pretext.backbones.base import Backbone, Stage
+from pretext.backbones.base import MapBackbone, Stage
 
 
-class SmallNet(Backbone):
+class SmallNet(MapBackbone):
     """Five convolutions, each with BatchNorm and ReLU; strides 2, 4, 4, 8, 8.
 
     The first is 5×5, the others 3×3; strided convolutions stand where AlexNet pools, which saves the

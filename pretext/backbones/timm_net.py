@@ -10,10 +10,10 @@ from timm.layers.format import Format
 from timm.models._features import FeatureDictNet
 from torch import Tensor, nn
 
-from pretext.backbones.base import Backbone, Stage
+from pretext.backbones.base import MapBackbone, Stage
 
 
-class TimmNet(Backbone):
+class TimmNet(MapBackbone):
     """A network by its name in timm, with random weights; stages carry timm's names of their last module.
 
     What timm lists as the network's feature levels are the stages, with the channels and strides that it

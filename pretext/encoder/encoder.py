@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pretext import backbones, inputs
 from pretext.atomic import write_bytes, write_json
-from pretext.backbones import Backbone, Features, Stage
+from pretext.backbones import CLASS_TOKEN, Backbone, Features, Stage
 from pretext.described import defaults, described
 from pretext.encoder.weights import check
 from pretext.inputs import Input
@@ -108,14 +108,35 @@ class Encoder(nn.Module):
         """
         if start is not None:
             return self.backbone.forward(rgb, start=start, stop=stop)
+        return self.backbone.forward(self.seen(rgb), stop=stop)
+
+    def seen(self, rgb: Tensor) -> Tensor:
+        """Return what the backbone is shown of images (B, 3, H, W) in [0, 1]: (B, channels, H, W).
+
+        Raises:
+            ValueError: another shape.
+            TypeError: integer pixels.
+        """
         if rgb.ndim != 4 or rgb.shape[1] != 3:
             raise ValueError(f"an encoder takes RGB images (B, 3, H, W), got {tuple(rgb.shape)}")
         if not rgb.is_floating_point():
             raise TypeError(f"an encoder takes floating-point RGB in [0, 1], got {rgb.dtype}")
         # Colour conversion in bfloat16 would leave a few dozen levels of lightness.
         with torch.autocast(rgb.device.type, enabled=False):
-            x = self.input(rgb if rgb.dtype == torch.float64 else rgb.float())  # (B, channels, H, W)
-        return self.backbone.forward(x, stop=stop)
+            x: Tensor = self.input(rgb if rgb.dtype == torch.float64 else rgb.float())
+        return x
+
+    @property
+    def width(self) -> int:
+        """Numbers in `vector`."""
+        return self.stages[-1].channels
+
+    def vector(self, rgb: Tensor) -> Tensor:
+        """Return one vector an image, (B, 3, H, W) → (B, width): the class token, or the last map's mean."""
+        features: Features = self(rgb)
+        if CLASS_TOKEN in features.vectors:
+            return features.vectors[CLASS_TOKEN]
+        return features.maps[self.stage_names[-1]].mean((2, 3))
 
     def digest(self) -> str:
         """SHA-256 over the architecture and every parameter and buffer: name, shape, type, bytes."""

@@ -113,7 +113,7 @@ def _check_same(network: Any, own: VisionTransformer, model: str) -> None:
     image = torch.randn(1, 3, _side(own), _side(own), generator=torch.Generator().manual_seed(0))
     truth = network.eval().forward_features(image)
     tokens = own.eval().embed(image)
-    found = own.encode(tokens.values, tokens.positions)
+    (found,) = own.encode(tokens.values, tokens.positions)
     if truth.shape != found.shape or not torch.allclose(truth, found, atol=1e-3, rtol=1e-3):
         raise ValueError(f"timm:{model} is more than a plain Vision Transformer: its features are not ours")
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pretext.backbones import Backbone, SmallNet, Stage
+from pretext.backbones import MapBackbone, SmallNet, Stage
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import make_split
 from pretext.encoder import Encoder
@@ -29,7 +29,7 @@ class Reader(nn.Module):
         return self.function(x)
 
 
-class Planted(Backbone):
+class Planted(MapBackbone):
     """A backbone of given functions; `x` is RGB in levels of 255."""
 
     def __init__(self, name: str, *stages: tuple[Stage, Callable[[Tensor], Tensor]]) -> None:

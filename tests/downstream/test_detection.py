@@ -39,7 +39,7 @@ from downstream.features import load_images
 from downstream.limit import limit
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
-from pretext.backbones import Backbone, Stage
+from pretext.backbones import MapBackbone, Stage
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split
 from pretext.encoder import Encoder
@@ -63,7 +63,7 @@ class Blank(torch.nn.Module):
 
 
 def planted(block: torch.nn.Module) -> Encoder:
-    return Encoder(inputs.build("rgb"), Backbone(3, [Stage("only", 3, 8)], [block], {})).eval()
+    return Encoder(inputs.build("rgb"), MapBackbone(3, [Stage("only", 3, 8)], [block], {})).eval()
 
 
 def same_rows(a: Rows, b: Rows) -> bool:

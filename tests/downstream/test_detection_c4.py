@@ -25,7 +25,7 @@ from downstream.detection.scoring import FittedDetectors, average_precisions
 from downstream.features import load_images
 from downstream.protocol import Protocol, Runtime, take
 from pretext import inputs
-from pretext.backbones import Backbone, Stage
+from pretext.backbones import MapBackbone, Stage
 from pretext.backbones.resnet import ResNet50
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -177,7 +177,7 @@ def test_c4_learns_on_an_encoder_of_any_stages() -> None:
     """Two stages whose map shows colours: the loss falls, an image without boxes among them."""
     stages = [Stage("colour", 3, 8), Stage("same", 3, 8)]
     blocks = [nn.AvgPool2d(8), nn.Conv2d(3, 3, 1)]
-    encoder = Encoder(inputs.build("rgb"), Backbone(3, stages, blocks, {}))
+    encoder = Encoder(inputs.build("rgb"), MapBackbone(3, stages, blocks, {}))
     detector = RcnnDetector(encoder, c4_parts(encoder, 3), (64,), 64).train()
     split = rectangles(4, 3)
     assert 0 in np.diff(boxes_of(split).offsets)
@@ -196,7 +196,7 @@ def test_c4_learns_on_an_encoder_of_any_stages() -> None:
 
 @pytest.mark.parametrize("protocol", [GOYAL, MOCO], ids=lambda protocol: protocol.name)
 def test_bad_input_is_named(protocol: Protocol, images: Split) -> None:
-    one = Encoder(inputs.build("rgb"), Backbone(3, [Stage("only", 3, 8)], [nn.AvgPool2d(8)], {}))
+    one = Encoder(inputs.build("rgb"), MapBackbone(3, [Stage("only", 3, 8)], [nn.AvgPool2d(8)], {}))
     with pytest.raises(ValueError, match=r"C4 needs an encoder of two stages or more: .* 'only' alone"):
         protocol.fit(one, images, images, Runtime())
     boxes = copy.deepcopy(boxes_of(images))

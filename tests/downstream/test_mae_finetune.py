@@ -16,7 +16,6 @@ from timm.data.mixup import mixup_target
 from timm.layers import DropPath
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import param_groups_layer_decay
-from torch import nn
 from torch.nn import functional as F
 
 from downstream.augment import ShiftedCrop
@@ -26,10 +25,8 @@ from downstream.classification.mae_finetune import (
     MaeFinetune,
     mixing,
     soft_loss,
-    with_drop_path,
 )
 from downstream.erasing import RandomErasing
-from downstream.layer_decay import layers_of
 from downstream.protocol import Runtime
 from pretext.backbones.vit import VisionTransformer, from_timm_names
 from pretext.data.dataset import Split
@@ -139,27 +136,11 @@ def test_stages_are_the_layers_of_other_networks() -> None:
     for i, name in enumerate(encoder.stage_names):
         rates = {given[id(p)] for p in encoder.backbone.blocks[name].parameters()}
         assert rates == {0.5 * 0.5 ** (5 - i)}
-    assert len(layers_of(encoder)) == 5
+    assert len(encoder.backbone.layers()) == 5
     still = by_layers(lr=0.5, backbone_lr=0.0)
     assert {g["lr"] for g in still.groups(model, encoder)} == {0.0, 0.5 * 32 / 256}
     with pytest.raises(ValueError, match="LayerDecayRecipe: layer_decay=0 is out of range"):
         by_layers(layer_decay=0)
-
-
-def test_stochastic_depth_is_timms() -> None:
-    encoder = with_drop_path(transformer(depth=6), 0.1)
-    other = timm.create_model(
-        "vit_tiny_patch16_224", embed_dim=16, depth=6, num_heads=2, drop_path_rate=0.1, num_classes=0
-    )
-    wanted = [0.0 if isinstance(b.drop_path1, nn.Identity) else b.drop_path1.drop_prob for b in other.blocks]
-    drops = [m.drop_prob for m in encoder.modules() if isinstance(m, DropPath)]
-    assert drops == pytest.approx(np.repeat(wanted, 2).tolist())
-    images = torch.rand(8, 3, 16, 16)
-    with torch.no_grad():
-        plain, dropped = encoder.eval()(images), with_drop_path(encoder, 0.9).train()(images)
-    torch.testing.assert_close(plain.vectors["cls"], transformer(depth=6)(images).vectors["cls"])
-    assert not torch.allclose(plain.vectors["cls"], dropped.vectors["cls"])
-    assert small_encoder().digest() == with_drop_path(small_encoder(), 0.1).digest()
 
 
 def test_erasing_by_area_share_and_seed() -> None:

@@ -48,6 +48,11 @@ def test_a_task_of_several_views_has_them_counted(tmp_path: Path) -> None:
     assert result.flops >= 160 * training_flops(head=0)
 
 
+def test_a_network_of_tokens_is_counted_too(tmp_path: Path) -> None:
+    result = fit(tmp_path / "run", Supervised(toy.token_encoder(), toy.CLASSES, False), epochs=1)
+    assert (result.images_seen, result.views) == (40, 40)
+
+
 def test_a_run_that_was_stopped_counts_the_same(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", Supervised(toy.encoder(), toy.CLASSES, False), epochs=3)
     with pytest.raises(KeyError):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pretext import inputs
 from pretext.backbones import SmallNet
+from pretext.backbones.vit import VisionTransformer
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 from pretext.task import Images
@@ -28,6 +29,16 @@ def encoder(input: str = "lightness", widths: tuple[int, ...] = WIDTHS, seed: in
     torch.manual_seed(seed)
     seen = inputs.build(input)
     return Encoder(seen, SmallNet(seen.channels, widths))
+
+
+def token_encoder(input: str = "lightness", seed: int = 0) -> Encoder:
+    """A Vision Transformer for 32 pixels: 16 patches."""
+    torch.manual_seed(seed)
+    seen = inputs.build(input)
+    backbone = VisionTransformer(
+        seen.channels, image_size=32, patch_size=8, width=24, depth=2, heads=2, every=1
+    )
+    return Encoder(seen, backbone)
 
 
 def stripes(count: int, seed: int, size: int = 32) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

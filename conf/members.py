@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -92,6 +93,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     if pretext.name == "supervised" and (why := unsupervised(data)):
         raise ValueError(f"pretext=supervised: {why}")
     inputs.build(cfg.input, **plain(cfg.input_arguments))
+    _check_network(cfg, pretext)
     given = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
     own = given if twin else cfg.trainer.epochs
     epochs = own if pretext.epochs is None else pretext.epochs
@@ -100,7 +102,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     if epochs:
         optimizer = plain(pretext.optimizer)
         budget |= {key: cfg.trainer[key] for key in ("warmup", "gradient_clip", "accumulate")}
-        budget |= _where_set(cfg.trainer, "drops", "epoch_batches")
+        budget |= _where_set(cfg.trainer, "drops", "epoch_batches", "decay_end")
     initialisation = _initialisation(cfg) if epochs and not twin else None
     source = pretext.parent or initialisation
     parent = member(cfg, pretext_config(source), data, precision, twin) if source else None
@@ -126,6 +128,22 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder
     return Member(name, pretext.title, spec, place, parent, shared, {}, config)
+
+
+def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
+    """Raise ValueError where a task cannot train the backbone; names those that it can."""
+    kind: type[Task] = get_class(pretext.task["_target_"])
+    takes = kind.takes
+    if issubclass(get_class(cfg.backbone["_target_"]), takes):
+        return
+    loader = GlobalHydra.instance().config_loader()
+    options = {name: compose("config", [f"backbone={name}"]) for name in loader.get_group_options("backbone")}
+    fit = [n for n, option in options.items() if issubclass(get_class(option.backbone["_target_"]), takes)]
+    given = cfg.backbone["_target_"].rpartition(".")[2]
+    able = " or ".join(fit)
+    raise ValueError(
+        f"pretext={pretext.name} trains a {takes.__name__}, and {given} is none; backbone={able} is"
+    )
 
 
 def _alone(
@@ -312,6 +330,7 @@ def build_optimisation(run: Member) -> Optimisation | None:
         clip=budget["gradient_clip"],
         accumulate=budget["accumulate"],
         drops=tuple((share, factor) for share, factor in budget.get("drops", ())),
+        decay_end=budget.get("decay_end", 1.0),
     )
 
 

@@ -22,6 +22,7 @@ PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target
 
 Natural = Annotated[int, Field(ge=0)]
 Counting = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Drops = list[tuple[Annotated[float, Field(gt=0, lt=1)], Positive]]
 Project = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]*$")]
@@ -52,9 +53,24 @@ class Job:
 
 
 @dataclass
+class Needs:
+    """What a task asks of the trainer and of the input; the command line has the last word, twins follow.
+
+    A key that a task does not name is the trainer's own.
+    """
+
+    batch_size: Counting | None = None
+    warmup: Share | None = None
+    gradient_clip: Positive | None = None
+    decay_end: Positive | None = None
+    input: str | None = None
+
+
+@dataclass
 class Pretext:
     """A pretext task with the optimiser its paper uses.
 
+    needs: what else its paper needs, see `Needs`.
     parent: name of the pretext task whose trained checkpoint this one starts from.
     epochs: overrides the trainer's (tasks of zero images say 0).
     """
@@ -64,6 +80,7 @@ class Pretext:
     paper: str = MISSING
     task: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, Any] = field(default_factory=dict)
     epochs: Natural | None = None
     parent: str | None = None
 
@@ -73,15 +90,17 @@ class Trainer:
     """The pretraining budget, the same for every row of a table.
 
     drops: pairs (share of all steps, factor of the learning rate from there on); instead of the cosine.
+    decay_end: weight decay at the end as a multiple of the optimiser's own, by a cosine; constant without.
     epoch_batches: so many batches are an epoch, drawn anew from all images; by default the whole set is.
     """
 
     epochs: Natural = MISSING
     batch_size: Counting = MISSING
-    warmup: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = MISSING
+    warmup: Share = MISSING
     drops: list[Any] = field(default_factory=list)
     epoch_batches: Counting | None = None
     gradient_clip: Positive | None = None
+    decay_end: Positive | None = None
     accumulate: Counting = 1
     device: Device = Device.auto
     precision: Precision = Precision.auto
@@ -174,6 +193,7 @@ def check(cfg: DictConfig) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     fit(Config, plain, "")
+    fit(Needs, plain["pretext"]["needs"], "pretext.needs")
     fit(Drops, plain["trainer"]["drops"], "trainer.drops")
     for place in ("data", "target"):
         if (given := (plain[place] or {}).get("name")) is not None:

@@ -1,0 +1,89 @@
+"""Every task of `conf/pretext`, as its YAML states it, on the smallest network that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import toy
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from conf import schema
+from pretext import inputs
+from pretext.backbones import Backbone, SmallNet
+from pretext.backbones.cost import parameter_count
+from pretext.encoder import Encoder
+from pretext.task import Task
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
+OPTIONS = {
+    "denoising": ("pretext=autoencoder", "pretext.task.drop=0.5"),
+    "multilabel": ("pretext=supervised", "pretext.task.multilabel=true"),
+}
+"""Options that make another task of one."""
+
+OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
+"""What the data set fills in."""
+
+NARROW = {"hidden": 16}
+"""Widths of heads, where that is all that makes a test slow."""
+
+
+@cache
+def composed(*overrides: str) -> DictConfig:
+    schema.register()
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        return compose("config", [*overrides])
+
+
+def asked(name: str) -> DictConfig:
+    return composed(*OPTIONS.get(name, (f"pretext={name}",)))
+
+
+def kind(name: str) -> type[Task]:
+    found: type[Task] = get_class(asked(name).pretext.task["_target_"])
+    return found
+
+
+TRAINED = [name for name in [*NAMES, *OPTIONS] if not kind(name).untrained]
+assert TRAINED
+
+
+def build(name: str) -> Task:
+    cfg = asked(name)
+    stated: dict[str, Any] = OmegaConf.to_container(cfg.pretext.task, resolve=True)  # type: ignore[assignment]
+    filled = {key: OF_DATA.get(key) if value is None else value for key, value in stated.items()}
+    narrow = {key: value for key, value in NARROW.items() if key in filled}
+    task: Task = instantiate({**filled, **narrow}, encoder=encoder(kind(name), cfg.input), _convert_="all")
+    return task
+
+
+def encoder(task: type[Task], sees: str) -> Encoder:
+    if issubclass(SmallNet, task.takes):
+        return toy.encoder(sees)
+    torch.manual_seed(0)
+    channels = inputs.INPUTS[sees].channels
+    return Encoder(inputs.build(sees), networks(task.takes, channels)[smallest(task.takes)]())
+
+
+@cache
+def smallest(takes: type[Backbone]) -> str:
+    """Of the networks of `conf/backbone` that are one, that of the fewest parameters."""
+    built = {name: build() for name, build in networks(takes, 3).items()}
+    return min(built, key=lambda name: parameter_count(built[name]))
+
+
+def networks(takes: type[Backbone], channels: int) -> dict[str, Callable[[], Backbone]]:
+    """What builds the networks of `conf/backbone` that are one."""
+    nodes = {p.stem: composed(f"backbone={p.stem}").backbone for p in (CONF / "backbone").glob("*.yaml")}
+    return {
+        name: partial(instantiate, node, in_channels=channels, _convert_="all")
+        for name, node in nodes.items()
+        if issubclass(get_class(node["_target_"]), takes)
+    }

@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from conf import schema
-from conf.members import plain
 from pretext import inputs
 from pretext.backbones.cost import macs, parameter_count
 from pretext.encoder import Encoder
+from pretextbench import schema
+from pretextbench.members import plain
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "zhang16.md"

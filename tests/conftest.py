@@ -10,9 +10,9 @@ import pytest
 import torch
 from hydra import initialize_config_dir
 
-from conf import schema
 from pretext.data.dataset import DataSet
 from pretext.data.embedded import scenes
+from pretextbench import schema
 
 CONF = Path(__file__).parent.parent / "conf"
 

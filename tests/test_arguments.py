@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from conf.arguments import quoted
+from pretextbench.arguments import quoted
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from hydra import compose
 from omegaconf import DictConfig
 from rich.console import Console
 
-from conf import dispatch, members
 from pretext.backbones.calibration import chain, change_rates
 from pretext.data.dataset import DataSet
 from pretext.encoder import load
 from pretext.fit import Pretrained, Validation, pretrain
 from pretext.fit.calibrate import Magnitude, calibrate
 from pretext.tasks.random import Random
+from pretextbench import dispatch, members
 
 Compose = Callable[..., DictConfig]
 NARROW = "+backbone.widths=[8,8,8,8,8]"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hydra import compose
 
-from conf import dispatch, hints, preflight, schema, tracking
-from conf.workbench import Workbench
 from pretext.data.dataset import DataSet
+from pretextbench import dispatch, hints, preflight, schema, tracking
+from pretextbench.workbench import Workbench
 
 
 @pytest.mark.parametrize(

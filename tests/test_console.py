@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from conf import console as door
-from conf import dispatch
-from conf.console import console, open_door, progress
-from conf.status import show_status
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
 from downstream.leaderboard.terminal import print_sheet
 from pretext.fit import SIGTERM_STATUS
 from pretext.fit.progress import ProgressBar
+from pretextbench import console as door
+from pretextbench import dispatch
+from pretextbench.console import console, open_door, progress
+from pretextbench.status import show_status
 
 ROOT = Path(__file__).parent.parent
 NASTY = "[/bold] [linear,knn] [red]x[/red] :smile: [/]"
@@ -29,7 +29,7 @@ NASTY = "[/bold] [linear,knn] [red]x[/red] :smile: [/]"
 def sources() -> list[Path]:
     return [
         ROOT / "run.py",
-        *sorted(p for d in ("conf", "pretext", "downstream") for p in (ROOT / d).rglob("*.py")),
+        *sorted(p for d in ("pretextbench", "pretext", "downstream") for p in (ROOT / d).rglob("*.py")),
     ]
 
 

@@ -12,8 +12,6 @@ import torch
 from hydra import compose
 from hydra.utils import instantiate
 
-from conf import members, schema
-from conf.workbench import NEEDS
 from downstream import gates
 from downstream.evaluate import evaluate, evaluate_blind
 from downstream.gates import GateFailed
@@ -24,6 +22,8 @@ from pretext.data.dataset import DataSet
 from pretext.data.loader import EpochLoader
 from pretext.encoder import Encoder
 from pretext.fit import load_task, save_task
+from pretextbench import members, schema
+from pretextbench.workbench import NEEDS
 
 CONF = Path(__file__).parent.parent / "conf"
 

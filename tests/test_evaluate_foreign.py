@@ -14,9 +14,9 @@ import pytest
 import torch
 from foreign_checkpoints import moco, network, vit
 
-from conf import dispatch
 from downstream.gates import OVERLAP_UNCHECKED
 from downstream.records import Record, read_all
+from pretextbench import dispatch
 
 TINY = [
     "data.train=64", "data.val=24", "data.test=24", "data.workers=1", "trainer.device=cpu", "logger=none",

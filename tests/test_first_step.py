@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conf import dispatch
 from pretext.data.dataset import DataSet
 from pretext.data.embedded import scenes
+from pretextbench import dispatch
 
 Run = Callable[..., tuple[int, str]]
 

@@ -15,7 +15,6 @@ import toy
 from hydra import compose
 from rich.console import Console
 
-from conf import members
 from pretext.data.dataset import DataSet, Split
 from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation, Pretrained, Validation, load_task, pretrain
@@ -26,6 +25,7 @@ from pretext.tasks.autoencoder import Autoencoder
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.colorization_l2 import ColorizationL2
 from pretext.tasks.rotation import Rotation
+from pretextbench import members
 
 COLOURING: dict[str, Callable[[], Task]] = {
     "colorization": lambda: Colorization(toy.encoder(), hidden=16),

@@ -41,10 +41,17 @@ ALLOWED = {
         "pretext.color", "pretext.data", "pretext.views", "pretext.described", "pretext.pictures",
         "pretext.spacing",
     },
+    "pretextbench": {
+        "pretext.atomic", "pretext.backbones", "pretext.colorizers", "pretext.data", "pretext.described",
+        "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.inputs", "pretext.locks",
+        "pretext.names", "pretext.spacing", "pretext.task", "pretext.tasks", "pretext", "downstream",
+    },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves."""
 
-CONFIGURATION = {"hydra", "omegaconf", "wandb", "conf", "run"}
+CONFIGURATION = {"hydra", "omegaconf", "wandb", "pretextbench"}
+"""What the program alone may know."""
+PACKAGES = ("pretext", "downstream", "pretextbench")
 
 
 def unit(module: str) -> str:
@@ -67,15 +74,19 @@ def imported(path: Path) -> set[str]:
 
 
 def files() -> list[Path]:
-    return sorted(p for top in ("pretext", "downstream") for p in (ROOT / top).rglob("*.py"))
+    return sorted(p for top in PACKAGES for p in (ROOT / top).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_follow_the_table(path: Path) -> None:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for name in imported(path):
-        assert name.split(".")[0] not in CONFIGURATION, f"{module} may not know {name}"
-        if name.split(".")[0] in ("pretext", "downstream"):
+        top = name.split(".")[0]
+        assert top not in ("run", "tests", "benchmarks"), f"{module} may not import {name}"
+        assert path.parts[len(ROOT.parts)] == "pretextbench" or top not in CONFIGURATION, (
+            f"{module} may not know {name}"
+        )
+        if top in PACKAGES:
             allowed = ALLOWED[unit(module)] | {unit(module)}
             assert unit(name) in allowed, f"{module} ({unit(module)}) may not import {name}"
 
@@ -92,6 +103,8 @@ def test_the_table_is_acyclic_between_units() -> None:
 
 
 def test_the_packages_import_without_the_configuration() -> None:
-    names = {row for path in files() for row in imported(path)}
+    names = {
+        row for path in files() if path.parts[len(ROOT.parts)] != "pretextbench" for row in imported(path)
+    }
     assert names, "no file was read"
     assert not {name.split(".")[0] for name in names} & CONFIGURATION

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 import pretext
-from conf import dispatch
-from conf.workbench import Workbench
 from downstream.records import read_all
+from pretextbench import dispatch
+from pretextbench.workbench import Workbench
 
 TINY = [
     "data.train=96", "data.val=32", "data.test=32", "data.workers=1", "trainer.epochs=1",

@@ -14,8 +14,8 @@ from hydra import compose
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from conf import members, schema
 from pretext.data.dataset import DataSet
+from pretextbench import members, schema
 
 CONF = Path(__file__).parent.parent / "conf"
 TASKS = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))

@@ -13,11 +13,11 @@ from hydra import compose
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from conf import dispatch, hints, schema, status, targets
-from conf.fitting import fit, shown
-from conf.hints import CONF
-from conf.workbench import Workbench
 from pretext.data.dataset import DataSet
+from pretextbench import dispatch, hints, schema, status, targets
+from pretextbench.configurations import CONF
+from pretextbench.fitting import fit, shown
+from pretextbench.workbench import Workbench
 
 GROUPS = ("data", "backbone", "pretext", "experiment")
 
@@ -168,7 +168,7 @@ def test_the_experiment_is_named_where_its_keys_do_not_fit(
 
 def test_typing_errors_are_told_before_anything_slow_is_imported(tmp_path: Path) -> None:
     program = (
-        "import sys; from conf import dispatch; "
+        "import sys; from pretextbench import dispatch; "
         "assert dispatch.main() == 1; assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
     )
     done = subprocess.run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from conf import plans
-from conf.plans import Plan, Planned, Step
+from pretextbench import plans
+from pretextbench.plans import Plan, Planned, Step
 
 
 def planned(name: str, seconds: float, *evaluations: tuple[str, float]) -> Planned:

@@ -11,7 +11,6 @@ import pytest
 from recipes import by_epochs
 from rich.console import Console
 
-from conf import protocols as listing
 from downstream.catalogue import facts
 from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.linear import LinearProbe
@@ -23,6 +22,7 @@ from downstream.layer_decay import LayerDecayRecipe
 from downstream.linear_grid import LinearGrid
 from downstream.protocol import Protocol
 from downstream.sgd_recipe import SgdRecipe
+from pretextbench import protocols as listing
 
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
 

@@ -19,10 +19,10 @@ from hydra.utils import instantiate
 from PIL import Image
 from small_encoder import small
 
-from conf import dispatch, plan, schema
-from conf.arguments import quoted
-from conf.workbench import Workbench
 from pretext.data.dataset import DataSet
+from pretextbench import dispatch, plan, schema
+from pretextbench.arguments import quoted
+from pretextbench.workbench import Workbench
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from conf import status, sweep
-from conf.locks import locked
+from pretextbench import status, sweep
+from pretextbench.locks import locked
 
 
 @pytest.fixture

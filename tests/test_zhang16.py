@@ -14,8 +14,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from benchmarks import zhang16
-from conf import members
-from conf.members import Member
 from pretext import inputs
 from pretext.backbones import ColorNet
 from pretext.data.dataset import DataSet
@@ -24,6 +22,8 @@ from pretext.fit import Validation, load_task, pretrain
 from pretext.tasks.block8 import Block8
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.kmeans_init import KMeansInit
+from pretextbench import members
+from pretextbench.members import Member
 
 FOLDER = "data=folder"
 """ImageNet itself is not at hand; nothing of its reader is needed to compose the rest."""

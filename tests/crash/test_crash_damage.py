@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from conf import dispatch, status, sweep
-from conf.board import recorded
 from downstream.cache import ArrayCache
 from downstream.evaluate import stored
 from downstream.records import Record, read_all, read_rows
 from pretext.data.embedded import scenes
 from pretext.fit import Pretrained, load_task
+from pretextbench import dispatch, status, sweep
+from pretextbench.board import recorded
 
 TINY = [
     "data.train=96", "data.val=32", "data.test=32", "data.workers=1", "trainer.epochs=1",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conf import dispatch, tracking
+from pretextbench import dispatch, tracking
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = [

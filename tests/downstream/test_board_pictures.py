@@ -6,8 +6,8 @@ from pathlib import Path
 
 from made_records import record
 
-from conf.board import gather_pictures
 from downstream.evaluate import picture_path
+from pretextbench.board import gather_pictures
 
 
 def test_evaluations_that_share_all_names_keep_their_pictures(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import yaml
 from easy import SIZE, easy_encoder, easy_set
 from hydra.utils import instantiate
 
-from conf.workbench import NEEDS
 from downstream.protocol import Protocol, Runtime
 from pretext.data.dataset import DataSet, Split
 from pretext.encoder import Encoder
+from pretextbench.workbench import NEEDS
 
 YAMLS = Path(__file__).parents[2] / "conf" / "downstream"
 

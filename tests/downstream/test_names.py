@@ -11,13 +11,13 @@ from hydra import compose
 from made_records import record
 from omegaconf import OmegaConf
 
-from conf import dispatch, filters, members, names, schema
-from conf.board import show_board
-from conf.schema import Leaderboard
 from downstream.evaluate import picture_path
 from downstream.records import Record
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
+from pretextbench import dispatch, filters, members, names, schema
+from pretextbench.board import show_board
+from pretextbench.schema import Leaderboard
 
 SETTINGS = OmegaConf.structured(Leaderboard)
 

@@ -11,8 +11,8 @@ import wandb
 from made_records import record
 from wandb.errors import CommError
 
-from conf import tracking
 from downstream.evaluate import picture_path
+from pretextbench import tracking
 
 GIVEN: dict[str, Any] = {
     "project": "test", "entity": None, "name": "n", "group": "g", "job": "j", "tags": [], "config": {},

@@ -14,7 +14,6 @@ from hydra import compose
 from omegaconf import DictConfig
 from rich.console import Console
 
-from conf import members
 from pretext.backbones.batchnorm import norms
 from pretext.data.dataset import DataSet
 from pretext.data.loader import EpochLoader
@@ -23,6 +22,7 @@ from pretext.fit import Validation, load_task, pretrain
 from pretext.task import Task
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.kmeans_init import KMeansInit
+from pretextbench import members
 
 Compose = Callable[..., DictConfig]
 

@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 from yaml import YAMLError
 
-from conf import sweep
-from conf.console import console
-from conf.locks import LOCK
 from pretext.locks import held
+from pretextbench import sweep
+from pretextbench.console import console
+from pretextbench.locks import LOCK
 
 DONE, RUNNING, FAILED, DAMAGED = "done", "running", "failed", "damaged"
 STOPPED, MISSING = "stopped", "missing"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from conf.reasons import reason
 from pretext.atomic import write_json
+from pretextbench.reasons import reason
 
 OUTCOME = "outcome.json"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conf.console import console
 from pretext import locks
+from pretextbench.console import console
 
 LOCK = ".lock"
 

@@ -1,4 +1,4 @@
-"""The jobs of `run.py`, each a short path through the packages."""
+"""The jobs of the command, each a short path through the packages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from conf import filters, members, targets, tracking
-from conf.board import recorded, show_board
-from conf.console import console, progress
-from conf.encoders import named_encoder
-from conf.locks import locked
-from conf.members import Member
-from conf.plan import show_judging, show_plan
-from conf.protocols import show_protocols
-from conf.similarity import show_similarity
-from conf.status import show_status
-from conf.workbench import Workbench
 from downstream.evaluate import evaluate as judge
 from downstream.evaluate import evaluate_blind, evaluation_digest, stored
 from downstream.records import Record, Subject
@@ -33,6 +22,17 @@ from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
 from pretext.tasks.colouring import ColouringTask
+from pretextbench import filters, members, targets, tracking
+from pretextbench.board import recorded, show_board
+from pretextbench.console import console, progress
+from pretextbench.encoders import named_encoder
+from pretextbench.locks import locked
+from pretextbench.members import Member
+from pretextbench.plan import show_judging, show_plan
+from pretextbench.protocols import show_protocols
+from pretextbench.similarity import show_similarity
+from pretextbench.status import show_status
+from pretextbench.workbench import Workbench
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
 

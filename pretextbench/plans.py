@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from conf.console import console
 from pretext.atomic import write_json
+from pretextbench.console import console
 
 PLAN = "plan.json"
 

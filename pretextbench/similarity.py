@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from conf.console import console, progress
-from conf.encoders import named_encoder
-from conf.members import own_subject
-from conf.workbench import Workbench
 from downstream.digest import digest, short
 from downstream.representation.cka import StageSimilarity, stage_similarity
 from pretext.atomic import write_bytes
+from pretextbench.console import console, progress
+from pretextbench.encoders import named_encoder
+from pretextbench.members import own_subject
+from pretextbench.workbench import Workbench
 
 
 def show_similarity(bench: Workbench) -> Path:

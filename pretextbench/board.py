@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from conf.console import console
 from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.evaluate import picture_path
 from downstream.leaderboard import Published
 from downstream.records import Record, read_all
 from pretext.names import slug
+from pretextbench.console import console
 
 
 class Recorded(NamedTuple):

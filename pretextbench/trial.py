@@ -10,13 +10,13 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from conf import members
-from conf.members import Member
-from conf.targets import TARGET
 from pretext.data.dataset import Split
 from pretext.data.loader import batches
 from pretext.fit.optimisation import Optimisation
 from pretext.task import Images, Task
+from pretextbench import members
+from pretextbench.members import Member
+from pretextbench.targets import TARGET
 
 FEW = 2
 """Images that views are tried on."""

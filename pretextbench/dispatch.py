@@ -11,9 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from conf import arguments, preflight, reasons, schema, sweep
-from conf.console import console, open_door
-from conf.locks import locked
+from pretextbench import arguments, preflight, reasons, schema, sweep
+from pretextbench.configurations import CONF
+from pretextbench.console import console, open_door
+from pretextbench.locks import locked
 
 GOES_ON = "Stopped; the same command continues from the last finished epoch."
 SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
@@ -22,7 +23,7 @@ _stopped: list[Exception] = []
 """What ended the one job of this process: raised out of Hydra, it would be announced by a line of Hydra's."""
 
 
-@hydra.main(config_path=".", config_name="config", version_base="1.3")
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def dispatch(cfg: DictConfig) -> None:
     """Run one job; a failing member of a sweep is written down and does not stop the others."""
     hydra_config = HydraConfig.get()
@@ -48,7 +49,7 @@ def _run(cfg: DictConfig) -> list[str]:
     """Check what was typed before anything slow is imported, then the installation, then do the job."""
     schema.check(cfg)
     preflight.check()
-    from conf import jobs
+    from pretextbench import jobs
 
     return jobs.run(cfg)
 

@@ -14,9 +14,6 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
-from conf import hints, members, trial
-from conf.console import console, progress
-from conf.members import Member
 from downstream import gates
 from downstream.evaluate import check as check_data
 from downstream.protocol import Protocol, Runtime, silent
@@ -24,6 +21,9 @@ from pretext.data.dataset import DataSet
 from pretext.fit import Pretrained
 from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
+from pretextbench import hints, members, trial
+from pretextbench.console import console, progress
+from pretextbench.members import Member
 
 NEEDS: dict[str, str | None] = {
     "classification": "label_names",

@@ -1,6 +1,6 @@
 """What stands under a `_target_` is held to that signature: keys, types, what is missing.
 
-Ranges are the classes' own affair; see `conf.trial` for when they are asked.
+Ranges are the classes' own affair; see `pretextbench.trial` for when they are asked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 
-from conf.fitting import fit
-from conf.hints import near
+from pretextbench.fitting import fit
+from pretextbench.hints import near
 
 TARGET = "_target_"
 GIVEN: Mapping[str, frozenset[str]] = {
@@ -29,7 +29,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
 """Arguments that come from the program, by place."""
 
 OF_DATA = frozenset({"classes", "multilabel"})
-"""What a task leaves open (null) for the data set to fill in, see `conf.members`."""
+"""What a task leaves open (null) for the data set to fill in, see `pretextbench.members`."""
 
 
 def check(cfg: DictConfig) -> None:

@@ -12,11 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from conf import members, plans
-from conf.board import recorded
-from conf.members import Member
-from conf.plans import Plan, Planned, Step
-from conf.workbench import Workbench
 from downstream.evaluate import evaluation_digest, stored
 from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
@@ -26,6 +21,11 @@ from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.task import Images, Task
+from pretextbench import members, plans
+from pretextbench.board import recorded
+from pretextbench.members import Member
+from pretextbench.plans import Plan, Planned, Step
+from pretextbench.workbench import Workbench
 
 PROBE_STEPS = 3
 """Training steps that are timed to estimate the rest; the first of all is not counted."""

@@ -1,6 +1,6 @@
 """Types and ranges of the configuration, so that `seed=abc`, `seed=-1` or a misspelt key fails at once.
 
-What stands under a `_target_` is held to its signature in `conf.targets`.
+What stands under a `_target_` is held to its signature in `pretextbench.targets`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from pydantic import Field
 
-from conf import names
-from conf.fitting import fit
-from conf.names import Label, Name
+from pretextbench import names
+from pretextbench.fitting import fit
+from pretextbench.names import Label, Name
 
 PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target.root")
 """Keys whose value is a path, in which ~ is one's home."""
@@ -47,7 +47,7 @@ class Precision(Enum):
 
 @dataclass
 class Job:
-    """Which job `run.py` dispatches."""
+    """Which job is dispatched."""
 
     name: str = MISSING
 

@@ -15,11 +15,11 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from conf.console import console
 from downstream.evaluate import picture_path
 from downstream.records import Record
 from pretext.atomic import write_json
 from pretext.names import slug
+from pretextbench.console import console
 
 _LOGIN_SECONDS = 15
 TAG = 64

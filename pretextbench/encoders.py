@@ -9,8 +9,6 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from conf import members
-from conf.workbench import Workbench
 from downstream.digest import short
 from pretext import inputs
 from pretext.data.loader import batches
@@ -19,6 +17,8 @@ from pretext.fit.pretrain import RECALIBRATION_IMAGES
 from pretext.foreign import ZOOS, open_foreign
 from pretext.inputs import Input
 from pretext.spacing import spaced
+from pretextbench import members
+from pretextbench.workbench import Workbench
 
 FORMS = (
     "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "

@@ -9,8 +9,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from conf import names, plans, sweep
-from conf.console import console
+from pretextbench import names, plans, sweep
+from pretextbench.console import console
 
 
 class SweepTable(Callback):
@@ -19,7 +19,7 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read every member's outcome, print the table of their evaluations and list the failures."""
         # Hydra makes this object before the job is checked: what is slow to import waits for the end.
-        from conf.board import recorded, show_board
+        from pretextbench.board import recorded, show_board
 
         if planned := plans.read(Path(config.hydra.sweep.dir)):
             plans.show(planned)

@@ -19,7 +19,8 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-CONF = Path(__file__).parent
+from pretextbench.configurations import CONF
+
 _UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _NOISE = re.compile(r"\w+ raised while resolving interpolation: |\n *(?:full_key|object_type)[:=].*")
 _UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<option>[^'/]+)'")

@@ -10,10 +10,10 @@ from hydra.utils import instantiate
 from rich.cells import cell_len
 from rich.table import Table
 
-from conf import hints
-from conf.console import console
 from downstream.catalogue import Facts, facts
 from downstream.protocol import Protocol
+from pretextbench import hints
+from pretextbench.console import console
 
 HEAD = ("downstream=", "v", "chosen on val", "cost", "paper")
 CHOSEN = HEAD.index("chosen on val")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from conf import hints
+from pretextbench import hints
 
 _LATE = (("pretext.fit.module", "NonFiniteLoss"), ("downstream.gates", "GateFailed"))
 """Errors of modules that are slow to import; who raised one has imported its module."""

@@ -14,7 +14,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from conf import names
 from downstream.digest import digest
 from downstream.records import Subject
 from pretext import described, inputs
@@ -25,6 +24,7 @@ from pretext.fit import Optimisation, Pretrained
 from pretext.fit.calibrate import Magnitude
 from pretext.names import slug
 from pretext.task import Task
+from pretextbench import names
 
 VERSION = 1
 """Raised when a change of code changes what a pretraining run computes."""

@@ -1,1 +1,0 @@
-"""The configuration groups, and the few helpers that know Hydra."""

@@ -1,0 +1,34 @@
+"""The groups are found inside the package, as a wheel has it, and beside it, as a checkout does."""
+
+from pathlib import Path
+
+import pytest
+
+from pretextbench.configurations import CONF, folder
+
+
+def conf(where: Path) -> Path:
+    (where / "conf").mkdir(parents=True)
+    (where / "conf" / "config.yaml").touch()
+    return where / "conf"
+
+
+def test_a_wheel_has_them_inside_whatever_lies_beside(tmp_path: Path) -> None:
+    beside, inside = conf(tmp_path), conf(tmp_path / "pretextbench")
+    assert folder(tmp_path / "pretextbench") == inside != beside
+
+
+def test_a_checkout_has_them_beside(tmp_path: Path) -> None:
+    beside = conf(tmp_path)
+    (tmp_path / "pretextbench" / "conf").mkdir(parents=True)  # someone else's: it has no config.yaml
+    assert folder(tmp_path / "pretextbench") == beside
+    assert Path(__file__).parents[1] / "conf" == CONF
+
+
+def test_where_they_are_missing_both_places_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"pretextbench.conf or .*conf"):
+        folder(tmp_path / "pretextbench")
+
+
+def test_they_are_yaml_alone() -> None:
+    assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}

@@ -64,6 +64,11 @@ class Loader(Protocol):
 
     digest: str
 
+    @property
+    def images(self) -> int:
+        """How many images there are in all batches."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Images]: ...

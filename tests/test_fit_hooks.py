@@ -51,7 +51,7 @@ class Clustering(Task):
         self.seen: list[tuple[Any, ...]] = []
 
     def prepare(self, loader: Loader, cache: Path) -> None:
-        self.targets = torch.zeros(sum(len(images.pixels) for images in loader), dtype=torch.int64)
+        self.targets = torch.zeros(loader.images, dtype=torch.int64)
 
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
         batches = list(loader)

@@ -133,6 +133,11 @@ class EpochLoader:
                 raise ValueError("sampling weights must be finite, at least 0 and not all 0")
         self._weights = weights
 
+    @property
+    def images(self) -> int:
+        """How many images there are to draw from."""
+        return len(self._positions)
+
     def __len__(self) -> int:
         full, rest = divmod(len(self._positions), self.batch_size)
         return full + (rest > 0 and not self.drop_last)

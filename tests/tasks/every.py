@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from conf import schema
+from pretextbench import schema
 from pretext import inputs
 from pretext.backbones import Backbone, SmallNet
 from pretext.backbones.cost import parameter_count
@@ -31,8 +31,8 @@ OPTIONS = {
 OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
 """What the data set fills in."""
 
-NARROW = {"hidden": 16}
-"""Widths of heads, where that is all that makes a test slow."""
+NARROW = {"hidden": 16, "clusters": 8}
+"""What is smaller for a handful of images: the widths of heads, and how many clusters there are."""
 
 
 @cache

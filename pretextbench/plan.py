@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from downstream.evaluate import evaluation_digest, stored
@@ -17,11 +14,11 @@ from downstream.finetuning import Tuning
 from downstream.protocol import Protocol
 from downstream.records import Record, Subject
 from pretext.data.dataset import DataSet
-from pretext.data.loader import EpochLoader, batches
+from pretext.data.loader import batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.task import Images, Task
-from pretextbench import members, plans
+from pretextbench import members, plans, trial
 from pretextbench.board import recorded
 from pretextbench.members import Member
 from pretextbench.plans import Plan, Planned, Step
@@ -103,7 +100,7 @@ def _pretraining(bench: Workbench, run: Member) -> Planned:
     epochs = budget["epochs"]
     if not epochs:
         return planned("to do (no training)", forward * min(2048, len(bench.data.train)))
-    _prepare(task, bench.data, len(images), bench.device)
+    trial.prepare(task, bench.data.train, len(images), bench.device)
     step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), bench.device)
     whole = len(bench.data.train) // len(images)
     steps = epochs * min(budget.get("epoch_batches", whole), whole)
@@ -119,14 +116,6 @@ def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tens
         return pixels, None
     few = torch.from_numpy(labels[: len(pixels)].copy()).to(device)
     return pixels, few.float() if few.dim() == 2 else few.long()
-
-
-def _prepare(task: Task, data: DataSet, count: int, device: torch.device) -> None:
-    """What a step needs of the training images, of as many as are timed."""
-    few = np.arange(count)
-    loader = EpochLoader(data.train, count, shuffle=False, drop_last=False, indices=few, device=device)
-    with tempfile.TemporaryDirectory() as cache:
-        task.prepare(loader, Path(cache))
 
 
 def _step(task: Task, images: Images) -> None:

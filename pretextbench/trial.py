@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import nn
 
 from pretext.data.dataset import Split
-from pretext.data.loader import batches
+from pretext.data.loader import EpochLoader, batches
 from pretext.fit.optimisation import Optimisation
 from pretext.task import Images, Task
 from pretextbench import members
@@ -64,12 +67,23 @@ def built(run: Member) -> tuple[Task, Optimisation | None]:
     return task, optimisation
 
 
+def prepare(task: Task, train: Split, count: int, device: torch.device) -> None:
+    """Prepare a task for a trial on so many images, on noise of their size: real ones may all be gray."""
+    noise = np.random.default_rng(0).integers(0, 256, (count, *train.pixels.shape[1:]), np.uint8)
+    labels = None if train.labels is None else train.labels[:count]
+    split = Split("noise", noise, f"noise-{count}", labels)
+    loader = EpochLoader(split, count, shuffle=False, drop_last=False, device=device)
+    with tempfile.TemporaryDirectory() as cache:
+        task.prepare(loader, Path(cache))
+
+
 def show(task: Task, train: Split) -> None:
     """Let a task make its views of two images.
 
     Raises:
         ValueError: images that it cannot work with.
     """
+    prepare(task, train, FEW, torch.device("cpu"))
     task.views(_few(train), torch.Generator().manual_seed(0))
 
 

@@ -13,14 +13,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pretextbench import schema
 from pretext import inputs
 from pretext.backbones import Backbone, SmallNet
 from pretext.backbones.cost import parameter_count
 from pretext.encoder import Encoder
 from pretext.task import Task
+from pretextbench import schema
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
 OPTIONS = {
     "denoising": ("pretext=autoencoder", "pretext.task.drop=0.5"),

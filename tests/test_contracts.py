@@ -113,9 +113,9 @@ def _remembered_fits(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> lis
 
 def _chosen_among(fitted: Fitted) -> set[str]:
     """What differs between the trials of a fit."""
-    values: dict[str, set[object]] = {"stage": {trial.stage for trial in fitted.trials}}
-    for trial in fitted.trials:
-        for key, value in trial.setting.items():
+    values: dict[str, set[object]] = {"stage": {each.stage for each in fitted.trials}}
+    for each in fitted.trials:
+        for key, value in each.setting.items():
             values.setdefault(key, set()).add(value)
     return {key for key, found in values.items() if len(found) > 1}
 

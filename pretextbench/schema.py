@@ -203,10 +203,11 @@ def check(cfg: DictConfig) -> None:
 
 def _known(cfg: DictConfig) -> None:
     typed = {
-        "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "leaderboard": Leaderboard,
+        "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "pretext.needs": Needs,
+        "leaderboard": Leaderboard,
     }  # fmt: skip
     for place, kind in typed.items():
-        node = cfg[place] if place else cfg
+        node = OmegaConf.select(cfg, place) if place else cfg
         known = [f.name for f in fields(kind)]
         for key in node:
             if key not in known:

@@ -14,6 +14,7 @@ from hydra import compose
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from pretext.backbones import TokenBackbone
 from pretext.data.dataset import DataSet
 from pretextbench import members, schema
 
@@ -160,3 +161,59 @@ def test_the_supervised_twin_needs_something_to_tell_apart(
         with pytest.raises(ValueError, match=f"pretext=supervised: scenes has {why}"):
             members.members(cfg, data, "fp32")
     assert members.unsupervised(few_scenes) == ""
+
+
+def test_a_task_says_what_its_paper_needs_and_its_twins_follow(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    asked, *twins = members.members(composed("pretext=deepcluster"), few_scenes, "fp32")
+    assert (asked.spec["input"], asked.spec["budget"]["batch_size"]) == ("sobel", 256)
+    assert [twin.name for twin in twins] == ["random", "supervised"]
+    for twin in twins:
+        assert (twin.spec["input"], twin.spec["budget"]["batch_size"]) == ("sobel", 256)
+    other = members.members(composed("pretext=rotation"), few_scenes, "fp32")[0]
+    assert (other.spec["input"], other.spec["budget"]["batch_size"]) == ("lightness", 16)
+
+
+def test_the_command_line_has_the_last_word_on_what_a_task_needs(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    cfg = composed("pretext=deepcluster", "input=lightness", "trainer.batch_size=8", "trainer=photographs")
+    for run in members.members(cfg, few_scenes, "fp32"):
+        assert (run.spec["input"], run.spec["budget"]["batch_size"]) == ("lightness", 8)
+
+
+def test_the_end_of_weight_decay_is_part_of_a_run(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    plain, changed = (
+        members.members(composed("pretext=rotation", *more), few_scenes, "fp32")[0]
+        for more in ([], ["trainer.decay_end=10"])
+    )
+    assert "decay_end" not in plain.spec["budget"]
+    assert plain.digest != changed.digest
+    optimisation = members.build_optimisation(changed)
+    assert optimisation is not None
+    assert optimisation.decay_end == 10
+
+
+@pytest.mark.parametrize(
+    ("need", "message"),
+    [("+pretext.needs.batch_size=0", "batch_size"), ("+pretext.needs.epochs=3", "epochs")],
+)
+def test_needs_are_held_to_their_types_and_names(
+    need: str, message: str, composed: Callable[..., DictConfig]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        schema.check(composed("pretext=rotation", need, "trainer.batch_size=4"))
+
+
+def test_a_network_that_a_task_cannot_train_is_refused_by_name(
+    composed: Callable[..., DictConfig], few_scenes: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_class(composed().pretext.task["_target_"]), "takes", TokenBackbone)
+    with pytest.raises(
+        ValueError, match=r"pretext=colorization trains a TokenBackbone, and SmallNet is none"
+    ):
+        members.members(composed(), few_scenes, "fp32")
+    assert members.members(composed("backbone=vit_small"), few_scenes, "fp32")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -95,7 +96,13 @@ def member_overrides(folder: Path) -> list[str]:
 def command(folder: Path) -> str:
     """The command line that started a sweep, which also finishes it: nothing is computed twice."""
     flags = [word for path in _own_options(folder) for word in ("--config-dir", path)]
-    return shlex.join(["python", "run.py", *flags, "-m", *_asked(folder)])
+    return shlex.join([*started_by(), *flags, "-m", *_asked(folder)])
+
+
+def started_by() -> list[str]:
+    """The words that start this program, as it was started now: the installed command, or the checkout's."""
+    started = Path(sys.argv[0]).name
+    return ["pretextbench"] if started.startswith("pretextbench") else ["python", "run.py"]
 
 
 def _own_options(folder: Path) -> list[str]:

@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "pretext.atomic": set(),
+    "pretext.classes": set(),
     "pretext.color": {"pretext.atomic"},
     "pretext.inputs": {"pretext.color"},
-    "pretext.backbones": {"pretext.inputs"},
+    "pretext.backbones": {"pretext.inputs", "pretext.classes"},
     "pretext.described": set(),
     "pretext.encoder": {
         "pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.described",
@@ -32,8 +33,8 @@ ALLOWED = {
     },
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {
-        "pretext.atomic", "pretext.task", "pretext.encoder", "pretext.data", "pretext.views",
-        "pretext.spacing", "pretext.pictures", "pretext.described",
+        "pretext.atomic", "pretext.classes", "pretext.task", "pretext.encoder", "pretext.data",
+        "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.described",
     },
     "pretext": {"pretext.encoder"},
     "downstream": {

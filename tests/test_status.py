@@ -57,6 +57,11 @@ def test_the_command_that_finishes_a_sweep_is_quoted_for_a_shell(folder: Path) -
     assert "'downstream=[linear,finetune]'" in said
 
 
+def test_the_installed_command_names_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/env/bin/pretextbench", "job=status"])
+    assert status.command(folder).startswith("pretextbench -m pretext=colorization,rotation ")
+
+
 def test_the_newest_sweep_is_shown_and_runs_beside_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

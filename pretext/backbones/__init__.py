@@ -11,6 +11,7 @@ from pretext.backbones.base import CLASS_TOKEN, Backbone, Features, MapBackbone,
 from pretext.backbones.colornet import ColorNet
 from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
+from pretext.classes import at_hand
 
 __all__ = [
     "CLASS_TOKEN",
@@ -46,13 +47,16 @@ def class_path(kind: type[Backbone]) -> str:
 def resolve(path: str) -> type[Backbone]:
     """Return the backbone class of that path, `pretext.backbones.<module>.<Class>`.
 
-    The path may come from a file of unknown origin, so nothing outside this package is imported or returned.
+    The path may come from a file of unknown origin, so nothing outside this package is imported; a class of
+    one's own is returned where its module is imported already.
 
     Raises:
         ValueError: a path outside this package, or no concrete backbone class.
     """
     known = ", ".join((*map(class_path, LISTED), *BY_TIMM))
-    refusal = f"{path!r} is no backbone class of pretext.backbones; it has: {known}"
+    refusal = f"{path!r} is no backbone class of pretext.backbones, nor one at hand; it has: {known}"
+    if (own := at_hand(path, Backbone)) is not None:
+        return own
     match = re.fullmatch(r"pretext\.backbones\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
     if match is None:
         raise ValueError(refusal)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pretext import encoder as encoders
 from pretext.atomic import write_bytes, write_json
+from pretext.classes import at_hand
 from pretext.task import Task
 
 FORMAT = 1
@@ -96,9 +97,11 @@ def _path(kind: type[Task]) -> str:
 
 
 def _resolve(path: str) -> type:
-    """Return the task class of that path; nothing outside `pretext.tasks` is imported or returned."""
+    """Return the task class of that path; nothing outside `pretext.tasks` is imported for it."""
+    if (own := at_hand(path, Task)) is not None:
+        return own
     match = re.fullmatch(r"pretext\.tasks\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
-    refusal = f"{path!r} is no task class pretext.tasks.<module>.<Class>"
+    refusal = f"{path!r} is no task class pretext.tasks.<module>.<Class>, nor one at hand"
     if match is None:
         raise ValueError(refusal)
     try:

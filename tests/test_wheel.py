@@ -1,0 +1,114 @@
+"""The wheel, unpacked beside nothing of the checkout and used from an empty folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+MINE = """
+from pretext.backbones import SmallNet
+from pretext.tasks.random import Random
+
+
+class Net(SmallNet):
+    "A network of one's own."
+
+
+class Task(Random):
+    "A task of one's own."
+
+    def __init__(self, encoder):
+        super().__init__(encoder)
+"""
+
+LOOK = """
+import sys
+import pretext
+
+try:
+    pretext.load(sys.argv[1])
+except ValueError as error:
+    print(error)
+import mine
+print(type(pretext.load(sys.argv[1]).backbone).__name__)
+"""
+"""A file's word imports nothing; what is imported is found."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages as the wheel holds them."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv, which builds wheels, is not there; .ci/run has it")
+    made = tmp_path_factory.mktemp("wheel")
+    subprocess.run([uv, "build", "--quiet", "--wheel", "-o", made, ROOT], check=True, timeout=300)
+    with zipfile.ZipFile(next(made.glob("*.whl"))) as file:
+        file.extractall(made / "packages")
+    return made / "packages"
+
+
+@pytest.fixture
+def run(wheel: Path, tmp_path: Path) -> Run:
+    """Start Python in an empty folder, with the wheel's packages before any of a checkout."""
+
+    def start(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return start
+
+
+def test_it_holds_the_groups_the_command_and_types_and_nothing_else(wheel: Path) -> None:
+    for package in ("pretextbench", "pretext", "downstream"):
+        assert (wheel / package / "py.typed").is_file()
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert {str(path.relative_to(wheel / "pretextbench")) for path in wheel.rglob("*.yaml")} == ours
+    (about,) = wheel.glob("pretextbench-*.dist-info")
+    assert "pretextbench = pretextbench.__main__:main" in (about / "entry_points.txt").read_text()
+    assert {path.name for path in wheel.iterdir()} == {"pretextbench", "pretext", "downstream", about.name}
+
+
+def test_its_own_groups_are_used(run: Run, wheel: Path) -> None:
+    said = run("-c", "from pretextbench.configurations import CONF; print(CONF)").stdout
+    assert Path(said.strip()) == wheel / "pretextbench" / "conf"
+    assert "== Configuration groups ==" in run("-m", "pretextbench", "--help").stdout
+
+
+@pytest.mark.slow
+def test_tasks_and_networks_of_ones_own_come_from_the_working_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    for group, text in {
+        "pretext": "name: mine\ntitle: mine\npaper: none\ntask:\n  _target_: mine.Task\nepochs: 0\n",
+        "backbone": "_target_: mine.Net\n",
+    }.items():
+        (tmp_path / "own" / group).mkdir(parents=True)
+        (tmp_path / "own" / group / "mine.yaml").write_text(text)
+    few = ["data.train=16", "data.val=16", "data.test=16", "data.workers=1", "logger=none"]
+    # As the installed command starts it, which has no working folder on its path.
+    command = "import sys; sys.path.remove(''); from pretextbench.__main__ import main; sys.exit(main())"
+    words = ["--config-dir", "own", "pretext=mine", "backbone=mine", "job=pretrain", *few]
+    run("-c", command, *words)
+    assert [path.name.split("_net_")[0] for path in (tmp_path / "outputs" / "runs").iterdir()] == ["mine"]
+    (made,) = (tmp_path / "outputs" / "runs").iterdir()
+    said = run("-c", LOOK, str(made)).stdout
+    assert "mine.Net' is no backbone class" in said
+    assert said.splitlines()[-1] == "Net"

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pretext.views import horizontal_flip, random_crop_flip, random_resized_crop
+from pretext.views import random_crop_flip, random_resized_crop
 
 
 class Augmentation(Protocol):
@@ -82,8 +82,7 @@ class ResizedCrop:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Crop, resize and mirror (B, 3, H, H)."""
-        cropped = random_resized_crop(images, _side(images), generator, self.scale, self.ratio)
-        return horizontal_flip(cropped, generator, self.flip)
+        return random_resized_crop(images, _side(images), generator, self.scale, self.ratio, self.flip)
 
 
 def check_square(height: int, width: int) -> None:

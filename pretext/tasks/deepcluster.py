@@ -128,8 +128,8 @@ class DeepCluster(Task):
         """Crop and flip each training image; of a val image take the centre and the nearest cluster."""
         if self.training:
             side = min(images.pixels.shape[-2:])
-            pixels = views.random_resized_crop(images.pixels, side, generator, SCALE)
-            return Clustered(views.horizontal_flip(pixels, generator), self.targets[images.positions])
+            pixels = views.random_resized_crop(images.pixels, side, generator, SCALE, p=0.5)
+            return Clustered(pixels, self.targets[images.positions])
         pixels = _central(images.pixels)
         targets, _ = nearest(self._reduced(self._features(pixels)), self.centroids)
         return Clustered(pixels, targets)

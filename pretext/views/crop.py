@@ -1,8 +1,4 @@
-"""Batched augmentation on the device of the images, with parameters of their own for each image.
-
-Every function takes (B, 3, H, W) float images. Randomness comes from a CPU generator that is passed in, so
-that the same draws are made wherever the images lie.
-"""
+"""Random crops: as they are, or resized; a mirror image is the same sampling in reverse."""
 
 from __future__ import annotations
 
@@ -10,27 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pretext.views.resample import BILINEAR, Kernel, resizing, separable
+
 TRIES = 10
 """Draws of a crop's area and aspect before the central crop is taken, as in torchvision."""
-
-
-def horizontal_flip(pixels: Tensor, generator: torch.Generator, p: float = 0.5) -> Tensor:
-    """Mirror each image left to right with probability `p`."""
-    flips = torch.rand(len(pixels), generator=generator) < p
-    return torch.where(_column(flips, pixels), pixels.flip(-1), pixels)
-
-
-def rotate90(pixels: Tensor, k: Tensor) -> Tensor:
-    """Turn image b counter-clockwise by k[b] quarter turns; square images, k (B,) of any integers."""
-    if pixels.shape[-1] != pixels.shape[-2]:
-        raise ValueError(f"quarter turns need square images, not {tuple(pixels.shape[-2:])}")
-    if k.shape != (len(pixels),):
-        raise ValueError(f"expected one k for each of {len(pixels)} images, not {tuple(k.shape)}")
-    turned = torch.empty_like(pixels)
-    for turns in range(4):
-        chosen = torch.nonzero(k.cpu() % 4 == turns)[:, 0].to(pixels.device)
-        turned[chosen] = torch.rot90(pixels[chosen], turns, (-2, -1))
-    return turned
 
 
 def random_crop_flip(
@@ -67,40 +46,60 @@ def random_resized_crop(
     generator: torch.Generator,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    p: float = 0.0,
+    kernel: Kernel = BILINEAR,
 ) -> Tensor:
     """Cut a rectangle of random area and aspect out of each image and resize it (arXiv:1409.4842).
 
     Area is uniform in `scale` of the image's, the logarithm of width/height in that of `ratio`; an image
     for which no draw of ten fits gets its largest central crop within `ratio`, as in torchvision.
 
+    Args:
+        pixels: (B, C, H, W).
+        size: of the square that comes out, in pixels.
+        generator: of all draws.
+        scale, ratio: least and largest area, as a share of the image's, and width/height.
+        p: of a mirror image. The draws are those of `horizontal_flip` afterwards.
+        kernel: of the interpolation.
+
     Returns: (B, C, size, size); see `crop_resize`.
     """
     height, width = pixels.shape[-2:]
     boxes = _draw_boxes(len(pixels), height, width, scale, ratio, generator)
-    return crop_resize(pixels, boxes, size)
+    mirrored = torch.rand(len(pixels), generator=generator) < p if p else None
+    return crop_resize(pixels, boxes, size, mirrored, kernel)
 
 
-def crop_resize(pixels: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Resize a rectangle of each image to a square, bilinear with antialiasing.
+def crop_resize(
+    pixels: Tensor, boxes: Tensor, size: int, mirrored: Tensor | None = None, kernel: Kernel = BILINEAR
+) -> Tensor:
+    """Resize a rectangle of each image to a square, with antialiasing.
 
     The same numbers as torchvision's `resized_crop(antialias=True)`, by two matrix products a batch instead
     of a call an image: out = Wy · image · Wxᵀ, with the filter's weights as rows of Wy and Wx.
 
     Args:
-        pixels: (B, C, H, W).
-        boxes: (B, 4) int64 top, left, height, width, in pixels inside the image.
+        pixels: (B, C, H, W); in [0, 1] for a kernel that overshoots, to which its results are cut.
+        boxes: (B, 4) int64 top, left, height, width, in pixels inside the image; on the CPU.
         size: of the square, in pixels.
+        mirrored: (B,) bool, whose squares come out left to right; none without it. On the CPU.
+        kernel: of the interpolation.
 
     Returns: (B, C, size, size).
+
+    Raises:
+        ValueError: a rectangle beyond the image.
     """
+    lines, points = pixels.shape[-2:]
     top, left, height, width = boxes.unbind(1)
-    count, channels, lines, points = pixels.shape
-    down = _filter(top, height, lines, size).to(pixels.device, pixels.dtype)  # (B, S, H)
-    across = _filter(left, width, points, size).to(pixels.device, pixels.dtype)  # (B, S, W)
-    with torch.autocast(pixels.device.type, enabled=False):  # half precision would quantise the image
-        narrow = torch.bmm(pixels.reshape(count, -1, points), across.transpose(1, 2))
-        planes = narrow.view(count, channels, lines, size).unbind(1)  # C of (B, H, S)
-        return torch.stack([torch.bmm(down, plane) for plane in planes], dim=1)  # (B, C, S, S)
+    _require_inside(top, height, lines)
+    _require_inside(left, width, points)
+    flips = torch.zeros(len(boxes), dtype=torch.bool) if mirrored is None else mirrored
+    top, left, height, width, flips = (x.to(pixels.device) for x in (top, left, height, width, flips))
+    down = resizing(top, height, lines, size, torch.zeros_like(flips), kernel).to(pixels.dtype)
+    across = resizing(left, width, points, size, flips, kernel).to(pixels.dtype)
+    resized = separable(pixels, down, across)
+    return resized.clamp_(0, 1) if kernel.overshoots else resized
 
 
 def _draw_boxes(
@@ -135,23 +134,6 @@ def _central_box(height: int, width: int, ratio: tuple[float, float]) -> Tensor:
     return torch.tensor([(height - h) // 2, (width - w) // 2, h, w])
 
 
-def _filter(start: Tensor, length: Tensor, extent: int, size: int) -> Tensor:
-    """Rows (B, size, extent) that resize [start, start + length) to `size` points: a triangle round each.
-
-    As in PyTorch's antialiased bilinear interpolation: the triangle is widened by the factor of reduction,
-    cut off at the rectangle's edge and normalised.
-    """
-    if (start < 0).any() or (length < 1).any() or (start + length > extent).any():
-        raise ValueError(f"crops must lie inside the image's {extent} pixels")
-    step = (length / size)[:, None]  # (B, 1)
-    centre = start[:, None] + step * (torch.arange(size) + 0.5)  # (B, S)
-    pixel = torch.arange(extent)
-    inside = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])  # (B, E)
-    distance = (pixel + 0.5 - centre[..., None]).abs_().div_(step.clamp(min=1)[..., None])  # (B, S, E)
-    weights = distance.neg_().add_(1).clamp_(min=0).mul_(inside[:, None])
-    return weights.div_(weights.sum(-1, keepdim=True))
-
-
 def _gather(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Pixels at rows (B, S) × columns (B, T) of each image: (B, C, S, T)."""
     count, channels, _, width = pixels.shape
@@ -160,8 +142,9 @@ def _gather(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return cut.view(count, channels, rows.shape[1], columns.shape[1])
 
 
-def _column(flags: Tensor, pixels: Tensor) -> Tensor:
-    return flags.to(pixels.device).view(-1, 1, 1, 1)
+def _require_inside(start: Tensor, length: Tensor, extent: int) -> None:
+    if (start < 0).any() or (length < 1).any() or (start + length > extent).any():
+        raise ValueError(f"crops must lie inside the image's {extent} pixels")
 
 
 def _require_at_least(pixels: Tensor, size: int) -> None:

@@ -13,8 +13,8 @@ LUMA = (0.2989, 0.587, 0.114)
 
 def luma(pixels: Tensor) -> Tensor:
     """Brightness (B, 1, H, W) of (B, 3, H, W), without regard to the sRGB curve."""
-    red, green, blue = pixels.split(1, dim=1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    red, green, blue = pixels.unbind(1)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])[:, None]
 
 
 def random_gray(pixels: Tensor, generator: torch.Generator, p: float = 0.2) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from pretext.views.crop import random_resized_crop
 from pretext.views.resample import BILINEAR, Kernel
 
 
-class Crops(NamedTuple):
+@dataclass(frozen=True)
+class Crops:
     """Crops of one kind.
 
     count: of each image. size: of their square, in pixels. scale: least and largest area, as a share of the

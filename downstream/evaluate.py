@@ -98,6 +98,7 @@ def evaluate(
     seen: Iterable[Split] = (),
     pictures: Path | None = None,
     draws: int = RESAMPLES,
+    suite: str = "",
 ) -> list[Record]:
     """Judge `encoder` and write the records, one a stage and metric; return stored ones if already made.
 
@@ -112,6 +113,7 @@ def evaluate(
         seen: splits whose images pretraining or calibration took, where they are at hand.
         pictures: folder that gets `<digest of the evaluation>.png`, predictions on some test images.
         draws: bootstrap resamples of the primary metric of the selected stage.
+        suite: the frozen benchmark that the evaluation belongs to.
 
     Raises:
         GateFailed: a score that must not be kept.
@@ -141,7 +143,7 @@ def evaluate(
             module.training = training
     unmoved.check()
     predictors = protocol.blind()
-    blind = _all_blind(predictors, protocol, data, runtime, records, draws)
+    blind = _all_blind(predictors, protocol, data, runtime, records, draws, suite)
     chance = Chance.of(blind, predictors, encoder.input.sees_colour)
     primary = next((r.evaluation.metric for r in blind if r.evaluation.primary), "")
     level = chance.comparable.get(primary, Level(0.0, "nothing"))
@@ -152,7 +154,7 @@ def evaluate(
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
-    job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws)
+    job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite)
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
     return made
@@ -189,13 +191,14 @@ def evaluate_blind(
     *,
     records: Path,
     draws: int = RESAMPLES,
+    suite: str = "",
 ) -> list[Record]:
     """Score the protocol's encoder-blind predictors; made once for a data set and a protocol, then reused.
 
     Raises:
         GateFailed, DamagedCache, RecordError: as `evaluate`.
     """
-    return _all_blind(protocol.blind(), protocol, data, runtime, records, draws)
+    return _all_blind(protocol.blind(), protocol, data, runtime, records, draws, suite)
 
 
 def _all_blind(
@@ -205,11 +208,12 @@ def _all_blind(
     runtime: Runtime,
     records: Path,
     draws: int,
+    suite: str,
 ) -> list[Record]:
     runtime = replace(runtime, seed=0, autocast=None)
     made: list[Record] = []
     for name, predictor in predictors.items():
-        made += _evaluate_blind(name, predictor, protocol, data, runtime, records, draws)
+        made += _evaluate_blind(name, predictor, protocol, data, runtime, records, draws, suite)
     return made
 
 
@@ -221,6 +225,7 @@ def _evaluate_blind(
     runtime: Runtime,
     folder: Path,
     draws: int,
+    suite: str,
 ) -> list[Record]:
     run = digest({"blind": name})
     subject = Subject(
@@ -258,6 +263,7 @@ def _evaluate_blind(
         meter.cost(len(data.test), 0, 0, None),
         provenance({}, ""),
         draws,
+        suite,
     )
     records, packed = job.records({"": rows}, None, (), Chance())
     write(folder, records, packed)
@@ -286,6 +292,7 @@ class _Job:
     cost: Cost
     provenance: Provenance
     draws: int
+    suite: str
 
     def records(
         self,
@@ -369,7 +376,7 @@ class _Job:
     def _evaluation(self, stage: str, metric: str, primary: bool) -> Evaluation:
         return Evaluation(
             digest=self.name,
-            suite="",
+            suite=self.suite,
             data=self.data.name,
             split=self.data.test.name,
             task=self.protocol.task,

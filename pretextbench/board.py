@@ -15,6 +15,7 @@ from downstream.evaluate import picture_path
 from downstream.leaderboard import Published
 from downstream.records import Record, read_all
 from pretext.names import slug
+from pretextbench import frozen
 from pretextbench.console import console
 
 
@@ -45,7 +46,8 @@ def show_board(
         settings: of the leaderboard: whether published numbers are shown too, and which.
         notes: what else a reader must know, under the first table.
     """
-    ordered = list({_key(record): record for record in records}.values())
+    every = [*records, *(_reference(records) if settings.reference else ())]
+    ordered = list({_key(record): record for record in every}.values())
     evaluations = sorted({record.evaluation.digest for record in ordered})
     folder = output / "boards" / short(digest(evaluations))
     published = _published(ordered, settings)
@@ -54,6 +56,12 @@ def show_board(
     leaderboard.show(ordered, console, published, notes)
     console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
+
+
+def _reference(records: Sequence[Record]) -> list[Record]:
+    """What ships with the suites that these records belong to."""
+    labels = dict.fromkeys(record.evaluation.suite for record in records if record.evaluation.suite)
+    return [record for label in labels for record in frozen.reference(label)]
 
 
 def _published(records: Sequence[Record], settings: DictConfig) -> tuple[Published, ...]:

@@ -22,7 +22,7 @@ from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
 from pretext.tasks.colouring import ColouringTask
-from pretextbench import filters, members, targets, tracking
+from pretextbench import filters, members, suites, targets, tracking
 from pretextbench.board import recorded, show_board
 from pretextbench.console import console, progress
 from pretextbench.encoders import named_encoder
@@ -56,13 +56,26 @@ def benchmark(bench: Workbench) -> list[str]:
     Raises:
         ValueError, GateFailed: what the data do not suffice for, before anything is trained.
     """
-    bench.check(bench.members, judged=True)
+    benches, notes = suites.parts(bench)
+    for part in benches:
+        part.check(part.members, judged=True)
+    reference = bench.cfg.leaderboard.reference
+    kept = [
+        {run.digest: suites.known(part, run) for run in part.members[1:] if reference} for part in benches
+    ]
+    runs = [
+        [run for run in part.members if not had.get(run.digest)]
+        for part, had in zip(benches, kept, strict=True)
+    ]
     if bench.cfg.dry_run:
-        show_plan(bench, bench.members)
+        show_plan(benches, runs)
         return []
-    records = [record for member in bench.members for record in pretrain_and_judge(bench, member)]
-    records += blind(bench)
-    return finish(bench, records)
+    records: list[Record] = []
+    for part, own, had in zip(benches, runs, kept, strict=True):
+        records += [record for shipped in had.values() for record in shipped]
+        records += [record for run in own for record in pretrain_and_judge(part, run)]
+        records += blind(part)
+    return finish(bench, records, notes)
 
 
 def pretrain(bench: Workbench) -> list[str]:
@@ -74,7 +87,7 @@ def pretrain(bench: Workbench) -> list[str]:
     member = bench.members[0]
     bench.check([member], judged=False)
     if bench.cfg.dry_run:
-        show_plan(bench, [member], judged=False)
+        show_plan([bench], [[member]], judged=False)
         return []
     with logged(bench, member, done=Pretrained.read(member.folder) is not None) as logger:
         train(bench, member, logger)
@@ -89,13 +102,17 @@ def evaluate(bench: Workbench) -> list[str]:
         ValueError: no encoder is named, or none by that name; no protocol that the data suffice for.
     """
     encoder = named_encoder(bench)
-    bench.check_protocols()
+    benches, notes = suites.parts(bench)
+    for part in benches:
+        part.check_protocols()
     subject = members.own_subject(encoder, bench.cfg.label)
     if bench.cfg.dry_run:
-        show_judging(bench, encoder, subject)
+        show_judging(benches, encoder, subject)
         return []
-    records = judged(bench, encoder, subject, bench.resolved(), seen=())
-    records += blind(bench)
+    records: list[Record] = []
+    for part in benches:
+        records += judged(part, encoder, subject, part.resolved(), seen=())
+        records += blind(part)
     shared = {
         (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
     }
@@ -106,7 +123,7 @@ def evaluate(bench: Workbench) -> list[str]:
         if r.subject.pretext in members.TWINS
         and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
     ]
-    return finish(bench, records, others.notes)
+    return finish(bench, records, (*notes, *others.notes))
 
 
 def leaderboard(bench: Workbench) -> list[str]:
@@ -304,6 +321,7 @@ def judged(
                 config=config,
                 seen=seen,
                 pictures=bench.output / "pictures",
+                suite=suites.label(bench.target, protocol),
             )
     return records
 
@@ -313,7 +331,13 @@ def blind(bench: Workbench) -> list[Record]:
     return [
         record
         for protocol in bench.protocols.values()
-        for record in evaluate_blind(protocol, bench.target, bench.runtime(), records=bench.records)
+        for record in evaluate_blind(
+            protocol,
+            bench.target,
+            bench.runtime(),
+            records=bench.records,
+            suite=suites.label(bench.target, protocol),
+        )
     ]
 
 

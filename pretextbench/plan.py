@@ -28,9 +28,12 @@ PROBE_STEPS = 3
 """Training steps that are timed to estimate the rest; the first of all is not counted."""
 
 
-def show_plan(bench: Workbench, runs: Sequence[Member], judged: bool = True) -> None:
-    """Say what there is to do for these runs. Nothing is trained or written but the data's pack."""
-    say(bench, _planned_runs(bench, runs, judged))
+def show_plan(benches: Sequence[Workbench], runs: Sequence[Sequence[Member]], judged: bool = True) -> None:
+    """Say what there is to do for the runs of each bench. Nothing is written but packs of data."""
+    found: list[Planned] = []
+    for bench, own in zip(benches, runs, strict=True):
+        found = plans.joined([Plan(found, ""), Plan(_planned_runs(bench, own, judged, found), "")])
+    say(benches[0], found)
 
 
 def say(bench: Workbench, runs: list[Planned]) -> None:
@@ -42,21 +45,25 @@ def say(bench: Workbench, runs: list[Planned]) -> None:
         plans.show([plan])
 
 
-def show_judging(bench: Workbench, encoder: Encoder, subject: Subject) -> None:
+def show_judging(benches: Sequence[Workbench], encoder: Encoder, subject: Subject) -> None:
     """Say what there is to do to judge an encoder that is at hand."""
-    encoder.to(bench.device)
-    images, _ = _sample(bench.target, bench.cfg.trainer.batch_size, bench.device)
-    forward = _timed(lambda: encoder(images), bench.device) / len(images)
     given = Step(subject.run, subject.pretext, "given", 0.0)
-    steps = _evaluations(bench, subject, recorded(bench.records).records, forward)
-    say(bench, [Planned(given, steps, forward)])
+    steps: list[Step] = []
+    for bench in benches:
+        encoder.to(bench.device)
+        images, _ = _sample(bench.target, bench.cfg.trainer.batch_size, bench.device)
+        forward = _timed(lambda shown=images: encoder(shown), bench.device) / len(images)
+        steps += _evaluations(bench, subject, recorded(bench.records).records, forward)
+    say(benches[0], [Planned(given, steps, 0.0)])
 
 
-def _planned_runs(bench: Workbench, runs: Sequence[Member], judged: bool) -> list[Planned]:
-    """Each run and what is missing before it, once; what another member of the sweep planned is its word."""
+def _planned_runs(
+    bench: Workbench, runs: Sequence[Member], judged: bool, before: Sequence[Planned]
+) -> list[Planned]:
+    """Each run and what is missing before it, once; what was planned before counts."""
     past = recorded(bench.records).records if judged else []
     known = plans.joined(plans.read(bench.job_folder.parent)) if bench.in_sweep else []
-    told = {run.run.key: run for run in known}
+    told = {run.run.key: run for run in (*known, *before)}
     found: dict[str, Planned] = {}
     for run in runs:
         for each in (*bench.missing_parents(run), run):

@@ -122,10 +122,24 @@ class Leaderboard:
     """What stands in a table beside what was measured.
 
     published: numbers of others on the table's data sets. published_everywhere: all that are known.
+    reference: rows of a suite that ship with it, beside one's own of that suite.
     """
 
     published: bool = False
     published_everywhere: bool = False
+    reference: bool = False
+
+
+@dataclass
+class Suite:
+    """A frozen benchmark; `suites.py` reads it.
+
+    targets: what is judged on, options of the group `suite/NAME`; without any the configuration itself.
+    """
+
+    name: str = MISSING
+    version: Counting = MISSING
+    targets: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -154,6 +168,7 @@ class Config:
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     leaderboard: Leaderboard = field(default_factory=Leaderboard)
+    suite: Suite | None = None
     experiment: Any = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     input: str = "lightness"

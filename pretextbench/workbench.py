@@ -50,12 +50,16 @@ def _takes(target: str, argument: str) -> bool:
 class Workbench:
     """Everything of a configuration as objects, each made when it is first asked for.
 
+    Args:
+        data: the set that is pretrained on, where it has been read.
+
     Raises:
         ValueError: a device or precision that this machine does not have.
     """
 
-    def __init__(self, cfg: DictConfig) -> None:
+    def __init__(self, cfg: DictConfig, data: DataSet | None = None) -> None:
         self.cfg = cfg
+        self._given = data
         self.output = Path(cfg.output)
         self.cache = self.output / "cache"
         self.records = self.output / "records"
@@ -66,7 +70,7 @@ class Workbench:
     @functools.cached_property
     def data(self) -> DataSet:
         """The set that is pretrained on."""
-        return self._read(self.cfg.data)
+        return self._given or self._read(self.cfg.data)
 
     @functools.cached_property
     def target(self) -> DataSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.backbones.vit import VisionTransformer
-from pretext.data.dataset import Split
+from pretext.data.dataset import DataSet, Split
+from pretext.data.embedded import scenes
 from pretext.encoder import Encoder
 from pretext.task import Images
 
@@ -64,3 +66,8 @@ def batch(count: int = 8, seed: int = 0, size: int = 32) -> Images:
     pixels, labels = stripes(count, seed, size)
     floats = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     return Images(floats, torch.arange(count), torch.from_numpy(labels))
+
+
+def named_scenes(cache: str, name: str, seed: int) -> DataSet:
+    """A handful of scenes under a name of their own."""
+    return replace(scenes(cache, train=64, val=32, test=32, seed=seed, workers=1), name=name)

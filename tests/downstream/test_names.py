@@ -177,7 +177,7 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ("data=ccp data@target=tiny", "no record pretrained on 'ccp'; recorded: tiny"),
         ("seed=1", "does not read seed"),
         ("backbone=resnet18", "does not read backbone"),
-        ("experiment=ccp", "does not read experiment"),
+        ("experiment=smoke", "does not read experiment"),
     ],
 )
 def test_a_leaderboard_of_no_rows_says_why(line: str, said: str) -> None:

@@ -1,0 +1,116 @@
+"""Frozen benchmarks: what a suite judges on, and whether an evaluation is one of it.
+
+A record belongs to a suite if its data and its settings are in the suite's lock, however they were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from downstream.digest import digest, settings
+from downstream.evaluate import evaluation_digest
+from downstream.protocol import Protocol
+from downstream.records import Record
+from pretext.data.dataset import DataSet
+from pretext.data.source import MissingData
+from pretextbench import members
+from pretextbench.console import console
+from pretextbench.frozen import Lock, Target, locks, reference
+from pretextbench.workbench import Workbench
+
+GROUP = "suite"
+
+
+class Parts(NamedTuple):
+    """The benches of a command, one a target, and what a reader must know of those that are left out."""
+
+    benches: list[Workbench]
+    notes: tuple[str, ...]
+
+
+def parts(bench: Workbench) -> Parts:
+    """One bench for each target of the suite that is asked for; the bench itself without a suite of several.
+
+    Targets whose data are not at hand are left out aloud.
+
+    Raises:
+        ValueError: no target's data are at hand.
+    """
+    suite = bench.cfg.suite
+    if suite is None or not suite.targets:
+        return Parts([bench], ())
+    benches, notes = [], []
+    for name in suite.targets:
+        part = Workbench(of_target(suite.name, name), bench.data)
+        try:
+            part.target  # noqa: B018  # reads it
+        except InstantiationException as error:  # Hydra's, around the reader's own
+            if not isinstance(error.__cause__, MissingData):
+                raise
+            notes.append(f"{suite.name} is not complete: {name} is left out ({error.__cause__})")
+            console.print(notes[-1], style="yellow", soft_wrap=True)
+        else:
+            benches.append(part)
+    if not benches:
+        raise ValueError(f"suite={suite.name}: the data of none of its targets are at hand")
+    return Parts(benches, tuple(notes))
+
+
+def of_target(suite: str, target: str) -> DictConfig:
+    """The configuration of this command for one target of a suite."""
+    given = [o for o in HydraConfig.get().overrides.task if not o.startswith(f"{GROUP}=")]
+    return compose("config", overrides=[f"{GROUP}={suite}/{target}", *given])
+
+
+def label(data: DataSet, protocol: Protocol) -> str:
+    """The suite that an evaluation belongs to, by name and version; empty where it is one's own."""
+    splits = {name: split.digest for name, split in data.splits.items()}
+    own = digest(settings(protocol))
+    for lock in locks():
+        for target in lock.targets.values():
+            if target.splits == splits and target.protocols.get(protocol.name) == own:
+                return lock.label
+    return ""
+
+
+def lock_of(name: str, version: int, benches: Sequence[tuple[str, Workbench]]) -> Lock:
+    """The lock of a suite as it is now; its data must be at hand.
+
+    Args:
+        benches: target and bench of each target.
+    """
+    first = benches[0][1]
+    return Lock(
+        name,
+        version,
+        read_as(first.cfg.data),
+        {part: split.digest for part, split in first.data.splits.items() if part != "test"},
+        {target: _target_of(bench) for target, bench in benches},
+    )
+
+
+def read_as(data: DictConfig) -> str:
+    """Digest of how a set is read, wherever it lies."""
+    return digest({key: value for key, value in members.plain(data).items() if key != "root"})
+
+
+def _target_of(bench: Workbench) -> Target:
+    return Target(
+        read_as(bench.cfg.target or bench.cfg.data),
+        {name: split.digest for name, split in bench.target.splits.items()},
+        {protocol.name: digest(settings(protocol)) for protocol in bench.protocols.values()},
+    )
+
+
+def known(bench: Workbench, twin: members.Member) -> list[Record]:
+    """The records of a twin that ship with a suite, if those of all the bench's evaluations of it do."""
+    subject = members.subject(twin, None)
+    wanted = {evaluation_digest(subject, p, bench.target, bench.runtime()) for p in bench.protocols.values()}
+    found = [r for lock in locks() for r in reference(lock.label) if r.evaluation.digest in wanted]
+    return found if {r.evaluation.digest for r in found} == wanted else []

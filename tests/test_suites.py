@@ -1,0 +1,157 @@
+"""Frozen suites: their locks, their targets in one command, their reference rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from downstream.digest import digest, settings
+from downstream.records import export_jsonl, read_all
+from pretext.data.dataset import DataSet
+from pretextbench import dispatch, frozen, suites
+from pretextbench.configurations import CONF
+from pretextbench.workbench import Workbench
+
+NAMES = sorted(path.stem for path in (CONF / "suite").glob("*.yaml"))
+
+
+@pytest.fixture
+def composed(hydra: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DictConfig]:
+    monkeypatch.setenv("PRETEXTBENCH_DATA", "nowhere")
+    return lambda *overrides: compose("config", overrides=list(overrides))
+
+
+def targets(name: str, composed: Callable[..., DictConfig]) -> dict[str, DictConfig]:
+    suite = composed(f"suite={name}")
+    of_many = {target: composed(f"suite={name}/{target}") for target in suite.suite.targets}
+    return of_many or {name: suite}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_frozen_suite_is_what_its_lock_says(name: str, composed: Callable[..., DictConfig]) -> None:
+    """What moves a digest makes a new version of the suite: raise it, then `benchmarks/suites.py lock`."""
+    lock = frozen.read_lock(frozen.lock_path(name))
+    assert (lock.name, lock.version) == (name, composed(f"suite={name}").suite.version)
+    found = targets(name, composed)
+    assert found.keys() == lock.targets.keys()
+    for target, cfg in found.items():
+        kept = lock.targets[target]
+        assert suites.read_as(cfg.data) == lock.pretraining, target
+        assert suites.read_as(cfg.target or cfg.data) == kept.config, target
+        chosen = {name: node for name, node in cfg.downstream.items() if "_target_" in node}
+        now = {name: digest(settings(instantiate(node, _convert_="all"))) for name, node in chosen.items()}
+        assert now == kept.protocols, target
+
+
+def test_the_data_of_the_scenes_are_those_of_the_lock(
+    composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = composed("suite=scenes", f"output={tmp_path}", "data.workers=1", "data.train=8", "data.val=8")
+    found = {name: split.digest for name, split in Workbench(cfg).data.splits.items()}
+    kept = frozen.read_lock(frozen.lock_path("scenes")).targets["scenes"].splits
+    assert found["test"] == kept["test"]
+
+
+@pytest.mark.slow
+def test_the_data_of_the_photographs_are_those_of_the_lock(
+    hydra: None, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETEXTBENCH_DATA", str(real_data))
+    kept = frozen.read_lock(frozen.lock_path("tiny64")).targets
+    for target in ("ccp", "animals"):
+        bench = Workbench(compose("config", [f"suite=tiny64/{target}", f"output={tmp_path}"]))
+        assert {name: split.digest for name, split in bench.target.splits.items()} == kept[target].splits
+
+
+def locked(bench: Workbench) -> frozen.Lock:
+    return suites.lock_of("few", 2, [("scenes", bench)])
+
+
+def few(cfg: DictConfig, data: DataSet) -> Workbench:
+    return Workbench(cfg, data)
+
+
+def test_an_evaluation_is_of_a_suite_by_its_data_and_settings(
+    composed: Callable[..., DictConfig], few_scenes: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = few(composed("downstream=[linear,health]"), few_scenes)
+    monkeypatch.setattr(suites, "locks", lambda: (locked(bench),))
+    assert [suites.label(few_scenes, p) for p in bench.protocols.values()] == ["few v2", "few v2"]
+    other = few(composed("downstream=[linear,finetune]", "downstream.linear.pools=[1]"), few_scenes)
+    assert [suites.label(few_scenes, p) for p in other.protocols.values()] == ["", ""]
+    shorter = DataSet("scenes", few_scenes.train, few_scenes.train, few_scenes.test)
+    assert suites.label(shorter, bench.protocols["linear"]) == ""
+
+
+SMALL = [
+    "logger=none", "trainer.device=cpu", "trainer.epochs=1", "trainer.batch_size=32", "data.workers=1",
+    "data.train=96", "data.val=32", "data.test=32", "+backbone.widths=[8,8,8,8,8]",
+]  # fmt: skip
+
+
+TARGET = "# @package _global_\ndefaults:\n"
+
+
+@pytest.fixture
+def own_suite(tmp_path: Path) -> Path:
+    """A folder of configurations with a suite of two sets of scenes, and one that is not there."""
+    folder = tmp_path / "own"
+    (folder / "suite/mine").mkdir(parents=True)
+    (folder / "suite/mine.yaml").write_text(
+        "# @package _global_\nsuite: {name: mine, version: 1, targets: [red, blue, absent]}\n"
+        "leaderboard: {reference: true}\n"
+    )
+    made = "target: {_target_: toy.named_scenes, name: NAME, seed: SEED}\n"
+    for name, seed in (("red", "7"), ("blue", "8")):
+        text = made.replace("NAME", name).replace("SEED", seed)
+        (folder / f"suite/mine/{name}.yaml").write_text(f"{TARGET}  - override /downstream: [linear]\n{text}")
+    (folder / "suite/mine/absent.yaml").write_text(f"{TARGET}  - override /data@target: animals\n")
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *line: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["run.py", *line])
+    return dispatch.main()
+
+
+@pytest.mark.slow
+def test_one_command_judges_on_every_target_and_ships_rows(
+    own_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRETEXTBENCH_DATA", str(tmp_path / "nowhere"))
+    output = tmp_path / "outputs"
+    line = ["--config-dir", str(own_suite), f"output={output}", "suite=mine", "pretext=rotation", *SMALL]
+    assert run(monkeypatch, *line) == 0
+    said = capsys.readouterr().out
+    assert "mine is not complete: absent is left out" in " ".join(said.split())
+    assert len(list((output / "runs").glob("rotation_*"))) == 1  # pretrained once
+    records = [r for r in read_all(output / "records") if not r.subject.blind]
+    assert {(r.subject.pretext, r.evaluation.data) for r in records} == {
+        (name, data) for name in ("rotation", "random", "supervised") for data in ("red", "blue")
+    }
+    assert {r.evaluation.suite for r in records} == {""}  # there is no lock
+    board = next((output / "boards").glob("*/leaderboard.md")).read_text()
+    assert "red" in board
+    assert "blue" in board
+
+    # With the twins among the rows that ship, a second person computes the asked-for run alone.
+    shipped = tmp_path / "shipped.jsonl"
+    export_jsonl([r for r in records if r.subject.pretext != "rotation"], shipped)
+    lock = frozen.Lock("mine", 1, "", {}, {})
+    monkeypatch.setattr(suites, "locks", lambda: (lock,))
+    monkeypatch.setattr(frozen, "reference_path", lambda label: shipped)
+    frozen.reference.cache_clear()
+    second = tmp_path / "second"
+    line[2] = f"output={second}"
+    assert run(monkeypatch, *line) == 0
+    assert [path.name.split("_")[0] for path in (second / "runs").iterdir()] == ["rotation"]
+    assert "supervised" in next((second / "boards").glob("*/leaderboard.md")).read_text()
+    assert run(monkeypatch, *line, "leaderboard.reference=false", "dry_run=true") == 0
+    assert "supervised_smallnet" in capsys.readouterr().out
+    frozen.reference.cache_clear()

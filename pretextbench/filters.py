@@ -1,4 +1,4 @@
-"""`job=leaderboard` with `pretext=`, `data=` or `data@target=`: the rows of those alone."""
+"""`job=leaderboard` with `suite=`, `pretext=`, `data=` or `data@target=`: the rows of those alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from downstream.records import Record
 TWINS = ("random", "supervised")
 CHOOSING = {
     "pretext": "pretext", "pretext.name": "pretext", "data": "data", "data.name": "data",
-    "data@target": "data@target", "target.name": "data@target",
+    "data@target": "data@target", "target.name": "data@target", "suite": "suite",
 }  # fmt: skip
 """Keys that choose rows, a name before the option it belongs to."""
 READ = ("job", "output", "logger", "cache_gb", "verify", "dry_run")
@@ -32,8 +32,8 @@ def asked(overrides: Sequence[str]) -> dict[str, str]:
                 found[CHOOSING[key]] = str(override.value())
         elif "." not in key and key not in READ:
             raise ValueError(
-                f"job=leaderboard shows what was recorded and does not read {key}; pretext=, data= and "
-                "data@target= choose rows, output= the records, leaderboard.…= what stands beside them"
+                f"job=leaderboard shows what was recorded and does not read {key}; suite=, pretext=, data= "
+                "and data@target= choose rows, output= the records, leaderboard.…= what stands beside them"
             )
     return found
 
@@ -50,6 +50,10 @@ def chosen(records: Sequence[Record], by: dict[str, str]) -> list[Record]:
     """
     task, seen = by.get("pretext"), by.get("data") if "data@target" in by else None
     judged = by.get("data@target", by.get("data"))
+    if suite := by.get("suite", "").partition("/")[0]:
+        of_suite = [r for r in records if r.evaluation.suite.partition(" ")[0] == suite]
+        _some(of_suite, "of suite", suite, [r.evaluation.suite for r in records])
+        records = of_suite
     kept = [r for r in records if judged in (None, r.evaluation.data)]
     _some(kept, "judged on", judged, [r.evaluation.data for r in records])
     encoders = [r for r in kept if not r.subject.blind]

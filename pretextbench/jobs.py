@@ -22,7 +22,7 @@ from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
 from pretext.tasks.colouring import ColouringTask
-from pretextbench import filters, members, suites, targets, tracking
+from pretextbench import filters, frozen, members, suites, targets, tracking
 from pretextbench.board import recorded, show_board
 from pretextbench.console import console, progress
 from pretextbench.encoders import named_encoder
@@ -135,6 +135,8 @@ def leaderboard(bench: Workbench) -> list[str]:
     """
     by = filters.asked(HydraConfig.get().overrides.task)
     records, notes = recorded(bench.records)
+    if bench.cfg.suite is not None and bench.cfg.leaderboard.reference:
+        records += frozen.reference(f"{bench.cfg.suite.name} v{bench.cfg.suite.version}")
     if not records:
         raise ValueError(f"{bench.records} has no records; run job=benchmark first")
     show_board(bench.output, filters.chosen(records, by), bench.cfg.leaderboard, notes)

@@ -146,8 +146,8 @@ def rows() -> list[Record]:
         record(evaluation="a", pretext="rotation", pretraining="tiny", data="ccp"),
         record(evaluation="b", pretext="colorization", pretraining="ccp", data="ccp"),
         record(evaluation="c", pretext="random", pretraining="tiny", data="ccp"),
-        record(evaluation="d", pretext="rotation", pretraining="tiny", data="tiny"),
-        record(evaluation="e", pretext="blind:label_prior", pretraining="", data="ccp"),
+        record(evaluation="d", pretext="rotation", pretraining="tiny", data="tiny", suite="tiny64 v1"),
+        record(evaluation="e", pretext="blind:label_prior", pretraining="", data="ccp", suite="tiny64 v1"),
     ]
 
 
@@ -162,6 +162,8 @@ def rows() -> list[Record]:
         ("pretext=rotation", "acde"),
         ("pretext=colorization data=ccp", "bce"),
         ("data=folder data.name=ccp", "abce"),
+        ("suite=tiny64", "de"),
+        ("suite=tiny64/ccp data=ccp", "e"),
     ],
 )
 def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
@@ -176,6 +178,7 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ("pretext=jigsaw", "no record of 'jigsaw'; recorded: colorization, random, rotation"),
         ("data=ccp data@target=tiny", "no record pretrained on 'ccp'; recorded: tiny"),
         ("seed=1", "does not read seed"),
+        ("suite=scenes", "no record of suite 'scenes'; recorded: tiny64 v1"),
         ("backbone=resnet18", "does not read backbone"),
         ("experiment=smoke", "does not read experiment"),
     ],

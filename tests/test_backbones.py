@@ -13,10 +13,21 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
 from pretext import backbones
-from pretext.backbones import AlexNet, Backbone, ColorNet, MapBackbone, ResNet18, ResNet50, SmallNet, Stage
+from pretext.backbones import (
+    AlexNet,
+    Backbone,
+    ColorNet,
+    MapBackbone,
+    ResNet18,
+    ResNet50,
+    SmallNet,
+    Stage,
+    class_path,
+)
 from pretext.backbones.batchnorm import norm_eval, norms
 from pretext.backbones.cost import macs, parameter_count
 from pretext.backbones.resnet import ResNet, from_torchvision_names
+from pretext.backbones.side_by_side import SideBySide
 
 NETWORKS: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     "small": (SmallNet, {}),
@@ -28,6 +39,11 @@ NETWORKS: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     "resnet18": (ResNet18, {}),
     "resnet18-small-stem": (ResNet18, {"small_stem": True}),
     "resnet50": (ResNet50, {}),
+    "side-by-side": (
+        SideBySide,
+        {"network": class_path(SmallNet), "arguments": {"widths": [4, 8, 8, 12, 16]}},
+    ),
+    "resnets-side-by-side": (SideBySide, {"network": class_path(ResNet18)}),
 }
 
 
@@ -124,7 +140,7 @@ class TestEveryBackbone:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and module.weight.numel() > 5000:
                 area = module.kernel_size[0] * module.kernel_size[1]
-                fan_out = isinstance(network, ResNet)
+                fan_out = isinstance(network, ResNet) or "resnet" in str(network.arguments.get("network"))
                 fan = area * (module.out_channels if fan_out else module.in_channels // module.groups)
                 assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 

@@ -35,8 +35,12 @@ CONTRACTS = (Backbone, MapBackbone, TokenBackbone)
 LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
 """The networks that cost no more to import than torchvision."""
 
-BY_TIMM = ("pretext.backbones.timm_net.TimmNet", "pretext.backbones.vit.VisionTransformer")
-"""Those that need timm, which is imported with the first of them."""
+OTHERS = (
+    "pretext.backbones.side_by_side.SideBySide",
+    "pretext.backbones.timm_net.TimmNet",
+    "pretext.backbones.vit.VisionTransformer",
+)
+"""Those made of the others, and those that need timm, which is imported with the first of them."""
 
 
 def class_path(kind: type[Backbone]) -> str:
@@ -53,7 +57,7 @@ def resolve(path: str) -> type[Backbone]:
     Raises:
         ValueError: a path outside this package, or no concrete backbone class.
     """
-    known = ", ".join((*map(class_path, LISTED), *BY_TIMM))
+    known = ", ".join((*map(class_path, LISTED), *OTHERS))
     refusal = f"{path!r} is no backbone class of pretext.backbones, nor one at hand; it has: {known}"
     if (own := at_hand(path, Backbone)) is not None:
         return own

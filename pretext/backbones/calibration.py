@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import pretext.backbones as networks
 from pretext.backbones.base import Backbone
+from pretext.backbones.side_by_side import SideBySide
 
 Chain = Sequence[nn.Conv2d]
 
@@ -24,6 +25,8 @@ def without_batchnorm(backbone: Backbone) -> Backbone:
         ValueError: a network that does not offer `batchnorm=False`: BatchNorm must follow a convolution
             directly. Behind a ReLU, as in `ColorNet`, its shift cannot be taken into a zero-padded layer.
     """
+    if isinstance(backbone, SideBySide):
+        return backbone.with_halves([without_batchnorm(half) for half in backbone.halves()])
     kind = networks.class_path(type(backbone))
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         plain = networks.build(kind, {**backbone.arguments, "batchnorm": False}, backbone.in_channels)
@@ -81,6 +84,9 @@ def calibrate_magnitudes(
     Raises:
         ValueError: a network that is not such a chain, or rates that do not settle.
     """
+    if isinstance(network, SideBySide):  # two chains, neither of which moves the other
+        parts = zip(network.halves(), network.shown(images), strict=True)
+        return max(calibrate_magnitudes(half, seen, rounds, tolerance, seed) for half, seen in parts)
     layers = chain(network)
     for count in range(1, rounds + 1):
         rates, deviation = change_rates(network, layers, images, seed)
@@ -94,11 +100,13 @@ def calibrate_magnitudes(
 
 
 def chain(network: Backbone) -> Chain:
-    """The convolutions of a network whose layers stand in a row, in order.
+    """The convolutions of a network whose layers stand in a row, in order; of two side by side, of each.
 
     Raises:
         ValueError: anything among them that is no convolution with bias, ReLU or max-pooling.
     """
+    if isinstance(network, SideBySide):
+        return [layer for half in network.halves() for layer in chain(half)]
     inside = list(network.blocks.modules())
     other = sorted({type(m).__name__ for m in inside if not isinstance(m, HOMOGENEOUS)})
     layers = [m for m in inside if isinstance(m, nn.Conv2d)]

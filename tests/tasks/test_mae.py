@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy
+from test_fit import At, die, fit
 from torch import Tensor
 
 from pretext.backbones import TokenBackbone
 from pretext.backbones.positions import sincos_positions
+from pretext.backbones.vit import VisionTransformer
+from pretext.encoder import load
 from pretext.task import Images
 from pretext.tasks.mae import Masked, MaskedAutoencoder, at, patches, put, unpatched
 
@@ -196,6 +200,21 @@ def test_overfits_eight_images() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit_with_branches_left_out_at_random(tmp_path: Path) -> None:
+    def dropping() -> MaskedAutoencoder:
+        mae = task()
+        assert isinstance(mae.encoder.backbone, VisionTransformer)
+        mae.encoder.backbone.set_drop_path(0.5)
+        return mae
+
+    whole = fit(tmp_path / "whole", dropping(), epochs=2)
+    with pytest.raises(KeyError):
+        fit(tmp_path / "broken", dropping(), epochs=2, callbacks=[At(1, 2, die)])
+    again = fit(tmp_path / "broken", dropping(), epochs=2)
+    assert load(again.folder).digest() == load(whole.folder).digest()
+    assert (whole.images_seen, whole.views) == (80, 80)
 
 
 def test_what_it_cannot_do_is_said() -> None:

@@ -132,5 +132,5 @@ def test_what_cannot_stand_side_by_side_is_refused() -> None:
             SideBySide(3, SMALL, first=first)
     with pytest.raises(ValueError, match="is no backbone class"):
         SideBySide(3, "torch.nn.Linear")
-    with pytest.raises(ValueError, match="stand in a row, not pretext.backbones.vit"):
+    with pytest.raises(ValueError, match=r"stand in a row, not pretext\.backbones\.vit"):
         SideBySide(3, "pretext.backbones.vit.VisionTransformer")

@@ -40,8 +40,8 @@ class MaskedAutoencoder(Task):
     close to 1 for a prediction of zero. Each image gets a mask of its own, on validation images as well.
 
     Training images are cropped to a random rectangle, resized and mirrored; of validation images the central
-    square is seen. Not as published: resized bilinearly, and the encoder starts as every other task's, not
-    from Xavier's distribution.
+    square is seen. Not as published: the encoder starts as every other task's, not from Xavier's
+    distribution.
 
     Args:
         encoder: what is trained; of a transformer.
@@ -141,11 +141,12 @@ class MaskedAutoencoder(Task):
                 f"images of {pixels.shape[-2]}×{pixels.shape[-1]} hold no patch of {self.patch} pixels"
             )
         if self.training:
-            cropped = views.random_resized_crop(pixels, size, generator, scale=(self._area, 1.0))
-            return views.horizontal_flip(cropped, generator)
+            return views.random_resized_crop(
+                pixels, size, generator, scale=(self._area, 1.0), p=0.5, kernel=views.BICUBIC
+            )
         top, left = ((side - shorter) // 2 for side in pixels.shape[-2:])
         box = torch.tensor([[top, left, shorter, shorter]]).expand(len(pixels), -1)
-        return views.crop_resize(pixels, box, size)
+        return views.crop_resize(pixels, box, size, kernel=views.BICUBIC)
 
     def _wanted(self, batch: Masked) -> Tensor:
         """The hidden patches, normalised: (B, N − K, P)."""

@@ -133,7 +133,7 @@ ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", README, flags=re.M)
 
 @pytest.mark.usefixtures("hydra")
 def test_the_options_of_the_networks() -> None:
-    assert len(ROWS) == 6
+    assert len(ROWS) == 8
     for names, text in ROWS:
         spans = [word for span in re.findall(r"`([^`]*=[^`]*)`", text) for word in span.split()]
         given = [span for span in spans if not span.endswith("…")]

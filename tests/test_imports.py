@@ -23,13 +23,14 @@ ALLOWED = {
         "pretext.spacing",
     },
     "pretext.views": set(),
+    "pretext.gather": set(),
     "pretext.spacing": set(),
     "pretext.pictures": set(),
     "pretext.locks": set(),
     "pretext.names": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.views", "pretext.spacing",
+        "pretext.views", "pretext.gather", "pretext.spacing",
     },
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pretext.views.resample import separable
-from pretext.views.some import change_some
+from pretext.views.some import beside, change_some
 
 
 def gaussian_blur(pixels: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
@@ -30,7 +30,7 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     if not bool((sigma > 0).all()):
         raise ValueError(f"gaussian_blur takes positive standard deviations, got {float(sigma.min())}")
     taps = torch.arange(kernel_size, device=pixels.device) - kernel_size // 2
-    weights = torch.softmax(-0.5 * (taps / sigma.to(pixels.device)[:, None]).square(), dim=1)  # (B, K)
+    weights = torch.softmax(-0.5 * (taps / beside(sigma, pixels)[:, None]).square(), dim=1)  # (B, K)
     weights = weights.to(pixels.dtype)
     with torch.autocast(pixels.device.type, enabled=False):
         return separable(pixels, _mixing(weights, height), _mixing(weights, width))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pretext.views.resample import BILINEAR, Kernel, resizing, separable
+from pretext.views.some import beside
 
 TRIES = 10
 """Draws of a crop's area and aspect before the central crop is taken, as in torchvision."""
@@ -95,7 +96,7 @@ def crop_resize(
     _require_inside(top, height, lines)
     _require_inside(left, width, points)
     flips = torch.zeros(len(boxes), dtype=torch.bool) if mirrored is None else mirrored
-    top, left, height, width, flips = (x.to(pixels.device) for x in (top, left, height, width, flips))
+    top, left, height, width, flips = (beside(x, pixels) for x in (top, left, height, width, flips))
     down = resizing(top, height, lines, size, torch.zeros_like(flips), kernel).to(pixels.dtype)
     across = resizing(left, width, points, size, flips, kernel).to(pixels.dtype)
     resized = separable(pixels, down, across)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pretext.views.gray import luma
-from pretext.views.some import change_some, column
+from pretext.views.some import beside, change_some, column
 
 
 def adjust_brightness(pixels: Tensor, factors: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _in_order(pixels: Tensor, amounts: Tensor, orders: Tensor, sizes: tuple[floa
         for i, change in enumerate(CHANGES):
             which = torch.nonzero(now == i)[:, 0]
             if sizes[i] and len(which):
-                places = which.to(pixels.device)
+                places = beside(which, pixels)
                 jittered[places] = change(jittered[places], amounts[i, which])
     return jittered
 

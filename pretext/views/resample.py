@@ -26,10 +26,11 @@ def _triangle(distance: Tensor) -> Tensor:
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    # Keys 1981 with a = −1/2, as PIL has it, and PyTorch where it antialiases.
-    near = (1.5 * distance - 2.5) * distance.square() + 1
-    far = ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
-    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0))
+    # Keys 1981 with a = −1/2, as PIL has it, and PyTorch where it antialiases. Each part ends at 0, so that
+    # a distance beyond it can be cut to its end: on CPUs several times as fast as `where`.
+    near, far = distance.clamp(max=1), distance.clamp(1, 2)
+    inner = (1.5 * near - 2.5).mul_(near.square()).add_(1)
+    return inner.add_((2.5 - 0.5 * far).mul_(far).sub_(4).mul_(far).add_(2))
 
 
 BILINEAR = Kernel(1, _triangle, overshoots=False)

@@ -21,10 +21,15 @@ def change_some(pixels: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor
         return pixels.clone()
     if len(which) == len(pixels):
         return change(pixels, which)
-    places = which.to(pixels.device)
+    places = beside(which, pixels)
     return pixels.index_copy(0, places, change(pixels[places], which))
+
+
+def beside(values: Tensor, pixels: Tensor) -> Tensor:
+    """Numbers from the CPU where the pixels are, without waiting for what the device has still to do."""
+    return values.to(pixels.device, non_blocking=True)
 
 
 def column(values: Tensor, pixels: Tensor) -> Tensor:
     """One number an image, (B,), as (B, 1, 1, 1) where the pixels are."""
-    return values.to(pixels.device, pixels.dtype).view(-1, 1, 1, 1)
+    return beside(values.to(pixels.dtype), pixels).view(-1, 1, 1, 1)

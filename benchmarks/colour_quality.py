@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from downstream.bootstrap import resamples
-from downstream.features import batches, load_images
-from downstream.provenance import provenance
+from downstream.features.extraction import batches, load_images
+from downstream.judge.provenance import provenance
+from downstream.metrics.bootstrap import resamples
 from pretext.atomic import write_json
 from pretext.color import cached_prior, color_errors, lightness, rgb_to_lab
 from pretext.color.quality import MAX_ERROR

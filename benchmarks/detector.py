@@ -36,9 +36,9 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap
 from downstream.detection.matching import detection_rows
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
-from downstream.features import load_images
-from downstream.finetuning import Optimiser, Recipe, finetune, private_copy
+from downstream.features.extraction import load_images
 from downstream.protocol import Runtime
+from downstream.tuning.finetuning import Optimiser, Recipe, finetune, private_copy
 from pretext import load
 from pretext.backbones import Stage
 from pretext.data.dataset import Split

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from downstream.neighbours import PRODUCT, nearest, vote
+from downstream.heads.neighbours import PRODUCT, nearest, vote
 
 RESULTS = Path(__file__).parent / "results" / "knn.json"
 KS = (10, 20, 100, 200)

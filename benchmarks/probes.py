@@ -24,10 +24,10 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from downstream.features import BATCH_PIXELS, extract
-from downstream.linear_grid import LinearGrid
+from downstream.features.extraction import BATCH_PIXELS, extract
+from downstream.features.reductions import GridPool
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Runtime
-from downstream.reductions import GridPool
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.data.split import make_split

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 
 from downstream.classification.linear import LinearProbe
+from downstream.judge.provenance import provenance
 from downstream.protocol import Runtime
-from downstream.provenance import provenance
 from pretext import inputs
 from pretext.atomic import write_json
 from pretext.backbones import SmallNet

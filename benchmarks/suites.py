@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.records import Record, export_jsonl, import_jsonl
+from downstream.judge.records import Record, export_jsonl, import_jsonl
 from pretext.atomic import write_json
 from pretextbench import frozen, schema, suites
 from pretextbench.configurations import CONF

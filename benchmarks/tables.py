@@ -20,13 +20,13 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.catalogue import facts
+from downstream.judge.catalogue import facts
+from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl, read_all
 from downstream.leaderboard import build
 from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
 from downstream.protocol import Protocol
-from downstream.records import BLIND, Record, export_jsonl, import_jsonl, read_all
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

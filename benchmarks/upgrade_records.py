@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.records import SCHEMA, export_jsonl, import_jsonl
+from downstream.judge.records import SCHEMA, export_jsonl, import_jsonl
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -47,6 +47,15 @@ class Runtime:
     cache_limit: int | None = None
 
 
+class GateFailed(RuntimeError):
+    """A score that must not be kept; `gate` names what failed."""
+
+    def __init__(self, gate: str, reason: str) -> None:
+        super().__init__(f"gate {gate!r} failed: {reason}")
+        self.gate = gate
+        self.reason = reason
+
+
 class Trial(NamedTuple):
     """One setting that was fitted on train and scored on val.
 
@@ -153,6 +162,18 @@ class Protocol(ABC):
     @abstractmethod
     def blind(self) -> dict[str, BlindPredictor]:
         """The encoder-blind predictors that every score is read against."""
+
+
+def require_positive(settings: object, *names: str) -> None:
+    """Refuse fields of a protocol that are below 1 (None is no value), when it is made.
+
+    Raises:
+        ValueError: the first such field, by name.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{type(settings).__name__}: {name} must be at least 1, got {value}")
 
 
 class BlindPredictor(ABC):

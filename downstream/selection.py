@@ -8,9 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from downstream.gates import GateFailed
-from downstream.metrics import standard_error
-from downstream.protocol import Metric, Rows, Trial
+from downstream.protocol import GateFailed, Metric, Rows, Trial
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
 """Lower ends beyond which no value exists, so that choosing them says nothing about the grid."""
@@ -102,12 +100,17 @@ def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str,
     return tuple(trials), chosen
 
 
+def standard_error(value: float, examples: int) -> float:
+    """√(v (1 − v) / n): of a mean v of n independent numbers in [0, 1] it is never more."""
+    return math.sqrt(max(value * (1 - value), 0.0) / examples)
+
+
 def at_edge(
     trials: Sequence[Trial], chosen: Trial, examples: int, finest: Mapping[str, float] | None = None
 ) -> tuple[str, ...]:
     """Hyper-parameters whose chosen value is the end of its grid, and beats all others by what val can tell.
 
-    That is one standard error of the chosen score, at its most (`metrics.standard_error`). An end that is
+    That is one standard error of the chosen score, at its most (`standard_error`). An end that is
     better by less says that the parameter hardly matters, not that better values lie beyond.
 
     Settings that diverged belong to the grid: it was long enough on their side.

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from downstream import leaderboard
 from downstream.digest import digest, short
-from downstream.evaluate import picture_path
+from downstream.judge.evaluate import picture_path
+from downstream.judge.records import Record, read_all
 from downstream.leaderboard import Published
-from downstream.records import Record, read_all
 from pretext.names import slug
 from pretextbench import frozen
 from pretextbench.console import console

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from downstream.records import Record
+from downstream.judge.records import Record
 
 TWINS = ("random", "supervised")
 CHOOSING = {

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downstream.records import Record, import_jsonl
+from downstream.judge.records import Record, import_jsonl
 from pretextbench.configurations import CONF
 
 FOLDER = CONF / "suite"

@@ -10,9 +10,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from downstream.evaluate import evaluate as judge
-from downstream.evaluate import evaluate_blind, evaluation_digest, stored
-from downstream.records import Record, Subject
+from downstream.judge.evaluate import evaluate as judge
+from downstream.judge.evaluate import evaluate_blind, evaluation_digest, stored
+from downstream.judge.records import Record, Subject
 from pretext.colorizers.photograph import colorize_file, comparisons
 from pretext.data.dataset import Split
 from pretext.data.decode import BadImage

@@ -15,7 +15,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from downstream.digest import digest
-from downstream.records import Subject
+from downstream.judge.records import Subject
 from pretext import described, inputs
 from pretext.atomic import write_json
 from pretext.data.dataset import DataSet

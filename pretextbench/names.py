@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 LONGEST = 100
 BLIND = "blind:"
-"""As downstream.records has it, which is slow to import."""
+"""As downstream.judge.records has it, which is slow to import."""
 
 OWNERS = {"random": "pretext.tasks.random.Random", "supervised": "pretext.tasks.supervised.Supervised"}
 """Names of the twins, by which rows find them, and the tasks that go by them."""

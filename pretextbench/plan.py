@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from downstream.evaluate import evaluation_digest, stored
-from downstream.finetuning import Tuning
+from downstream.judge.evaluate import evaluation_digest, stored
+from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
-from downstream.records import Record, Subject
+from downstream.tuning.finetuning import Tuning
 from pretext.data.dataset import DataSet
 from pretext.data.loader import batches
 from pretext.encoder import Encoder

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from rich.cells import cell_len
 from rich.table import Table
 
-from downstream.catalogue import Facts, facts
+from downstream.judge.catalogue import Facts, facts
 from downstream.protocol import Protocol
 from pretextbench import hints
 from pretextbench.console import console

@@ -14,9 +14,9 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from downstream.digest import digest, settings
-from downstream.evaluate import evaluation_digest
+from downstream.judge.evaluate import evaluation_digest
+from downstream.judge.records import Record
 from downstream.protocol import Protocol
-from downstream.records import Record
 from pretext.data.dataset import DataSet
 from pretext.data.source import MissingData
 from pretextbench import members

@@ -14,8 +14,8 @@ from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
-from downstream import gates
-from downstream.evaluate import check as check_data
+from downstream.judge import gates
+from downstream.judge.evaluate import check as check_data
 from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
 from pretext.fit import Pretrained

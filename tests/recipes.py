@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from downstream.finetuning import Optimiser, Recipe
-from downstream.iterations import PolynomialRecipe, SteppedRecipe
-from downstream.layer_decay import LayerDecayRecipe
+from downstream.tuning.finetuning import Optimiser, Recipe
+from downstream.tuning.iterations import PolynomialRecipe, SteppedRecipe
+from downstream.tuning.layer_decay import LayerDecayRecipe
 
 _ADAMW = {"optimiser": Optimiser.ADAMW, "lr": 1e-3, "weight_decay": 1e-2}
 

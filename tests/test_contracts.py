@@ -13,10 +13,9 @@ import torch
 from hydra import compose
 from hydra.utils import instantiate
 
-from downstream import gates
-from downstream.evaluate import evaluate, evaluate_blind
-from downstream.gates import GateFailed
-from downstream.protocol import Fitted, Protocol, Runtime
+from downstream.judge import gates
+from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.protocol import Fitted, GateFailed, Protocol, Runtime
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone

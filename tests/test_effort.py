@@ -9,8 +9,8 @@ import toy
 from test_fit import At, die, fit
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from downstream.evaluate import effort_of
-from downstream.records import Effort
+from downstream.judge.evaluate import effort_of
+from downstream.judge.records import Effort
 from pretext.encoder import load
 from pretext.fit.effort import effort
 from pretext.tasks.random import Random

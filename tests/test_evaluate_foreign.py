@@ -14,8 +14,8 @@ import pytest
 import torch
 from foreign_checkpoints import moco, network, vit
 
-from downstream.gates import OVERLAP_UNCHECKED
-from downstream.records import Record, read_all
+from downstream.judge.gates import OVERLAP_UNCHECKED
+from downstream.judge.records import Record, read_all
 from pretextbench import dispatch
 
 TINY = [

@@ -38,18 +38,49 @@ ALLOWED = {
         "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.described",
     },
     "pretext": {"pretext.encoder"},
-    "downstream": {
-        "pretext.atomic", "pretext.locks", "pretext.encoder", "pretext.backbones", "pretext.inputs",
-        "pretext.color", "pretext.data", "pretext.views", "pretext.described", "pretext.pictures",
-        "pretext.spacing",
+    "downstream": {"pretext.encoder", "pretext.data"},
+    "downstream.metrics": {"downstream", "pretext.data"},
+    "downstream.images": {"pretext.data", "pretext.views"},
+    "downstream.features": {
+        "downstream", "pretext.atomic", "pretext.locks", "pretext.encoder", "pretext.backbones",
+        "pretext.data",
     },
+    "downstream.heads": {
+        "downstream", "downstream.features", "downstream.images", "pretext.encoder", "pretext.backbones",
+        "pretext.data",
+    },
+    "downstream.tuning": {"downstream", "downstream.features", "pretext.encoder", "pretext.data"},
+    "downstream.classification": {
+        "downstream", "downstream.features", "downstream.heads", "downstream.images", "downstream.metrics",
+        "downstream.tuning", "pretext.encoder", "pretext.backbones", "pretext.data",
+    },
+    "downstream.detection": {
+        "downstream", "downstream.features", "downstream.metrics", "downstream.tuning", "pretext.encoder",
+        "pretext.backbones", "pretext.data", "pretext.pictures",
+    },
+    "downstream.segmentation": {
+        "downstream", "downstream.features", "downstream.heads", "downstream.metrics", "downstream.tuning",
+        "pretext.encoder", "pretext.data", "pretext.pictures",
+    },
+    "downstream.representation": {
+        "downstream", "downstream.features", "downstream.images", "pretext.encoder", "pretext.data",
+    },
+    "downstream.judge": {
+        "downstream", "downstream.heads", "downstream.metrics", "downstream.tuning", "pretext.atomic",
+        "pretext.described", "pretext.encoder", "pretext.data", "pretext.spacing",
+    },
+    "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
     "pretextbench": {
         "pretext.atomic", "pretext.backbones", "pretext.colorizers", "pretext.data", "pretext.described",
         "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.inputs", "pretext.locks",
         "pretext.names", "pretext.spacing", "pretext.task", "pretext.tasks", "pretext", "downstream",
+        "downstream.judge", "downstream.leaderboard", "downstream.representation", "downstream.tuning",
     },
 }  # fmt: skip
-"""What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves."""
+"""What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves.
+
+`downstream` are the files at its root, the contract that all its rooms share.
+"""
 
 CONFIGURATION = {"hydra", "omegaconf", "wandb", "pretextbench"}
 """What the program alone may know."""
@@ -63,7 +94,7 @@ def unit(module: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it; names from `pretext` itself count as modules."""
+    """Every module that a file imports, anywhere in it; names from a package itself count as modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -71,7 +102,9 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             module = node.module or ""
-            found |= {f"{module}.{a.name}" if module == "pretext" else module for a in node.names}
+            found |= {
+                f"{module}.{a.name}" if module in ("pretext", "downstream") else module for a in node.names
+            }
     return found
 
 

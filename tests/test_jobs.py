@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import pretext
-from downstream.records import read_all
+from downstream.judge.records import read_all
 from pretextbench import dispatch
 from pretextbench.workbench import Workbench
 

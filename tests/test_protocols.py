@@ -11,17 +11,17 @@ import pytest
 from recipes import by_epochs
 from rich.console import Console
 
-from downstream.catalogue import facts
 from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.linear import LinearProbe
 from downstream.detection.frozen import DetectionFrozen
-from downstream.finetuning import Norm, Recipe, Tuning
-from downstream.gates import FEW_STEPS
-from downstream.iterations import PolynomialRecipe, SteppedRecipe
-from downstream.layer_decay import LayerDecayRecipe
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.judge.catalogue import facts
+from downstream.judge.gates import FEW_STEPS
 from downstream.protocol import Protocol
-from downstream.sgd_recipe import SgdRecipe
+from downstream.tuning.finetuning import Norm, Recipe, Tuning
+from downstream.tuning.iterations import PolynomialRecipe, SteppedRecipe
+from downstream.tuning.layer_decay import LayerDecayRecipe
 from pretextbench import protocols as listing
 
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from downstream.digest import digest, settings
-from downstream.records import export_jsonl, read_all
+from downstream.judge.records import export_jsonl, read_all
 from pretext.data.dataset import DataSet
 from pretextbench import dispatch, frozen, suites
 from pretextbench.configurations import CONF

@@ -12,7 +12,7 @@ from scipy.special import xlogy
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from downstream.metrics import mean_over_classes
+from downstream.metrics.scores import mean_over_classes
 from downstream.protocol import Rows
 
 
@@ -48,7 +48,7 @@ class Homogeneity:
         return self.counted(rows)(np.ones(len(rows["cluster"]), dtype=np.int64))
 
     def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of any multiset of these rows (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         labels = np.asarray(rows["labels"], dtype=np.float64)  # (N, C)
         member = np.eye(int(rows["cluster"].max()) + 1)[rows["cluster"]]  # (N, K)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import BlindPredictor, Rows, Runtime, Trial
 from downstream.selection import best, judged
 from pretext.data.dataset import Split

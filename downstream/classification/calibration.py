@@ -18,9 +18,9 @@ from downstream.classification.labels import (
 from downstream.classification.linear import FittedProbe, LinearProbe
 from downstream.classification.reliability import brier, calibration, temperature
 from downstream.course import Course
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 CERTAIN = 100.0

@@ -21,12 +21,21 @@ from downstream.classification.agreement import (
 )
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
-from downstream.features import Key, distinct, extract, map_sides
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction, checked_pools
+from downstream.features.extraction import Key, distinct, extract, map_sides
+from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    require_positive,
+)
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

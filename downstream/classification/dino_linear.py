@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.augment import Augmentation, ResizedCrop
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import classification_metrics
 from downstream.classification.streamed import FittedStream, check_stream, fit_stream
+from downstream.heads.inputs import LastClassTokens
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.images.augment import Augmentation, ResizedCrop
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
-from downstream.readings import LastClassTokens
 from downstream.selection import several
-from downstream.sgd_recipe import SgdRecipe
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

@@ -22,8 +22,19 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.course import Course
-from downstream.features import load_images
-from downstream.finetuning import (
+from downstream.features.extraction import load_images
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    require_positive,
+)
+from downstream.selection import at_edge, attempt, best, judged, leads, several
+from downstream.tuning.finetuning import (
     Norm,
     Optimiser,
     Recipe,
@@ -34,10 +45,8 @@ from downstream.finetuning import (
     random_flips,
     seeded,
 )
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.selection import at_edge, attempt, best, judged, leads, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 TRAIN_SCORED = 1000

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.augment import Augmentation, ResizedCrop
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import classification_metrics
 from downstream.classification.streamed import FittedStream, check_stream, fit_stream
+from downstream.features.window_pool import WindowPool
+from downstream.heads.inputs import EveryStage
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.images.augment import Augmentation, ResizedCrop
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
-from downstream.readings import EveryStage
 from downstream.selection import several
-from downstream.sgd_recipe import SgdRecipe
-from downstream.window_pool import WindowPool
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

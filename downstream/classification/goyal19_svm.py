@@ -31,13 +31,13 @@ from downstream.classification.voc_ap import (
     voc_ap_area,
     with_difficult,
 )
-from downstream.features import Key, extract
-from downstream.limit import limit
+from downstream.features.extraction import Key, extract
+from downstream.features.window_pool import WindowPool
+from downstream.heads.svm import Coordinates, SquaredHinge
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import best
-from downstream.svm import Coordinates, SquaredHinge
-from downstream.window_pool import WindowPool
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

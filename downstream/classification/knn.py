@@ -21,13 +21,13 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
-from downstream.features import FeatureSet, Key, distinct, extract, map_sides
-from downstream.limit import limit
-from downstream.neighbours import nearest, vote
+from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
+from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.heads.neighbours import nearest, vote
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction, checked_pools
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 LEFT_OUT = 2000

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.bootstrap import example_mean
-from downstream.metrics import (
+from downstream.metrics.bootstrap import example_mean
+from downstream.metrics.scores import (
     Ranking,
     mean_average_precision,
     mean_over_classes,
@@ -104,7 +104,7 @@ class MeanAveragePrecision:
         return mean_average_precision(rows["scores"], rows["labels"])
 
     def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of any multiset of these rows, sorted once (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows, sorted once (see `downstream.metrics.bootstrap`)."""
         ranking = Ranking.of(rows["scores"], rows["labels"])
         return lambda counts: mean_over_classes(ranking.average_precision(counts))
 

@@ -16,13 +16,22 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.course import Course
-from downstream.features import Key, distinct, extract, map_sides
-from downstream.limit import limit, require_positive
-from downstream.linear_grid import LinearGrid, LinearHead
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool, Reduction, checked_pools
+from downstream.features.extraction import Key, distinct, extract, map_sides
+from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.heads.linear_grid import LinearGrid, LinearHead
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    require_positive,
+)
 from downstream.selection import at_edge, best, best_by_stage, judged, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

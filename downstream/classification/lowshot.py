@@ -24,11 +24,11 @@ from downstream.classification.one_vs_rest import (
     unit_rows,
 )
 from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots, shot_metrics, shot_rows
-from downstream.features import extract
+from downstream.features.extraction import extract
+from downstream.features.window_pool import WindowPool
+from downstream.heads.svm import Coordinates, SquaredHinge
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import best
-from downstream.svm import Coordinates, SquaredHinge
-from downstream.window_pool import WindowPool
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from downstream.augment import Augmentation, ResizedCrop, check_square
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.finetune import (
     TRAIN_SCORED,
@@ -27,14 +26,15 @@ from downstream.classification.labels import (
     primary,
 )
 from downstream.classification.voc_ap import one_hot
-from downstream.erasing import RandomErasing
-from downstream.features import load_images
-from downstream.finetuning import Norm, Optimiser, finetune, private_copy, seeded
-from downstream.layer_decay import LayerDecayRecipe
-from downstream.limit import limit
+from downstream.features.extraction import load_images
+from downstream.images.augment import Augmentation, ResizedCrop, check_square
+from downstream.images.erasing import RandomErasing
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
+from downstream.tuning.layer_decay import LayerDecayRecipe
 from pretext.backbones.vit import VisionTransformer
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 PUBLISHED = LayerDecayRecipe(

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from downstream.classification.labels import top_k
 from downstream.classification.voc_ap import one_hot, step_ap, voc_ap_11point, voc_ap_area
+from downstream.heads.svm import with_bias
 from downstream.protocol import Metric
-from downstream.svm import with_bias
 
 CHUNK = 4096
 SMALLEST_NORM = 1e-5

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.neighbours import similarities
+from downstream.heads.neighbours import similarities
 
 
 def rank(
@@ -38,7 +38,7 @@ def rank(
         k, the chance that one of the first k is relevant, equally similar images being ordered by lot.
 
     Raises:
-        ValueError: k larger than the gallery; as `downstream.neighbours.nearest`.
+        ValueError: k larger than the gallery; as `downstream.heads.neighbours.nearest`.
     """
     candidates = len(gallery) - (own is not None)
     if max(recalls) > candidates:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from downstream.bootstrap import Additive, example_mean
-from downstream.metrics import top_k_hits
+from downstream.metrics.bootstrap import Additive, example_mean
+from downstream.metrics.scores import top_k_hits
 from downstream.protocol import Rows
 
 BINS = 15

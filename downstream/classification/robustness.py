@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.bootstrap import example_mean
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import check_against, labels_of
 from downstream.classification.linear import FittedProbe, LinearProbe
-from downstream.corruptions import ALL, Corruption, corrupt
 from downstream.course import Course
-from downstream.features import extract
-from downstream.metrics import Ranking, mean_over_classes, top_k_hits
+from downstream.features.extraction import extract
+from downstream.images.corruptions import ALL, Corruption, corrupt
+from downstream.metrics.bootstrap import example_mean
+from downstream.metrics.scores import Ranking, mean_over_classes, top_k_hits
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial, silent
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -206,7 +206,7 @@ class _CorruptedPrecision:
         return self.counted(rows)(np.ones(len(rows["clean"]), dtype=np.int64))
 
     def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of any multiset of these rows (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         scores = rows["corrupted"][:, self.which]  # (N, K, S, C)
         columns = scores.reshape(len(scores), -1, scores.shape[-1])  # (N, K·S, C)
         rankings = [Ranking.of(columns[:, i], rows["labels"]) for i in range(columns.shape[1])]

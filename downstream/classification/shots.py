@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.bootstrap import example_mean
 from downstream.classification.labels import labels_of
 from downstream.classification.voc_ap import (
     average_precisions,
@@ -18,8 +17,9 @@ from downstream.classification.voc_ap import (
     voc_ap_area,
     with_difficult,
 )
-from downstream.detection.average_precision import area_interpolation
-from downstream.metrics import mean_over_classes, top_k_hits
+from downstream.metrics.bootstrap import example_mean
+from downstream.metrics.interpolation import area_interpolation
+from downstream.metrics.scores import mean_over_classes, top_k_hits
 from downstream.protocol import BlindPredictor, Metric, Rows, Runtime
 from pretext.data.dataset import Split
 
@@ -139,7 +139,7 @@ class ShotPrecision:
         return voc_ap_area(self._flat(rows))
 
     def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of any multiset of these rows (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         return voc_ap_area.counted(self._flat(rows))
 
     def _flat(self, rows: Rows) -> Rows:

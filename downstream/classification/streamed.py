@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from downstream.augment import Augmentation, check_square
 from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of, primary
 from downstream.course import Course
-from downstream.limit import limit
+from downstream.heads.sgd_heads import Heads, Read, Source, score, train_heads
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.images.augment import Augmentation, check_square
 from downstream.protocol import Fitted, Rows, Runtime, Trial
 from downstream.selection import at_edge, best, best_by_stage, judged
-from downstream.sgd_heads import Heads, Read, Source, score, train_heads
-from downstream.sgd_recipe import SgdRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 TRAIN_SCORED = 1000

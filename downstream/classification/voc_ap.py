@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.detection.average_precision import (
+from downstream.metrics.interpolation import (
     Counts,
     Interpolation,
     area_interpolation,
     eleven_point_interpolation,
 )
-from downstream.metrics import mean_over_classes
+from downstream.metrics.scores import mean_over_classes
 from downstream.protocol import BlindPredictor, Rows, Runtime
 from pretext.data.dataset import Split
 
@@ -86,7 +86,7 @@ class VocMeanAveragePrecision:
         return self.counted(rows)(np.ones(len(rows["scores"]), np.int64))
 
     def counted(self, rows: Rows) -> Callable[[Counts], float]:
-        """The metric of any multiset of these rows, sorted once (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows, sorted once (see `downstream.metrics.bootstrap`)."""
         scores = rows["scores"]
         positive = one_hot(rows["labels"], scores.shape[1])
         counted = ~rows["difficult"] if "difficult" in rows else np.ones(scores.shape, np.bool_)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.augment import Augmentation, ResizedCrop, check_square
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import (
     check_against,
@@ -30,13 +29,14 @@ from downstream.classification.voc_ap import (
     with_difficult,
 )
 from downstream.course import Course
-from downstream.features import batches, load_images
-from downstream.finetuning import Norm, Optimiser, finetune, private_copy, seeded
-from downstream.iterations import SteppedRecipe
-from downstream.limit import limit
-from downstream.map_resize import AverageResize
+from downstream.features.extraction import batches, load_images
+from downstream.features.map_resize import AverageResize
+from downstream.images.augment import Augmentation, ResizedCrop, check_square
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
+from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 TRAIN_SCORED = 1000

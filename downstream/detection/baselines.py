@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from downstream.detection.boxes import check_against, check_boxes, fitted_classes
 from downstream.detection.matching import IOU_THRESHOLDS, Detections, detection_rows, iou, owner
 from downstream.detection.scoring import Detect, val_score
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Rows, Runtime
 from pretext.data.dataset import Boxes, Split
+from pretext.data.split import limit
 
 
 class Prior(NamedTuple):

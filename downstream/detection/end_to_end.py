@@ -23,10 +23,10 @@ from downstream.detection.boxes import (
 from downstream.detection.matching import Detections
 from downstream.detection.proposals import Propose, no_proposals
 from downstream.detection.scoring import Detect, FittedDetectors, train_score, val_score
-from downstream.features import batches, load_images
-from downstream.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
+from downstream.features.extraction import batches, load_images
 from downstream.protocol import Runtime, Trial
 from downstream.selection import at_edge, attempt, best, leads
+from downstream.tuning.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

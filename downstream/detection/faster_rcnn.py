@@ -9,11 +9,11 @@ from downstream.detection.boxes import check_boxes
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, pyramid_parts
 from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
 from downstream.selection import several
+from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

@@ -12,11 +12,11 @@ from downstream.detection.end_to_end import Detector, fit_detectors
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
 from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.finetuning import Norm, Optimiser, Recipe
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
 from downstream.selection import several
+from downstream.tuning.finetuning import Norm, Optimiser, Recipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

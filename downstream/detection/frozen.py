@@ -25,13 +25,13 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
-from downstream.features import Key, extract
-from downstream.finetuning import Optimiser, Recipe, finetune, seeded
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from downstream.features.extraction import Key, extract
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial, require_positive
 from downstream.selection import at_edge, attempt, best, leads, several
+from downstream.tuning.finetuning import Optimiser, Recipe, finetune, seeded
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 Maps = Callable[[Any], dict[str, Tensor]]

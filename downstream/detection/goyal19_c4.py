@@ -9,11 +9,11 @@ from downstream.detection.boxes import check_boxes
 from downstream.detection.end_to_end import fit_detectors
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.finetuning import Norm, Optimiser
-from downstream.iterations import SteppedRecipe
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.tuning.finetuning import Norm, Optimiser
+from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from downstream.cache import ArrayCache, Wanted
 from downstream.detection.boxes import Target
 from downstream.detection.selective_search import VERSION, selective_search
 from downstream.digest import digest
+from downstream.features.cache import ArrayCache, Wanted
 from downstream.protocol import Runtime
 from pretext.data.cores import cores
 from pretext.data.dataset import Split

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.course import Course
-from downstream.detection.average_precision import AveragePrecision, Counts
+from downstream.detection.average_precision import AveragePrecision
 from downstream.detection.scoring import FittedDetectors
+from downstream.metrics.interpolation import Counts
 from downstream.protocol import Fitted, Rows, Trial
 from pretext.data.dataset import Split
 

@@ -13,10 +13,9 @@ from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrec
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
 from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
-from downstream.limit import limit
 from downstream.protocol import Fitted, Metric, Rows, Trial
 from pretext.data.dataset import Split
-from pretext.data.split import subset
+from pretext.data.split import limit, subset
 
 TRAIN_SCORED = 500
 """Training images that the train score is taken on."""

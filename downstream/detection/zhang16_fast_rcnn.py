@@ -11,11 +11,11 @@ from downstream.detection.fast_rcnn import FastRcnnDetector
 from downstream.detection.proposals import Proposals, propose
 from downstream.detection.rcnn import checked_sizes
 from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.finetuning import Norm, Optimiser
-from downstream.iterations import SteppedRecipe
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.tuning.finetuning import Norm, Optimiser
+from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

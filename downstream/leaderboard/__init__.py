@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from downstream.judge.records import Record
 from downstream.leaderboard.board import Board
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.latex import latex
@@ -25,7 +26,6 @@ from downstream.leaderboard.published import (
 from downstream.leaderboard.sheets import Sheet, sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import print_sheet
-from downstream.records import Record
 from pretext.atomic import write_bytes
 
 __all__ = [

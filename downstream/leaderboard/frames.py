@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from downstream.judge.plain import to_plain
+from downstream.judge.records import Record
 from downstream.leaderboard.board import Board, Cell, Column, Row
 from downstream.leaderboard.statistics import Interval
-from downstream.plain import to_plain
-from downstream.records import Record
 
 
 def cells_frame(board: Board) -> pd.DataFrame:

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.judge.records import BLIND, Record, Subject
 from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Match, Row, RowKey
 from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
 from downstream.leaderboard.options import told_apart
 from downstream.leaderboard.statistics import Pooled, Scores, interval, pool
-from downstream.records import BLIND, Record, Subject
 
 
 def build(records: Sequence[Record]) -> Board:

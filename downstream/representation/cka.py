@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.features import Key, extract
+from downstream.features.extraction import Key, extract
+from downstream.features.reductions import GridPool, Reduction
 from downstream.protocol import Runtime
-from downstream.reductions import GridPool, Reduction
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from downstream.corruptions import Picture, corrupt, to_bytes
-from downstream.features import Key, extract
-from downstream.limit import limit
+from downstream.features.extraction import Key, extract
+from downstream.features.reductions import GridPool
+from downstream.images.corruptions import Picture, corrupt, to_bytes
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.reductions import GridPool
 from downstream.representation.hypersphere import alignment, uniformity
 from downstream.representation.spectrum import RankShare, effective_rank, rankme
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 ON_TRAIN = 2000

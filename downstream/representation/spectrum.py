@@ -60,7 +60,7 @@ class RankShare:
         return self.counted(rows)(np.ones(len(rows["features"]), dtype=np.int64))
 
     def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of any multiset of these rows (see `downstream.bootstrap`)."""
+        """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         features = np.asarray(rows["features"], dtype=np.float64)
 
         def of(counts: NDArray[np.int64]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.metrics import confusion, miou
+from downstream.metrics.scores import confusion, miou
 from downstream.protocol import BlindPredictor, Rows, Runtime
 from downstream.segmentation.masks import check_against, fitted_classes, image_size, masks_of
 from pretext.data.dataset import Split

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from torch import nn
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from downstream.finetuning import Norm, Optimiser, Tuning
-from downstream.iterations import PolynomialRecipe
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
 from downstream.segmentation.masks import check_masks, segmentation_metrics
 from downstream.selection import several
+from downstream.tuning.finetuning import Norm, Optimiser, Tuning
+from downstream.tuning.iterations import PolynomialRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.course import Course
-from downstream.features import load_images
-from downstream.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
-from downstream.limit import limit
+from downstream.features.extraction import load_images
 from downstream.protocol import Fitted, Rows, Runtime, Trial
 from downstream.segmentation.masks import (
     check_against,
@@ -27,7 +25,9 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.selection import at_edge, attempt, best, leads
+from downstream.tuning.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
 from pretext.data.dataset import IGNORE, Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 TRAIN_SCORED = 500

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from torchvision.models.segmentation.fcn import FCNHead
 
-from downstream.finetuning import Norm, Optimiser, Recipe, Tuning
-from downstream.limit import limit, require_positive
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
 from downstream.segmentation.masks import check_masks, segmentation_metrics
 from downstream.selection import several
+from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

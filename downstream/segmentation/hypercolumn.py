@@ -13,10 +13,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.course import Course
-from downstream.features import batches, frozen
-from downstream.limit import limit, require_positive
-from downstream.linear_grid import LinearGrid, LinearHead, Standardisation
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.features.extraction import batches, frozen
+from downstream.heads.linear_grid import LinearGrid, LinearHead, Standardisation
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    require_positive,
+)
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import (
     check_against,
@@ -30,6 +38,7 @@ from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 COLUMN = "hypercolumn"

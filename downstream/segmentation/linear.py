@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.course import Course
-from downstream.features import batches, frozen
-from downstream.limit import limit, require_positive
-from downstream.linear_grid import LinearGrid
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.features.extraction import batches, frozen
+from downstream.heads.linear_grid import LinearGrid
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    require_positive,
+)
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import (
     check_against,
@@ -27,6 +35,7 @@ from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Choice, convolve, fit_heads, sampled, score
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream.bootstrap import Additive
-from downstream.metrics import class_iou, confusion, miou, pixel_accuracy
+from downstream.metrics.bootstrap import Additive
+from downstream.metrics.scores import class_iou, confusion, miou, pixel_accuracy
 from downstream.protocol import Metric, Rows
 from pretext.data.dataset import IGNORE, Split
 

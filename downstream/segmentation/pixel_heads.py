@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.features import extract
-from downstream.linear_grid import LinearGrid, LinearHead
-from downstream.metrics import confusion, miou
+from downstream.features.extraction import extract
+from downstream.features.reductions import PixelSample
+from downstream.heads.linear_grid import LinearGrid, LinearHead
+from downstream.metrics.scores import confusion, miou
 from downstream.protocol import Runtime, Trial
-from downstream.reductions import PixelSample
 from downstream.segmentation.masks import image_size, masks_of
 from pretext.data.dataset import IGNORE, Split
 from pretext.encoder import Encoder

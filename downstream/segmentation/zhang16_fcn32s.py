@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from downstream.finetuning import Norm, Optimiser
-from downstream.iterations import SteppedRecipe
-from downstream.limit import limit
 from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
 from downstream.segmentation.masks import check_masks, segmentation_metrics
+from downstream.tuning.finetuning import Norm, Optimiser
+from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 

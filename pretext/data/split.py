@@ -65,6 +65,21 @@ def subset(split: Split, indices: NDArray[np.int64] | Sequence[int], name: str |
     )
 
 
+def limit(split: Split, examples: int | None) -> Split:
+    """At most `examples` of a split, drawn by its digest: always the same, a smaller draw within a larger.
+
+    Raises:
+        ValueError: fewer than one example asked for.
+    """
+    if examples is None or examples >= len(split):
+        return split
+    if examples < 1:
+        raise ValueError(f"split {split.name!r} cannot be limited to {examples} examples")
+    seed = int.from_bytes(hashlib.sha256(split.digest.encode()).digest()[:8], "little")
+    drawn = np.random.default_rng(seed).permutation(len(split))[:examples]
+    return subset(split, np.sort(drawn))
+
+
 def select_boxes(boxes: Boxes, rows: NDArray[np.int64]) -> Boxes:
     """The boxes of the images `rows`, in that order."""
     counts = np.diff(boxes.offsets)[rows]

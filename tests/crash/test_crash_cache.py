@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from plug import killed_at, small_disk
 
-from downstream.cache import ArrayCache, Wanted
+from downstream.features.cache import ArrayCache, Wanted
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 FLOATS = 250

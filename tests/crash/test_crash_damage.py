@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from downstream.cache import ArrayCache
-from downstream.evaluate import stored
-from downstream.records import Record, read_all, read_rows
+from downstream.features.cache import ArrayCache
+from downstream.judge.evaluate import stored
+from downstream.judge.records import Record, read_all, read_rows
 from pretext.data.embedded import scenes
 from pretext.fit import Pretrained, load_task
 from pretextbench import dispatch, status, sweep

@@ -10,7 +10,7 @@ import pytest
 import torch
 from plug import small_files
 
-from downstream.cache import ArrayCache, Wanted
+from downstream.features.cache import ArrayCache, Wanted
 from pretext import inputs
 from pretext.atomic import naming, write_bytes, write_json
 from pretext.backbones import SmallNet

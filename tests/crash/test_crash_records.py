@@ -10,10 +10,10 @@ import torch
 from plug import killed_at
 
 from downstream.classification.linear import LinearProbe
-from downstream.evaluate import evaluate
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
+from downstream.judge.evaluate import evaluate
+from downstream.judge.records import Record, Subject, read_all, read_rows
 from downstream.protocol import Runtime
-from downstream.records import Record, Subject, read_all, read_rows
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from downstream.features import load_images
+from downstream.features.extraction import load_images
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.data.dataset import Boxes, DataSet, Split

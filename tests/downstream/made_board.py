@@ -3,7 +3,7 @@
 import numpy as np
 from made_records import record
 
-from downstream.records import Record
+from downstream.judge.records import Record
 
 COLUMNS = tuple(
     (task, mode, metric)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from downstream.bootstrap import example_mean
+from downstream.metrics.bootstrap import example_mean
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet, Split

@@ -3,7 +3,17 @@
 import dataclasses
 from typing import Any
 
-from downstream.records import SCHEMA, Cost, Data, Effort, Evaluation, Provenance, Record, Result, Subject
+from downstream.judge.records import (
+    SCHEMA,
+    Cost,
+    Data,
+    Effort,
+    Evaluation,
+    Provenance,
+    Record,
+    Result,
+    Subject,
+)
 
 SUBJECT = Subject(
     pretext="rotation",

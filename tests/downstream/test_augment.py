@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from downstream.augment import Augmentation, ResizedCrop, ShiftedCrop
+from downstream.images.augment import Augmentation, ResizedCrop, ShiftedCrop
 
 
 def ramp(count: int, side: int = 32) -> Tensor:

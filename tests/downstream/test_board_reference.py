@@ -8,7 +8,7 @@ import pytest
 from made_records import record
 from omegaconf import OmegaConf
 
-from downstream.records import Record
+from downstream.judge.records import Record
 from pretextbench import frozen
 from pretextbench.board import show_board
 

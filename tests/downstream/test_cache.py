@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from downstream.cache import ArrayCache, Stored, Wanted
+from downstream.features.cache import ArrayCache, Stored, Wanted
 
 FLOATS = 250  # two arrays of 1000 bytes, two headers of 128 and an index of 210: an entry is about 2.5 kB
 ENTRY = 2500
@@ -148,7 +148,7 @@ def test_a_map_outlives_the_removal_of_its_entry(tmp_path: Path) -> None:
 READER = """
 import sys
 from pathlib import Path
-from downstream.cache import ArrayCache
+from downstream.features.cache import ArrayCache
 stored = ArrayCache(Path(sys.argv[1])).read("x")
 print("open", flush=True)
 sys.stdin.readline()
@@ -207,7 +207,7 @@ HAMMER = """
 import sys
 from pathlib import Path
 import numpy as np
-from downstream.cache import ArrayCache, Wanted
+from downstream.features.cache import ArrayCache, Wanted
 cache = ArrayCache(Path(sys.argv[1]), int(sys.argv[2]))
 generator = np.random.default_rng(int(sys.argv[3]))
 written = 0

@@ -10,8 +10,6 @@ import pytest
 import torch
 from made_records import SUBJECT, record
 
-from downstream import gates
-from downstream.chance import Chance, Level
 from downstream.classification.clustering import Clustering
 from downstream.classification.goyal19_svm import Goyal19Svm
 from downstream.classification.linear import LinearProbe
@@ -19,10 +17,12 @@ from downstream.classification.lowshot import LowShot
 from downstream.classification.retrieval import Retrieval
 from downstream.classification.robustness import Robustness
 from downstream.detection.frozen import DetectionFrozen
-from downstream.evaluate import evaluate
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
+from downstream.judge import gates
+from downstream.judge.chance import Chance, Level
+from downstream.judge.evaluate import evaluate
+from downstream.judge.records import Record, read_all
 from downstream.protocol import Protocol, Runtime
-from downstream.records import Record, read_all
 from downstream.segmentation.linear import SegmentationLinear
 from pretext import inputs
 from pretext.backbones import SmallNet

@@ -10,11 +10,11 @@ from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.calibration import Calibration, CertainMajority
 from downstream.classification.linear import LinearProbe
 from downstream.classification.reliability import brier, calibration, temperature
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
+from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
 
 GRID = LinearGrid(lrs=(3e-2,), weight_decays=(0.0, 1e-3), epochs=10, batch_size=64)

@@ -8,7 +8,6 @@ import pytest
 from planted import CLASSES, constant, labelled, multi_label, one_hot_label, single_label, small_encoder
 from sklearn.metrics import homogeneity_score
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.agreement import (
     Homogeneity,
     adjusted_rand,
@@ -16,6 +15,7 @@ from downstream.classification.agreement import (
     normalized_mutual_information,
 )
 from downstream.classification.clustering import Clustering
+from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
 
 CLUSTERING = Clustering(pools=(1,), restarts=2)

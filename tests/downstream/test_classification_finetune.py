@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.classification.finetune import ClassificationFinetune, Classifier
-from downstream.features import Key, extract
-from downstream.finetuning import finetune, seeded
+from downstream.features.extraction import Key, extract
+from downstream.features.reductions import GridPool
 from downstream.protocol import Runtime
-from downstream.reductions import GridPool
+from downstream.tuning.finetuning import finetune, seeded
 from pretext.data.dataset import Split
 from pretext.data.split import make_split
 

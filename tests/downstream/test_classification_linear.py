@@ -18,7 +18,7 @@ from planted import (
 
 from downstream.classification.baselines import blind_classifiers, luminance_histogram, rgb_histogram
 from downstream.classification.linear import LinearProbe
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 from pretext.data.dataset import Split
 from pretext.data.split import make_split

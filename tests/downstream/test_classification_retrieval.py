@@ -18,10 +18,10 @@ from planted import (
 )
 from sklearn.metrics import average_precision_score
 
-from downstream import neighbours
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.ranking import average_precision, rank, recall
 from downstream.classification.retrieval import Retrieval, mean_average_precision
+from downstream.heads import neighbours
+from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
 
 CPU = torch.device("cpu")

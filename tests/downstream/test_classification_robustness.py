@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from planted import CLASSES, labelled, multi_label, one_hot_label, planted, single_label, small_encoder
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.linear import LinearProbe
 from downstream.classification.robustness import Robustness
-from downstream.corruptions import Brightness, Contrast, corrupt
-from downstream.linear_grid import LinearGrid
-from downstream.metrics import mean_average_precision, top_k
+from downstream.heads.linear_grid import LinearGrid
+from downstream.images.corruptions import Brightness, Contrast, corrupt
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.metrics.scores import mean_average_precision, top_k
 from downstream.protocol import Runtime, take
 from pretext.backbones import Stage
 from pretext.data.dataset import Split

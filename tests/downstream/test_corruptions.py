@@ -8,7 +8,7 @@ from planted import labelled
 from skimage.color import hsv2rgb, rgb2hsv
 from skimage.filters import gaussian
 
-from downstream.corruptions import (
+from downstream.images.corruptions import (
     ALL,
     Brightness,
     Contrast,

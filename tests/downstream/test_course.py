@@ -10,9 +10,9 @@ import torch
 from recipes import by_epochs
 
 from downstream.course import Course
-from downstream.finetuning import finetune
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Runtime
+from downstream.tuning.finetuning import finetune
 
 
 def cosine(steps: int) -> list[float]:

@@ -19,7 +19,7 @@ from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.classification.moco_linear import MocoLinear
 from downstream.classification.retrieval import Retrieval
 from downstream.detection.frozen import DetectionFrozen
-from downstream.evaluate import check
+from downstream.judge.evaluate import check
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.linear import SegmentationLinear
 from pretext.data.dataset import Boxes, DataSet, Split

@@ -35,13 +35,12 @@ from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stag
 from downstream.detection.matching import Detections
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
 from downstream.detection.scoring import TRAIN_SCORED, train_score
-from downstream.features import load_images
-from downstream.limit import limit
+from downstream.features.extraction import load_images
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
 from pretext.backbones import MapBackbone, Stage
 from pretext.data.dataset import Boxes, Split
-from pretext.data.split import make_split
+from pretext.data.split import limit, make_split
 from pretext.encoder import Encoder
 from pretext.pictures import class_color
 

@@ -13,7 +13,6 @@ from rectangles import rectangles, small
 from torch import nn
 from torchvision.ops import roi_align
 
-from downstream.catalogue import facts
 from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import ConstantBox
 from downstream.detection.boxes import Targets, boxes_of
@@ -22,7 +21,8 @@ from downstream.detection.moco_c4 import MocoC4
 from downstream.detection.rcnn import RcnnDetector, c4_parts
 from downstream.detection.repeated import MeanOverTrials, join, separate
 from downstream.detection.scoring import FittedDetectors, average_precisions
-from downstream.features import load_images
+from downstream.features.extraction import load_images
+from downstream.judge.catalogue import facts
 from downstream.protocol import Protocol, Runtime, take
 from pretext import inputs
 from pretext.backbones import MapBackbone, Stage

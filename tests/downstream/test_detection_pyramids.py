@@ -19,7 +19,7 @@ from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.detection.faster_rcnn_fpn import FasterRcnnFpn
 from downstream.detection.matching import detection_rows
 from downstream.detection.retinanet import RetinaNetDetector, RetinaNetFinetune, StridedAnchors
-from downstream.features import load_images
+from downstream.features.extraction import load_images
 from downstream.protocol import Protocol, Runtime
 from pretext import inputs
 from pretext.backbones.resnet import ResNet50

@@ -11,7 +11,6 @@ import pytest
 import torch
 from made_records import SUBJECT
 
-from downstream import svm
 from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.goyal19_svm import Goyal19Svm, _fitted
 from downstream.classification.linear import LinearProbe
@@ -19,16 +18,17 @@ from downstream.classification.lowshot import LowShot
 from downstream.classification.moco_linear import MocoLinear
 from downstream.detection.finetune import DetectionFinetune
 from downstream.detection.frozen import DetectionFrozen
-from downstream.evaluate import evaluate
-from downstream.finetuning import Optimiser, Recipe
-from downstream.gates import DIVERGED, GateFailed
-from downstream.linear_grid import LinearGrid
-from downstream.protocol import Protocol, Runtime
-from downstream.records import Record
+from downstream.heads import svm
+from downstream.heads.linear_grid import LinearGrid
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.judge.evaluate import evaluate
+from downstream.judge.gates import DIVERGED
+from downstream.judge.records import Record
+from downstream.protocol import GateFailed, Protocol, Runtime
 from downstream.segmentation.fcn import FCNFinetune
 from downstream.segmentation.hypercolumn import Hypercolumn
 from downstream.segmentation.linear import SegmentationLinear
-from downstream.sgd_recipe import SgdRecipe
+from downstream.tuning.finetuning import Optimiser, Recipe
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet

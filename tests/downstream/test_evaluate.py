@@ -12,12 +12,11 @@ from made_protocol import MeanProbe, Probe, accuracy, error_free, make_data, mak
 from made_records import SUBJECT
 from numpy.typing import NDArray
 
-from downstream.bootstrap import bootstrap, resamples
-from downstream.evaluate import evaluate, evaluate_blind, evaluation_digest, stored
-from downstream.gates import GateFailed
-from downstream.metrics import mean_average_precision
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime
-from downstream.records import Record, read_all, read_rows
+from downstream.judge.evaluate import evaluate, evaluate_blind, evaluation_digest, stored
+from downstream.judge.records import Record, read_all, read_rows
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.metrics.scores import mean_average_precision
+from downstream.protocol import BlindPredictor, Fitted, GateFailed, Metric, Protocol, Rows, Runtime
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import Packed, pixel_digests
 from pretext.data.seal import DamagedCache

@@ -11,14 +11,14 @@ import pytest
 import torch
 from rectangles import rectangles, small
 
-from downstream.catalogue import facts
 from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import ConstantBox
 from downstream.detection.boxes import mirror_targets
 from downstream.detection.fast_rcnn import FastRcnnDetector
 from downstream.detection.zhang16_fast_rcnn import Zhang16FastRcnn
-from downstream.finetuning import Optimiser
+from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
+from downstream.tuning.finetuning import Optimiser
 from pretext import inputs
 from pretext.backbones.alexnet import AlexNet
 from pretext.encoder import Encoder

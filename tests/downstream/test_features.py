@@ -12,14 +12,13 @@ from planted import SIZE, masked, one_hot_label, planted, single_label, small_en
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream import features
 from downstream.detection.maps import AtMost
-from downstream.features import Key, batches, extract, load_images
-from downstream.limit import limit
+from downstream.features import extraction as features
+from downstream.features.extraction import Key, batches, extract, load_images
+from downstream.features.reductions import GridPool, Maps, PixelSample
 from downstream.protocol import Runtime
-from downstream.reductions import GridPool, Maps, PixelSample
 from pretext.backbones import Features, Stage
-from pretext.data.split import make_split
+from pretext.data.split import limit, make_split
 
 
 def runtime(folder: Path) -> Runtime:

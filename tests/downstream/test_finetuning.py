@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.course import Course
-from downstream.finetuning import (
+from downstream.protocol import Runtime
+from downstream.tuning.finetuning import (
     Norm,
     Optimiser,
     Recipe,
@@ -20,7 +21,6 @@ from downstream.finetuning import (
     random_flips,
     seeded,
 )
-from downstream.protocol import Runtime
 from pretext.encoder import Encoder
 
 IMAGES = torch.rand(20, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))

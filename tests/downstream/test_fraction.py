@@ -8,7 +8,7 @@ from planted import CLASSES, labelled, multi_label, one_hot_label, single_label,
 
 from downstream.classification.fraction import Fraction, balanced
 from downstream.classification.linear import LinearProbe
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 from pretext.data.dataset import Split
 

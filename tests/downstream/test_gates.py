@@ -10,10 +10,10 @@ from made_protocol import MeanProbe, make_data, make_encoder, replaced
 from made_records import SUBJECT
 from torch import nn
 
-from downstream import gates
 from downstream.course import Course
-from downstream.gates import GateFailed, Unmoved
-from downstream.protocol import Runtime, Trial
+from downstream.judge import gates
+from downstream.judge.gates import Unmoved
+from downstream.protocol import GateFailed, Runtime, Trial
 from pretext.data.dataset import DataSet
 from pretext.data.split import make_split
 

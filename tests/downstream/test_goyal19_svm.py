@@ -21,9 +21,9 @@ from sklearn.svm import LinearSVC
 from downstream.classification.goyal19_svm import Goyal19Svm, VisslSvm, stratified_folds
 from downstream.classification.one_vs_rest import GOYAL19_COSTS, costs_at_edge, signs_of
 from downstream.classification.voc_ap import difficult_of
-from downstream.features import Key, extract
+from downstream.features.extraction import Key, extract
+from downstream.features.window_pool import WindowPool
 from downstream.protocol import Runtime
-from downstream.window_pool import WindowPool
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split
 

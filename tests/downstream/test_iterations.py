@@ -9,14 +9,14 @@ import torch
 from recipes import by_epochs, polynomial, stepped
 from torch import Tensor, nn
 
-from downstream.catalogue import facts
 from downstream.course import Course
 from downstream.detection.faster_rcnn import FasterRcnn
 from downstream.digest import digest, settings
-from downstream.finetuning import Optimiser, Recipe, Tuning, finetune
-from downstream.iterations import IterationRecipe, PolynomialRecipe, SteppedRecipe
-from downstream.linear_grid import LinearGrid
+from downstream.heads.linear_grid import LinearGrid
+from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
+from downstream.tuning.finetuning import Optimiser, Recipe, Tuning, finetune
+from downstream.tuning.iterations import IterationRecipe, PolynomialRecipe, SteppedRecipe
 
 
 def train(recipe: Tuning, examples: int = 5) -> tuple[list[float], list[Tensor], Course]:

@@ -11,12 +11,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_leaderboard_tables import without
 
-from downstream.gates import UNDERFITTED
+from downstream.judge.gates import UNDERFITTED
+from downstream.judge.records import Record
 from downstream.leaderboard import Paths, cells_frame, leaderboard, show
 from downstream.leaderboard.latex import escape
 from downstream.leaderboard.sheets import Footnotes, percent, sheets
 from downstream.leaderboard.tables import build
-from downstream.records import Record
 
 NEAR = [
     one("jigsaw", *column, seed, "photos", value=0.5 + 0.01 * i, recipe="j")

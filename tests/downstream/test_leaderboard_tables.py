@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from made_board import COLUMNS, TRUTH, benchmark, blind, one
 
+from downstream.judge.records import Record
 from downstream.leaderboard.board import Board, Cell, Row
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.sheets import group_title
 from downstream.leaderboard.statistics import Kind, Verdict
 from downstream.leaderboard.tables import build
-from downstream.records import Record
 
 
 def rows(board: Board) -> dict[str, Row]:

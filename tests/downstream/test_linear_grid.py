@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from downstream import linear_grid
-from downstream.linear_grid import LinearGrid, Setting, Standardisation, _softmax
+from downstream.heads import linear_grid
+from downstream.heads.linear_grid import LinearGrid, Setting, Standardisation, _softmax
 from downstream.protocol import Trial
 from downstream.selection import at_edge, best
 

@@ -16,14 +16,14 @@ from planted import (
 )
 from sklearn.svm import LinearSVC
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.classification.shots import Shots, shot_metrics, shot_rows
 from downstream.classification.voc_ap import voc_ap_area
-from downstream.features import Key, extract
-from downstream.metrics import top_k_hits
+from downstream.features.extraction import Key, extract
+from downstream.features.window_pool import WindowPool
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.metrics.scores import top_k_hits
 from downstream.protocol import Rows, Runtime, take
-from downstream.window_pool import WindowPool
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split
 

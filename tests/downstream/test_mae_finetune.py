@@ -18,15 +18,15 @@ from timm.loss import SoftTargetCrossEntropy
 from timm.optim import param_groups_layer_decay
 from torch.nn import functional as F
 
-from downstream.augment import ShiftedCrop
-from downstream.catalogue import facts
 from downstream.classification.mae_finetune import (
     AveragedClassifier,
     MaeFinetune,
     mixing,
     soft_loss,
 )
-from downstream.erasing import RandomErasing
+from downstream.images.augment import ShiftedCrop
+from downstream.images.erasing import RandomErasing
+from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
 from pretext.backbones.vit import VisionTransformer, from_timm_names
 from pretext.data.dataset import Split

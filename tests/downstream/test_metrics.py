@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, confusion_matrix, jaccard_score, recall_score
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.labels import MeanAveragePrecision
-from downstream.metrics import (
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.metrics.scores import (
     average_precision,
     class_iou,
     confusion,

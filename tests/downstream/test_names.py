@@ -11,8 +11,8 @@ from hydra import compose
 from made_records import record
 from omegaconf import OmegaConf
 
-from downstream.evaluate import picture_path
-from downstream.records import Record
+from downstream.judge.evaluate import picture_path
+from downstream.judge.records import Record
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
 from pretextbench import dispatch, filters, members, names, schema
@@ -82,7 +82,7 @@ def test_twins_keep_their_names(hydra: None) -> None:
 
 
 def test_the_twins_are_those_of_the_runs_and_the_mark_is_that_of_the_records() -> None:
-    from downstream.records import BLIND
+    from downstream.judge.records import BLIND
 
     assert tuple(names.OWNERS) == members.TWINS
     assert names.BLIND == BLIND

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from downstream import neighbours
-from downstream.neighbours import nearest, vote
+from downstream.heads import neighbours
+from downstream.heads.neighbours import nearest, vote
 
 CPU = torch.device("cpu")
 

@@ -12,10 +12,10 @@ from downstream.classification.clustering import Clustering
 from downstream.classification.knn import NearestNeighbours
 from downstream.classification.linear import LinearProbe
 from downstream.classification.retrieval import Retrieval
-from downstream.features import Key, distinct, map_sides
-from downstream.linear_grid import LinearGrid
+from downstream.features.extraction import Key, distinct, map_sides
+from downstream.features.reductions import GridPool, Maps
+from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Protocol, Runtime
-from downstream.reductions import GridPool, Maps
 from pretext.data.dataset import Split
 from pretext.data.split import make_split
 

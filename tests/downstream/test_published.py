@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 from rich.cells import cell_len
 from rich.console import Console
 
+from downstream.judge.records import Record
 from downstream.leaderboard import beside, build, leaderboard, read_published, show
 from downstream.leaderboard.published import DATA, EXTERNAL, Published, published_sheets
 from downstream.leaderboard.sheets import sheets
-from downstream.records import Record
 from pretextbench import board as boards
 
 CONF = Path(__file__).parent.parent.parent / "conf"

@@ -6,10 +6,10 @@ from planted import constant, small_encoder
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream.features import Frozen
-from downstream.map_resize import AverageResize, BilinearResize
-from downstream.readings import EveryStage, LastBlocks, LastClassTokens, LastStage
-from downstream.sgd_heads import Source
+from downstream.features.extraction import Frozen
+from downstream.features.map_resize import AverageResize, BilinearResize
+from downstream.heads.inputs import EveryStage, LastBlocks, LastClassTokens, LastStage
+from downstream.heads.sgd_heads import Source
 from pretext.backbones.alexnet import AlexNet
 from pretext.backbones.vit import VisionTransformer
 from pretext.encoder import Encoder

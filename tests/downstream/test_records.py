@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from made_records import record
 
-from downstream import records
 from downstream.digest import canonical, digest, settings, source_digest
-from downstream.records import RecordError, pack_rows, read_all, write
+from downstream.judge import records
+from downstream.judge.records import RecordError, pack_rows, read_all, write
 from pretext.atomic import write_bytes
 
 ROWS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "target": np.array([0, 1, 1])}

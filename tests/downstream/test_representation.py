@@ -8,9 +8,9 @@ import torch
 from planted import SIZE, constant, planted, single_label, small_encoder
 from scipy.spatial.distance import pdist
 
-from downstream.bootstrap import bootstrap, resamples
+from downstream.features.reductions import Maps
+from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
-from downstream.reductions import Maps
 from downstream.representation import hypersphere
 from downstream.representation.cka import StageSimilarity, linear_cka, stage_similarity
 from downstream.representation.health import (

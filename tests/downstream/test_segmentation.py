@@ -14,16 +14,16 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from torchvision.models.segmentation.fcn import FCNHead
 
-from downstream.features import frozen, load_images
-from downstream.finetuning import finetune, seeded
-from downstream.linear_grid import LinearGrid
-from downstream.metrics import confusion, miou
+from downstream.features.extraction import frozen, load_images
+from downstream.heads.linear_grid import LinearGrid
+from downstream.metrics.scores import confusion, miou
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.fcn import FCNFinetune
 from downstream.segmentation.linear import SegmentationLinear
 from downstream.segmentation.pictures import palette, side_by_side
 from downstream.segmentation.pixel_heads import convolve
+from downstream.tuning.finetuning import finetune, seeded
 from pretext.backbones import Stage
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import make_split

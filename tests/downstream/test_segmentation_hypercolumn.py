@@ -10,9 +10,9 @@ from planted import CLASSES, SIZE, masked, one_hot_mask, planted, small_encoder
 from sheet_cut import cut
 from torch.nn import functional as F
 
-from downstream.features import frozen
-from downstream.linear_grid import LinearGrid
-from downstream.metrics import confusion
+from downstream.features.extraction import frozen
+from downstream.heads.linear_grid import LinearGrid
+from downstream.metrics.scores import confusion
 from downstream.protocol import Runtime
 from downstream.segmentation.hypercolumn import COLUMN, Cells, Hypercolumn
 from downstream.segmentation.linear import SegmentationLinear

@@ -17,13 +17,13 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation import deeplabv3 as torchvision_deeplab
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from downstream.features import load_images
-from downstream.finetuning import private_copy
+from downstream.features.extraction import load_images
 from downstream.protocol import Protocol, Runtime
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.deeplabv3 import DeepLabV3
 from downstream.segmentation.end_to_end import FittedSegmenter, Segmenter
 from downstream.segmentation.zhang16_fcn32s import Zhang16Fcn32s, score_layer
+from downstream.tuning.finetuning import private_copy
 from pretext.backbones.resnet import ResNet18, from_torchvision_names
 from pretext.data.dataset import Split
 from pretext.data.split import make_split

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from downstream.gates import GateFailed
-from downstream.protocol import Trial
+from downstream.protocol import GateFailed, Trial
 from downstream.selection import Diverged, at_edge, attempt, best, best_by_stage, judged, leads
 
 NAN = float("nan")

@@ -11,11 +11,11 @@ from planted import CLASSES, SIZE, multi_label, planted, single_label, small_enc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.map_resize import AverageResize
+from downstream.features.map_resize import AverageResize
+from downstream.heads.inputs import EveryStage, LastStage
+from downstream.heads.sgd_heads import Heads, Source, losses_of, score, train_heads
+from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.protocol import Runtime
-from downstream.readings import EveryStage, LastStage
-from downstream.sgd_heads import Heads, Source, losses_of, score, train_heads
-from downstream.sgd_recipe import SgdRecipe
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.data.split import make_split

@@ -14,13 +14,13 @@ from planted import CLASSES, SIZE, labelled, planted, single_label, small_encode
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream.augment import ResizedCrop, ShiftedCrop
-from downstream.catalogue import facts
 from downstream.classification.dino_linear import DinoLinear
 from downstream.classification.dinov2_grid import Dinov2Grid
 from downstream.classification.goyal19_linear import Goyal19Linear
 from downstream.classification.moco_linear import MocoLinear
 from downstream.classification.zhang16_linear import Zhang16Linear, Zhang16LinearAverage
+from downstream.images.augment import ResizedCrop, ShiftedCrop
+from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
 from pretext.backbones import Stage
 from pretext.data.dataset import Split

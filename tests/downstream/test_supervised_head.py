@@ -9,7 +9,7 @@ import torch
 
 from downstream.classification.labels import top_k
 from downstream.classification.linear import LinearProbe
-from downstream.features import load_images
+from downstream.features.extraction import load_images
 from downstream.protocol import Runtime
 from pretext import inputs
 from pretext.backbones import SmallNet

@@ -8,8 +8,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from downstream import svm
-from downstream.svm import Coordinates, Solved, SquaredHinge, with_bias
+from downstream.heads import svm
+from downstream.heads.svm import Coordinates, Solved, SquaredHinge, with_bias
 
 COSTS = (*(10.0**e for e in range(-7, 3)), *(0.5**e for e in (4, 11, 19)))
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from made_records import record
 
-from downstream.plain import to_plain
-from downstream.records import RecordError, import_jsonl, read
-from downstream.upgrade import DEFAULTS
+from downstream.judge.plain import to_plain
+from downstream.judge.records import RecordError, import_jsonl, read
+from downstream.judge.upgrade import DEFAULTS
 from pretext.backbones import LISTED
 from pretext.described import budget, defaults, described
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from downstream.classification.goyal19_svm import Goyal19Svm
 from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.detection.zhang16_fast_rcnn import Zhang16FastRcnn
-from downstream.evaluate import evaluate
-from downstream.gates import SELECTED_ON_TEST
+from downstream.judge.evaluate import evaluate
+from downstream.judge.gates import SELECTED_ON_TEST
+from downstream.judge.records import Record, read_rows
 from downstream.protocol import Protocol, Runtime
-from downstream.records import Record, read_rows
 from pretext.backbones import Stage
 from pretext.data import voc
 from pretext.data.dataset import DataSet

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from downstream.bootstrap import bootstrap, resamples
 from downstream.classification.voc_ap import (
     average_precisions,
     difficult_of,
@@ -15,7 +14,8 @@ from downstream.classification.voc_ap import (
     voc_ap_area,
     with_difficult,
 )
-from downstream.detection.average_precision import area_interpolation
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.metrics.interpolation import area_interpolation
 from downstream.protocol import Rows, take
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from downstream.window_pool import PUBLISHED, WindowPool
+from downstream.features.window_pool import PUBLISHED, WindowPool
 
 NOTHING = torch.arange(1)
 

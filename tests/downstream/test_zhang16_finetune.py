@@ -13,8 +13,6 @@ from planted import CLASSES, SIZE, labelled, multi_label, planted, single_label,
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.augment import ResizedCrop, ShiftedCrop
-from downstream.catalogue import facts
 from downstream.classification.zhang16_finetune import (
     Crops,
     FullyConnected,
@@ -22,8 +20,10 @@ from downstream.classification.zhang16_finetune import (
     Zhang16FinetuneFc,
     Zhang16FinetuneFc8,
 )
-from downstream.finetuning import private_copy, seeded
+from downstream.images.augment import ResizedCrop, ShiftedCrop
+from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
+from downstream.tuning.finetuning import private_copy, seeded
 from pretext.backbones import Stage
 from pretext.backbones.alexnet import AlexNet
 from pretext.data.dataset import Boxes, Split

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from downstream.plain import FieldError
+from downstream.judge.plain import FieldError
 from pretext.described import budget, described
 
 DEFAULTS: dict[str, dict[str, Any]] = {

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from downstream.metrics import standard_error
-from downstream.protocol import Fitted, Rows, Trial
-from downstream.records import Subject
+from downstream.judge.records import Subject
+from downstream.protocol import Fitted, GateFailed, Rows, Trial
+from downstream.selection import standard_error
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import check_unchanged
 from pretext.data.split import Leak, check_disjoint
@@ -50,15 +50,6 @@ FEW_STEPS = 100
 
 LATE = 0.25
 """Share of the loss's fall behind the middle of the way (see `Course.late`) above which it still falls."""
-
-
-class GateFailed(RuntimeError):
-    """A score that must not be kept; `gate` names what failed."""
-
-    def __init__(self, gate: str, reason: str) -> None:
-        super().__init__(f"gate {gate!r} failed: {reason}")
-        self.gate = gate
-        self.reason = reason
 
 
 def input_as_declared(encoder: Encoder, declared: str) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from downstream.digest import source_digest
-from downstream.records import Provenance
+from downstream.judge.records import Provenance
 
 LIBRARIES = ("pretextbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
-HERE = Path(__file__).parent
+ROOM = Path(__file__).parent
 
 
 def provenance(config: Mapping[str, Any], weights: str) -> Provenance:
@@ -33,7 +33,7 @@ def provenance(config: Mapping[str, Any], weights: str) -> Provenance:
 @cache
 def scoring_digest() -> str:
     """Digest of the code that scores; tables are none of it. Read once, as code is loaded once."""
-    return source_digest(HERE, leave_out=("leaderboard", "study"))
+    return source_digest(ROOM.parent, leave_out=("leaderboard", "study"))
 
 
 @cache
@@ -49,7 +49,7 @@ def code_version() -> tuple[str, bool]:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=HERE, capture_output=True, text=True, timeout=30, check=True
+            ["git", *arguments], cwd=ROOM, capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from downstream.records import Cost, Effort
+from downstream.judge.records import Cost, Effort
 
 
 class Meter:

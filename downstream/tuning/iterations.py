@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from downstream.finetuning import Tuning
+from downstream.tuning.finetuning import Tuning
 
 
 @dataclass(frozen=True, kw_only=True)

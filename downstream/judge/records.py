@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.plain import JSON, FieldError, check, from_plain, to_plain
+from downstream.judge.plain import JSON, FieldError, check, from_plain, to_plain
+from downstream.judge.upgrade import from_schema_1
 from downstream.protocol import Rows
-from downstream.upgrade import from_schema_1
 from pretext.atomic import write_bytes
 
 SCHEMA = 2
-"""Version of the record format; `downstream.upgrade` reads version 1, a reader refuses every other."""
+"""Version of the record format; `downstream.judge.upgrade` reads version 1, a reader refuses every other."""
 
 BLIND = "blind:"
 """Prefix of `pretext` for predictors that look at no encoder."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.augment import Augmentation
 from downstream.course import Course
-from downstream.features import Frozen, batches, frozen, load_images
+from downstream.features.extraction import Frozen, batches, frozen, load_images
+from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.images.augment import Augmentation
 from downstream.protocol import Runtime
-from downstream.sgd_recipe import SgdRecipe
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 

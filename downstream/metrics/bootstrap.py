@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.digest import digest
-from downstream.metrics import Undefined
+from downstream.metrics.scores import Undefined
 from downstream.protocol import Metric, Rows, silent, take
 
 

@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from downstream import gates
-from downstream.bootstrap import bootstrap, resamples
-from downstream.chance import Chance, Level
-from downstream.cost import Meter
 from downstream.digest import digest, settings
-from downstream.plain import from_plain
-from downstream.protocol import BlindPredictor, Fitted, Protocol, Rows, Runtime
-from downstream.provenance import provenance
-from downstream.records import (
+from downstream.judge import gates
+from downstream.judge.chance import Chance, Level
+from downstream.judge.cost import Meter
+from downstream.judge.plain import from_plain
+from downstream.judge.provenance import provenance
+from downstream.judge.records import (
     BLIND,
     SCHEMA,
     Cost,
@@ -37,6 +35,8 @@ from downstream.records import (
     read,
     write,
 )
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.protocol import BlindPredictor, Fitted, GateFailed, Protocol, Rows, Runtime
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
@@ -304,9 +304,7 @@ class _Job:
         """Gate and score the rows of every stage; records, and packed rows by their digest."""
         chosen = "" if fitted is None else fitted.stage
         if chosen not in predicted:
-            raise gates.GateFailed(
-                "rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}"
-            )
+            raise GateFailed("rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}")
         metrics = self.protocol.metrics(self.data.test)
         records: list[Record] = []
         packed: dict[str, bytes] = {}
@@ -408,7 +406,7 @@ def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | 
         return {}, None
     trials = [trial for trial in fitted.trials if trial.stage == stage and math.isfinite(trial.val)]
     if not trials:
-        raise gates.GateFailed("head", f"stage {stage!r} has no finite score on val")
+        raise GateFailed("head", f"stage {stage!r} has no finite score on val")
     best = max(trials, key=lambda trial: trial.val)
     return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
 

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.cache import ArrayCache, Draft, Wanted
+from downstream.features.cache import ArrayCache, Draft, Wanted
+from downstream.features.reductions import GridPool, Reduction
 from downstream.protocol import Runtime
-from downstream.reductions import GridPool, Reduction
 from pretext.backbones import Features, TokenBackbone
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from downstream.course import Course
 from downstream.digest import LATER
-from downstream.features import batches
+from downstream.features.extraction import batches
 from downstream.protocol import Runtime
 from downstream.selection import Diverged
 from pretext.data.dataset import Split

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from downstream.features import Frozen
-from downstream.map_resize import AverageResize
-from downstream.reductions import GridPool, Reduction
-from downstream.sgd_heads import Source
+from downstream.features.extraction import Frozen
+from downstream.features.map_resize import AverageResize
+from downstream.features.reductions import GridPool, Reduction
+from downstream.heads.sgd_heads import Source
 from pretext.backbones import TokenBackbone
 
 

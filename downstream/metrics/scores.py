@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,11 +190,6 @@ def pixel_accuracy(matrices: NDArray[Any]) -> float:
     if total.sum() == 0:
         raise Undefined("not one pixel is labelled: pixel accuracy is undefined")
     return float(np.trace(total) / total.sum())
-
-
-def standard_error(value: float, examples: int) -> float:
-    """√(v (1 − v) / n): of a mean v of n independent numbers in [0, 1] it is never more."""
-    return math.sqrt(max(value * (1 - value), 0.0) / examples)
 
 
 def _scores(scores: NDArray[Any]) -> NDArray[Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from downstream.gates import BELOW_CHANCE, BELOW_COLOUR, by
+from downstream.judge.gates import BELOW_CHANCE, BELOW_COLOUR, by
+from downstream.judge.records import BLIND, Record
 from downstream.protocol import BlindPredictor
-from downstream.records import BLIND, Record
 
 
 class Level(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from downstream.finetuning import Norm, Tuning
+from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.protocol import Protocol
-from downstream.sgd_recipe import SgdRecipe
+from downstream.tuning.finetuning import Norm, Tuning
 
 
 class Facts(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from downstream.finetuning import Recipe
+from downstream.tuning.finetuning import Recipe
 from pretext.encoder import Encoder
 
 BASE_BATCH = 256

@@ -1,0 +1,1 @@
+"""What is done to images before an encoder sees them."""

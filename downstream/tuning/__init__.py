@@ -1,0 +1,1 @@
+"""Training the encoder itself: recipes and the loop."""

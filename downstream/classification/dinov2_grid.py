@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.classification.baselines import blind_classifiers
-from downstream.classification.labels import classification_metrics
-from downstream.classification.streamed import FittedStream, check_stream, fit_stream
+from downstream.classification.streamed import StreamedProbe
 from downstream.heads.inputs import LastBlocks
+from downstream.heads.sgd_heads import Read
 from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.images.augment import Augmentation, ResizedCrop
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
-from downstream.selection import several
-from pretext.data.dataset import Split
-from pretext.encoder import Encoder
 
 RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
 """The published learning rates, for batches of 256."""
@@ -23,7 +18,7 @@ PUBLISHED = SgdRecipe(lrs=RATES, iterations=12_500, batch_size=1024, base_batch=
 
 
 @dataclass(frozen=True)
-class Dinov2Grid(Protocol):
+class Dinov2Grid(StreamedProbe):
     """52 softmax layers at once: 13 learning rates, the last block or the last four, an average or not.
 
     What each reads is said in `LastBlocks`: class tokens, with the average of the patches or without;
@@ -46,13 +41,11 @@ class Dinov2Grid(Protocol):
     augment: Augmentation = field(default_factory=ResizedCrop)
     blocks: tuple[int, ...] = (1, 4)
     dimension: int = 9600
-    train_limit: int | None = None
 
     name = "dinov2_grid"
     version = 1
     paper = "arXiv:2304.07193"
-    task = "classification"
-    trains_encoder = False
+    chooses = ("reading",)
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
@@ -63,35 +56,6 @@ class Dinov2Grid(Protocol):
             raise ValueError(f"{self.name}: dimension must be at least 1, got {self.dimension}")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The reading, and the learning rate where there are several."""
-        return ("reading", *several(lr=self.recipe.lrs))
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_stream`."""
-        check_stream(train, self.train_limit, *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedStream:
-        """Train all heads on train, choose one on val.
-
-        Raises:
-            ValueError, FloatingPointError: as `fit_stream`; a network with fewer blocks.
-        """
-        return fit_stream(
-            encoder,
-            train,
-            val,
-            runtime,
-            read=LastBlocks(self.blocks, self.dimension),
-            recipe=self.recipe,
-            augment=self.augment,
-            train_limit=self.train_limit,
-        )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `classification_metrics`."""
-        return classification_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return blind_classifiers()
+    def read(self) -> Read:
+        """The last blocks, with an average and without."""
+        return LastBlocks(self.blocks, self.dimension)

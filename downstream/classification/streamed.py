@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of, primary
+from downstream.classification.family import Classification
+from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
 from downstream.course import Course
 from downstream.heads.sgd_heads import Heads, Read, Source, score, train_heads
 from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.images.augment import Augmentation, check_square
 from downstream.protocol import Fitted, Rows, Runtime, Trial
-from downstream.selection import at_edge, best, best_by_stage, judged
+from downstream.selection import at_edge, best, best_by_stage, judged, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -59,67 +61,80 @@ class FittedStream(Fitted):
         return {source.stage: {"scores": found[:, 0], "labels": labels} for source, found in scores.items()}
 
 
-def check_stream(train: Split, train_limit: int | None, *held: Split) -> None:
-    """See `check_labels`; square images, which augmentation takes.
+@dataclass(frozen=True)
+class StreamedProbe(Classification):
+    """Linear heads trained by SGD on augmented images while they stream through the frozen encoder.
 
-    Raises:
-        ValueError: as `check_labels`; images that are not square.
+    All heads are trained at once, on the same images; plain images are scored.
+
+    Args:
+        recipe: budget and learning rates, each a head of its own.
+        augment: how training images are varied.
     """
-    check_labels(limit(train, train_limit), *held)
-    check_square(*train.pixels.shape[1:3])
 
+    recipe: SgdRecipe
+    augment: Augmentation
 
-def fit_stream(
-    encoder: Encoder,
-    train: Split,
-    val: Split,
-    runtime: Runtime,
-    *,
-    read: Read,
-    recipe: SgdRecipe,
-    augment: Augmentation,
-    train_limit: int | None,
-) -> FittedStream:
-    """Train a head for every source and learning rate; choose each stage's, and the stage, on val.
+    trains_encoder = False
+    chooses: ClassVar[tuple[str, ...]] = ()
+    """What val chooses beside the learning rate: "stage", "reading"."""
 
-    Raises:
-        ValueError: labels that are missing, out of range or absent from train; images that are not square.
-        FloatingPointError: a feature that is not finite.
-        GateFailed: every head diverged.
-    """
-    check_stream(train, train_limit, val)
-    train = limit(train, train_limit)
-    classes, labels = fitted_classes(train), labels_of(train)
-    multi_label = labels.ndim == 2
-    wanted = check_against(val, multi_label, classes)
-    metric = primary(multi_label)
-    heads = train_heads(encoder, read, train, labels, classes, recipe, augment, runtime)
+    @property
+    @abstractmethod
+    def read(self) -> Read:
+        """What heads see of the encoder."""
 
-    def choices() -> Iterator[Choice]:
-        for source, scores in score(encoder, read, heads, val, runtime).items():
-            for p, lr in enumerate(recipe.lrs):
-                value = judged(metric, {"scores": scores[:, p], "labels": wanted})
-                setting = {"lr": lr} | ({"reading": source.reading} if source.reading else {})
-                yield Choice(Trial(source.stage, setting, value), source, heads[source], p)
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """What `chooses` names; the learning rate where there are several."""
+        return (*self.chooses, *several(lr=self.recipe.lrs))
 
-    trials, found = best_by_stage(choices())
-    chosen = {
-        stage: (choice.trial, choice.source, choice.heads.alone(choice.position))
-        for stage, choice in found.items()
-    }
-    trial, source, head = chosen[best(trials).stage]
-    part = limit(train, TRAIN_SCORED)
-    on_train = score(encoder, read, {source: head}, part, runtime)[source][:, 0]
-    return FittedStream(
-        stage=trial.stage,
-        trials=trials,
-        at_edge=at_edge(trials, trial, len(val)),
-        train_score=metric({"scores": on_train, "labels": labels_of(part)}),
-        course=head.courses[0],
-        encoder=encoder,
-        read=read,
-        runtime=runtime,
-        multi_label=multi_label,
-        classes=classes,
-        chosen=chosen,
-    )
+    def requires(self, train: Split, *held: Split) -> None:
+        """Square images, which augmentation takes."""
+        check_square(*train.pixels.shape[1:3])
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedStream:
+        """Train a head for every source and learning rate; choose each stage's, and the stage, on val.
+
+        Raises:
+            ValueError: labels that are missing, out of range or absent from train; images that are not
+                square; a network with fewer blocks than are read.
+            FloatingPointError: a feature that is not finite.
+            GateFailed: every head diverged.
+        """
+        self.check(train, val)
+        train, read = limit(train, self.train_limit), self.read
+        classes, labels = fitted_classes(train), labels_of(train)
+        multi_label = labels.ndim == 2
+        wanted = check_against(val, multi_label, classes)
+        metric = primary(multi_label)
+        heads = train_heads(encoder, read, train, labels, classes, self.recipe, self.augment, runtime)
+
+        def choices() -> Iterator[Choice]:
+            for source, scores in score(encoder, read, heads, val, runtime).items():
+                for p, lr in enumerate(self.recipe.lrs):
+                    value = judged(metric, {"scores": scores[:, p], "labels": wanted})
+                    setting = {"lr": lr} | ({"reading": source.reading} if source.reading else {})
+                    yield Choice(Trial(source.stage, setting, value), source, heads[source], p)
+
+        trials, found = best_by_stage(choices())
+        chosen = {
+            stage: (choice.trial, choice.source, choice.heads.alone(choice.position))
+            for stage, choice in found.items()
+        }
+        trial, source, head = chosen[best(trials).stage]
+        part = limit(train, TRAIN_SCORED)
+        on_train = score(encoder, read, {source: head}, part, runtime)[source][:, 0]
+        return FittedStream(
+            stage=trial.stage,
+            trials=trials,
+            at_edge=at_edge(trials, trial, len(val)),
+            train_score=metric({"scores": on_train, "labels": labels_of(part)}),
+            course=head.courses[0],
+            encoder=encoder,
+            read=read,
+            runtime=runtime,
+            multi_label=multi_label,
+            classes=classes,
+            chosen=chosen,
+        )

@@ -20,14 +20,14 @@ from downstream.classification.agreement import (
     normalized_mutual_information,
 )
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
-from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
+from downstream.classification.family import Labelled
+from downstream.classification.labels import check_against, fitted_classes, labels_of
 from downstream.features.extraction import Key, distinct, extract, map_sides
 from downstream.features.reductions import GridPool, Reduction, checked_pools
 from downstream.protocol import (
     BlindPredictor,
     Fitted,
     Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
@@ -69,7 +69,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Clustering(Protocol):
+class Clustering(Labelled):
     """k-means on the training images' features, as many clusters as classes; test images join the nearest.
 
     Features are each stage's pooled map scaled to unit length. Labels fit nothing: stage and pooling are
@@ -90,11 +90,9 @@ class Clustering(Protocol):
     clusters: int | None = None
     restarts: int = 10
     pools: tuple[int, ...] = (1, 2)
-    train_limit: int | None = None
 
     name = "clustering"
     version = 1
-    task = "classification"
     trains_encoder = False
     trains_head = False
 
@@ -115,10 +113,8 @@ class Clustering(Protocol):
         """The stage, and the pooling where there are several."""
         return ("stage", *several(pool=self.pools))
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; at most as many clusters as training images."""
-        train = limit(train, self.train_limit)
-        check_labels(train, *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """At most as many clusters as training images."""
         k = self.clusters or fitted_classes(train)
         if k > len(train):
             raise ValueError(f"clustering: {k} clusters, but split {train.name!r} has {len(train)} images")

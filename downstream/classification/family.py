@@ -12,8 +12,8 @@ from pretext.data.split import limit
 
 
 @dataclass(frozen=True)
-class Classification(Protocol):
-    """Images are told apart by class: by top-1 where each has one class, by mAP where it may have several.
+class Labelled(Protocol):
+    """Judged by the labels of images, one class each or several.
 
     Args:
         train_limit: train on that many images, drawn by the split's digest; on all without it.
@@ -39,6 +39,11 @@ class Classification(Protocol):
         Raises:
             ValueError: names the split and what does not fit.
         """
+
+
+@dataclass(frozen=True)
+class Classification(Labelled):
+    """Images are told apart by class: by top-1 where each has one class, by mAP where it may have several."""
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """See `classification_metrics`."""

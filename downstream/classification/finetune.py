@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.classification.baselines import blind_classifiers
+from downstream.classification.family import Classification
 from downstream.classification.labels import (
     check_against,
-    check_labels,
-    classification_metrics,
     fitted_classes,
     labels_of,
     primary,
@@ -24,10 +22,8 @@ from downstream.classification.labels import (
 from downstream.course import Course
 from downstream.features.extraction import load_images
 from downstream.protocol import (
-    BlindPredictor,
     Fitted,
     Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
@@ -76,7 +72,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassificationFinetune(Protocol):
+class ClassificationFinetune(Classification):
     """Train a copy of the encoder and a linear classifier on one stage, end to end.
 
     Args:
@@ -102,10 +98,8 @@ class ClassificationFinetune(Protocol):
     lrs: tuple[float, ...] = ()
     stage: str | None = None
     flip: bool = True
-    train_limit: int | None = None
     name = "finetune"
     version = 1
-    task = "classification"
     trains_encoder = True
 
     def __post_init__(self) -> None:
@@ -117,10 +111,6 @@ class ClassificationFinetune(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The learning rate where there are several."""
         return several(lr=self.lrs)
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`."""
-        check_labels(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
         """Train one model a learning rate on train, keep the one that is best on val.
@@ -163,14 +153,6 @@ class ClassificationFinetune(Protocol):
             multi_label=multi_label,
             runtime=runtime,
         )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `classification_metrics`."""
-        return classification_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return blind_classifiers()
 
 
 @dataclass(frozen=True)

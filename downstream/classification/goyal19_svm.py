@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from downstream.classification.baselines import blind_classifiers
-from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
+from downstream.classification.family import Labelled
+from downstream.classification.labels import check_against, fitted_classes, labels_of
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
     Heads,
@@ -34,7 +35,7 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import Key, extract
 from downstream.features.window_pool import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Fitted, Metric, Rows, Runtime, Trial
 from downstream.selection import best
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -51,7 +52,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Goyal19Svm(Protocol):
+class Goyal19Svm(Labelled):
     """One linear SVM a class against the rest, as PASCAL VOC 2007 is judged in arXiv:1905.01235.
 
     Each stage is pooled to about 9,000 numbers (see `WindowPool`) and each image's feature divided by its
@@ -79,12 +80,10 @@ class Goyal19Svm(Protocol):
     costs: tuple[float, ...] = GOYAL19_COSTS
     folds: int = 3
     dimension: int = 9600
-    train_limit: int | None = None
 
     name = "goyal19_voc07_svm"
     version = 1
     paper = "arXiv:1905.01235"
-    task = "classification"
     trains_encoder = False
 
     def __post_init__(self) -> None:
@@ -98,10 +97,8 @@ class Goyal19Svm(Protocol):
         """The stage, and C of each class."""
         return ("stage", "C") if len(self.costs) > 1 else ("stage",)
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; each class has images, and others, for every fold of train and val together."""
-        train = limit(train, self.train_limit)
-        check_labels(train, *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """Each class has images, and others, for every fold of train and val together."""
         check_folds(_together(train, held[0])[1], self.folds, _named(train, held[0]))
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSvms:

@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from downstream.classification.baselines import blind_classifiers
+from downstream.classification.family import Classification
 from downstream.classification.labels import (
     check_against,
-    check_labels,
-    classification_metrics,
     fitted_classes,
     labels_of,
     primary,
@@ -24,7 +22,7 @@ from downstream.classification.labels import (
 from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
 from downstream.features.reductions import GridPool, Reduction, checked_pools
 from downstream.heads.neighbours import nearest, vote
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import Fitted, Rows, Runtime, Trial
 from downstream.selection import at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -44,7 +42,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NearestNeighbours(Protocol):
+class NearestNeighbours(Classification):
     """Vote of the k training images with the most similar features, each with weight exp(cosine / T).
 
     Features are each stage's pooled map scaled to unit length, neither centred nor standardised, as published
@@ -67,12 +65,10 @@ class NearestNeighbours(Protocol):
     ks: tuple[int, ...] = (10, 20, 100, 200)
     temperatures: tuple[float, ...] = (0.01, 0.03, 0.07, 0.1, 0.3, 1.0)
     pools: tuple[int, ...] = (1, 2, 3, 4)
-    train_limit: int | None = None
 
     name = "knn"
     version = 1
     paper = "arXiv:1805.01978"
-    task = "classification"
     trains_encoder = False
     trains_head = False
 
@@ -94,10 +90,8 @@ class NearestNeighbours(Protocol):
         """The stage, and its setting where there are several."""
         return ("stage", *several(k=self.ks, temperature=self.temperatures, pool=self.pools))
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; k at most the number of training images."""
-        train = limit(train, self.train_limit)
-        check_labels(train, *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """K at most the number of training images."""
         if max(self.ks) > len(train):
             raise ValueError(
                 f"knn: k={max(self.ks)} neighbours, but split {train.name!r} has {len(train)} images"
@@ -142,14 +136,6 @@ class NearestNeighbours(Protocol):
             pools=tuple(pools),
             chosen=chosen,
         )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `classification_metrics`."""
-        return classification_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return blind_classifiers()
 
 
 @dataclass(frozen=True)

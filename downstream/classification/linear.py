@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from downstream.classification.baselines import blind_classifiers
+from downstream.classification.family import Classification
 from downstream.classification.labels import (
     check_against,
-    check_labels,
-    classification_metrics,
     fitted_classes,
     labels_of,
     primary,
@@ -20,10 +18,7 @@ from downstream.features.extraction import Key, distinct, extract, map_sides
 from downstream.features.reductions import GridPool, Reduction, checked_pools
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
-    BlindPredictor,
     Fitted,
-    Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
@@ -44,7 +39,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LinearProbe(Protocol):
+class LinearProbe(Classification):
     """Logistic (several classes an image) or softmax regression on each stage's pooled features.
 
     Features are standardised by train alone. Every stage is fitted with every setting; the setting of each
@@ -58,11 +53,9 @@ class LinearProbe(Protocol):
 
     pools: tuple[int, ...] = (1, 2)
     grid: LinearGrid = field(default_factory=lambda: LinearGrid(epochs=12, least_steps=200))
-    train_limit: int | None = None
 
     name = "linear"
     version = 1
-    task = "classification"
     trains_encoder = False
 
     def __post_init__(self) -> None:
@@ -74,10 +67,6 @@ class LinearProbe(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The stage, and its setting where there are several."""
         return ("stage", *several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, pool=self.pools))
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`."""
-        check_labels(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedProbe:
         """Fit all settings of all stages on train, select on val.
@@ -120,14 +109,6 @@ class LinearProbe(Protocol):
             multi_label=labels.ndim == 2,
             chosen=chosen,
         )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `classification_metrics`."""
-        return classification_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return blind_classifiers()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from downstream.classification.baselines import blind_classifiers
+from downstream.classification.family import Classification
 from downstream.classification.finetune import (
     TRAIN_SCORED,
     Classifier,
@@ -19,8 +19,6 @@ from downstream.classification.finetune import (
     scored_rows,
 )
 from downstream.classification.labels import (
-    check_labels,
-    classification_metrics,
     fitted_classes,
     labels_of,
     primary,
@@ -29,7 +27,7 @@ from downstream.classification.voc_ap import one_hot
 from downstream.features.extraction import load_images
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
 from downstream.images.erasing import RandomErasing
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial
+from downstream.protocol import Runtime, Trial
 from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
 from downstream.tuning.layer_decay import LayerDecayRecipe
 from pretext.backbones.vit import VisionTransformer
@@ -64,7 +62,7 @@ class AveragedClassifier(Classifier):
 
 
 @dataclass(frozen=True)
-class MaeFinetune(Protocol):
+class MaeFinetune(Classification):
     """Everything fine-tuned by AdamW with rates that fall layer by layer, under strong regularisation.
 
     As published for ViT-B: 100 epochs of batches of 1,024 with five of warm-up, 5e-4 for a batch of 256,
@@ -99,12 +97,10 @@ class MaeFinetune(Protocol):
     cutmix: float = 1.0
     smoothing: float = 0.1
     drop_path: float = 0.1
-    train_limit: int | None = None
 
     name = "mae_finetune"
     version = 1
     paper = "arXiv:2111.06377"
-    task = "classification"
     trains_encoder = True
 
     def __post_init__(self) -> None:
@@ -123,9 +119,8 @@ class MaeFinetune(Protocol):
         """Nothing."""
         return ()
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; square images."""
-        check_labels(limit(train, self.train_limit), *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """Square images."""
         check_square(*train.pixels.shape[1:3])
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
@@ -176,14 +171,6 @@ class MaeFinetune(Protocol):
             return soft_loss(model(images).float(), wanted, self.smoothing, several)
 
         return loss
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `classification_metrics`."""
-        return classification_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return blind_classifiers()
 
 
 def mixing(mixup: float, cutmix: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

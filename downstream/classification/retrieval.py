@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
-from downstream.classification.labels import check_against, check_labels, fitted_classes, labels_of
+from downstream.classification.family import Labelled
+from downstream.classification.labels import check_against, fitted_classes, labels_of
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
 from downstream.features.extraction import Key, distinct, extract, map_sides
@@ -21,7 +22,6 @@ from downstream.protocol import (
     BlindPredictor,
     Fitted,
     Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
@@ -65,7 +65,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Retrieval(Protocol):
+class Retrieval(Labelled):
     """Retrieve the training images that share a class with the query, by cosine similarity of features.
 
     Features are each stage's pooled map scaled to unit length; nothing is trained, and stage and pooling are
@@ -84,11 +84,9 @@ class Retrieval(Protocol):
 
     recalls: tuple[int, ...] = (1, 5, 10)
     pools: tuple[int, ...] = (1, 2)
-    train_limit: int | None = None
 
     name = "retrieval"
     version = 1
-    task = "classification"
     trains_encoder = False
     trains_head = False
 
@@ -106,10 +104,8 @@ class Retrieval(Protocol):
         """The stage, and the pooling where there are several."""
         return ("stage", *several(pool=self.pools))
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; k below the number of training images, two of which share a class."""
-        train = limit(train, self.train_limit)
-        check_labels(train, *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """K below the number of training images, two of which share a class."""
         if max(self.recalls) >= len(train):
             raise ValueError(
                 f"retrieval: recall@{max(self.recalls)}, but split {train.name!r} has {len(train)} images"

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.classification.baselines import blind_classifiers
+from downstream.classification.family import Labelled
 from downstream.classification.labels import (
     check_against,
-    check_labels,
     classification_metrics,
     fitted_classes,
     labels_of,
@@ -32,7 +32,7 @@ from downstream.course import Course
 from downstream.features.extraction import batches, load_images
 from downstream.features.map_resize import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Fitted, Metric, Rows, Runtime, Trial
 from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
 from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
@@ -110,7 +110,7 @@ class FullyConnected(nn.Module):
 
 
 @dataclass(frozen=True)
-class Zhang16Finetune(Protocol):
+class Zhang16Finetune(Labelled):
     """Everything fine-tuned under new fc6, fc7 and fc8, judged by ten random crops an image.
 
     The training of arXiv:1511.06856, on which arXiv:1603.08511 reports: 80 k iterations of 16 crops, SGD at
@@ -143,12 +143,10 @@ class Zhang16Finetune(Protocol):
     hidden: tuple[int, ...] = (4096, 4096)
     dropout: float = 0.5
     dimension: int = 9600
-    train_limit: int | None = None
 
     name = "zhang16_finetune"
     version = 1
     paper = "arXiv:1603.08511, arXiv:1511.06856"
-    task = "classification"
     trains_encoder = True
 
     def __post_init__(self) -> None:
@@ -170,9 +168,8 @@ class Zhang16Finetune(Protocol):
         """Nothing."""
         return ()
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_labels`; square images."""
-        check_labels(limit(train, self.train_limit), *held)
+    def requires(self, train: Split, *held: Split) -> None:
+        """Square images."""
         check_square(*train.pixels.shape[1:3])
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedCrops:

@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 
 from downstream.course import Course
-from downstream.detection.baselines import blind_detectors
 from downstream.detection.boxes import (
     Target,
     Targets,
     boxes_of,
-    check_boxes,
     collect,
     fitted_classes,
 )
+from downstream.detection.family import Detection
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import Key, extract
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, Trial, require_positive
+from downstream.protocol import Metric, Runtime, Trial, require_positive
 from downstream.selection import at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Optimiser, Recipe, finetune, seeded
 from pretext.backbones import Stage
@@ -41,7 +40,7 @@ _BATCH = 250  # images detected on at once
 
 
 @dataclass(frozen=True)
-class DetectionFrozen(Protocol):
+class DetectionFrozen(Detection):
     """FCOS on the maps of the last stages of a frozen encoder, by default of the last alone.
 
     Maps are extracted once, for all epochs. Each of these stages is brought to the same stride by averaging,
@@ -77,10 +76,9 @@ class DetectionFrozen(Protocol):
     stride: int = 8
     width: int = 64
     convs: int = 1
-    train_limit: int | None = 2000
+    train_limit: int | None = field(default=2000, kw_only=True)
     name = "detection_frozen"
     version = 1
-    task = "detection"
     trains_encoder = False
 
     def __post_init__(self) -> None:
@@ -98,10 +96,6 @@ class DetectionFrozen(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The stage where several are fitted, and its learning rate where there are several."""
         return (*(() if self.last_stages == 1 else ("stage",)), *several(lr=self.lrs))
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Fit every learning rate on each of the last stages, select on val.
@@ -142,10 +136,6 @@ class DetectionFrozen(Protocol):
     def metrics(self, split: Split) -> dict[str, Metric]:
         """See `detection_metrics`."""
         return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
 
     def _maps(self, encoder: Encoder, stage: Stage, split: Split, runtime: Runtime) -> Maps:
         height, width = split.pixels.shape[1:3]

@@ -16,23 +16,18 @@ from downstream.course import Course
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import (
-    BlindPredictor,
     Fitted,
-    Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
-    check_masks,
     confusion_of,
     fitted_classes,
     image_size,
-    segmentation_metrics,
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
@@ -46,7 +41,7 @@ COLUMN = "hypercolumn"
 
 
 @dataclass(frozen=True)
-class Hypercolumn(Protocol):
+class Hypercolumn(Segmentation):
     """Softmax regression from what all stages say of a pixel, and its place, to its class (arXiv:1411.5752).
 
     Early stages know edges, late ones meaning; a column through all of them has both, which is why
@@ -77,10 +72,9 @@ class Hypercolumn(Protocol):
     pixels: int = 32
     val_pixels: int = 128
     adjustments: tuple[float, ...] = (0.0,)
-    train_limit: int | None = 2000
+    train_limit: int | None = field(default=2000, kw_only=True)
     name = "segmentation_hypercolumn"
     version = 2
-    task = "segmentation"
     trains_encoder = False
     paper = "arXiv:1411.5752"
 
@@ -98,10 +92,6 @@ class Hypercolumn(Protocol):
     def selects(self) -> tuple[str, ...]:
         """The setting, where there are several."""
         return several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, adjustment=self.adjustments)
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_masks`."""
-        check_masks(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedHypercolumn:
         """Fit all settings on train, select on val.
@@ -136,14 +126,6 @@ class Hypercolumn(Protocol):
             heads=dict(zip(stages, heads, strict=True)),
             place=cells.logits(place),
         )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `segmentation_metrics`."""
-        return segmentation_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_segmenters`."""
-        return blind_segmenters()
 
 
 @dataclass(frozen=True)

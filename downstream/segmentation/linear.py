@@ -13,22 +13,17 @@ from downstream.course import Course
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import (
-    BlindPredictor,
     Fitted,
-    Metric,
-    Protocol,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.segmentation.baselines import blind_segmenters
+from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
-    check_masks,
     confusion_of,
     fitted_classes,
-    segmentation_metrics,
     upsampled_classes,
 )
 from downstream.segmentation.pictures import side_by_side
@@ -40,7 +35,7 @@ from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class SegmentationLinear(Protocol):
+class SegmentationLinear(Segmentation):
     """Softmax regression from a stage's map to the classes of the mask's pixels.
 
     The head is a 1×1 convolution on features standardised by train, its logits upsampled bilinearly to the
@@ -70,10 +65,9 @@ class SegmentationLinear(Protocol):
     val_pixels: int = 128
     adjustments: tuple[float, ...] = (0.0,)
     deepest: int | None = None
-    train_limit: int | None = 2000
+    train_limit: int | None = field(default=2000, kw_only=True)
     name = "segmentation_linear"
     version = 1
-    task = "segmentation"
     trains_encoder = False
 
     def __post_init__(self) -> None:
@@ -94,10 +88,6 @@ class SegmentationLinear(Protocol):
             *(() if self.deepest == 1 else ("stage",)),
             *several(lr=self.grid.lrs, weight_decay=self.grid.weight_decays, adjustment=self.adjustments),
         )
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_masks`."""
-        check_masks(limit(train, self.train_limit), *held)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
         """Fit all settings of all stages on train, select on val.
@@ -131,14 +121,6 @@ class SegmentationLinear(Protocol):
             runtime=runtime,
             chosen=chosen,
         )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `segmentation_metrics`."""
-        return segmentation_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_segmenters`."""
-        return blind_segmenters()
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -15,19 +15,20 @@ from downstream.detection.boxes import (
     Target,
     Targets,
     boxes_of,
-    check_boxes,
     collect,
     fitted_classes,
     mirror_targets,
 )
+from downstream.detection.family import Detection
 from downstream.detection.matching import Detections
 from downstream.detection.proposals import Propose, no_proposals
-from downstream.detection.scoring import Detect, FittedDetectors, train_score, val_score
+from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import batches, load_images
-from downstream.protocol import Runtime, Trial
-from downstream.selection import at_edge, attempt, best, leads
+from downstream.protocol import Metric, Runtime, Trial
+from downstream.selection import at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
 from pretext.data.dataset import Split
+from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
@@ -58,59 +59,96 @@ class Detector(nn.Module, ABC):
         """
 
 
-def fit_detectors(
-    build: Callable[[Encoder, int], Detector],
-    encoder: Encoder,
-    train: Split,
-    val: Split,
-    recipe: Tuning,
-    lrs: Sequence[float],
-    flip: bool,
-    runtime: Runtime,
-    propose: Propose = no_proposals,
-) -> FittedDetectors:
-    """Train one detector a learning rate on train, keep the one that is best on val by COCO AP.
+@dataclass(frozen=True)
+class EndToEnd(Detection):
+    """A detector around a copy of the encoder, everything trained.
 
     Args:
-        build: (a private copy of the encoder, number of classes) → an untrained detector.
-        lrs: `recipe.lr` if empty.
+        recipe: budget, learning rates, frozen stages, BatchNorm.
         flip: mirror training images at random.
-        propose: regions of every image, for a detector that does not find its own.
-
-    Raises:
-        ValueError: boxes that are missing or bad (names split and image), or no box in train.
     """
-    check_boxes(train, val)
-    classes = fitted_classes(train)
-    trials: list[Trial] = []
-    kept: tuple[Detector, Course] | None = None
-    for lr in lrs or (recipe.lr,):
-        with seeded(runtime.seed, runtime.device):
-            model = build(private_copy(encoder, runtime.device), classes).to(runtime.device)
-        what = f"fine-tune the detector, lr {lr:g}"
-        loss = _loss(model, train, flip, runtime.device, propose)
-        tune = partial(
-            finetune, model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what
+
+    recipe: Tuning
+    flip: bool = field(default=True, kw_only=True)
+
+    trains_encoder = True
+
+    @abstractmethod
+    def build(self, encoder: Encoder, classes: int) -> Detector:
+        """An untrained detector around a private copy of the encoder."""
+
+    @property
+    def head_lrs(self) -> tuple[float, ...]:
+        """Head learning rates to choose among on val, each a training of its own; none: the recipe's."""
+        return ()
+
+    def frozen(self, encoder: Encoder) -> tuple[str, ...]:
+        """Stages that are frozen beside the recipe's."""
+        return ()
+
+    def proposing(self, runtime: Runtime) -> Propose:
+        """Regions of every image, for a detector that does not find its own."""
+        return no_proposals
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.head_lrs)
+
+    def trained(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
+        """Train one detector a learning rate on train, keep the one that is best on val by COCO AP.
+
+        Raises:
+            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
+                without the stages that the detector needs.
+        """
+        self.check(train, val)
+        train = limit(train, self.train_limit)
+        classes = fitted_classes(train)
+        recipe = replace(self.recipe, frozen_stages=(*self.recipe.frozen_stages, *self.frozen(encoder)))
+        propose = self.proposing(runtime)
+        trials: list[Trial] = []
+        kept: tuple[Detector, Course] | None = None
+        for lr in self.head_lrs or (recipe.lr,):
+            with seeded(runtime.seed, runtime.device):
+                model = self.build(private_copy(encoder, runtime.device), classes).to(runtime.device)
+            what = f"fine-tune the detector, lr {lr:g}"
+            loss = _loss(model, train, self.flip, runtime.device, propose)
+            tune = partial(
+                finetune, model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what
+            )
+            score = partial(val_score, _detector(model, runtime, propose), val, classes)
+            trial, course = attempt(model.stage, {"lr": lr}, tune, score)
+            trials.append(trial)
+            if course is not None and leads(trials):
+                kept = model, course
+        winner = best(trials)
+        assert kept is not None
+        model, course = kept
+        detect = _detector(model, runtime, propose)
+        return FittedDetectors(
+            stage=winner.stage,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner, len(val)),
+            train_score=train_score(detect, train, classes),
+            course=course,
+            setting=winner.setting,
+            detectors={winner.stage: detect},
+            classes=classes,
         )
-        score = partial(val_score, _detector(model, runtime, propose), val, classes)
-        trial, course = attempt(model.stage, {"lr": lr}, tune, score)
-        trials.append(trial)
-        if course is not None and leads(trials):
-            kept = model, course
-    winner = best(trials)
-    assert kept is not None
-    model, course = kept
-    detect = _detector(model, runtime, propose)
-    return FittedDetectors(
-        stage=winner.stage,
-        trials=tuple(trials),
-        at_edge=at_edge(trials, winner, len(val)),
-        train_score=train_score(detect, train, classes),
-        course=course,
-        setting=winner.setting,
-        detectors={winner.stage: detect},
-        classes=classes,
-    )
+
+
+@dataclass(frozen=True)
+class OneDetector(EndToEnd):
+    """The one detector that was trained, or that val chose, is judged."""
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
+        """See `trained`."""
+        return self.trained(encoder, train, val, runtime)
+
+    def metrics(self, split: Split) -> dict[str, Metric]:
+        """See `detection_metrics`."""
+        return detection_metrics(split)
 
 
 def _loss(

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import check_boxes
-from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.end_to_end import OneDetector
 from downstream.detection.rcnn import RcnnDetector, c4_parts, pyramid_parts
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
-from downstream.selection import several
+from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class FasterRcnn(Protocol):
+class FasterRcnn(OneDetector):
     """Train a copy of the encoder inside Faster R-CNN, end to end.
 
     The defaults are a schedule of one GPU on PASCAL VOC; arXiv:1905.01235 freezes all stages but the last
@@ -50,12 +44,8 @@ class FasterRcnn(Protocol):
     width: int = 256
     min_size: int = 800
     max_size: int = 1333
-    flip: bool = True
-    train_limit: int | None = None
     name = "faster_rcnn"
     version = 2
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
@@ -67,32 +57,11 @@ class FasterRcnn(Protocol):
         require_positive(self, "width")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.lrs)
+    def head_lrs(self) -> tuple[float, ...]:
+        """As given."""
+        return self.lrs
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train one detector a learning rate, keep the one that is best on val.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), or no box in train.
-        """
-
-        def build(copied: Encoder, classes: int) -> RcnnDetector:
-            parts = pyramid_parts(copied, classes, self.width) if self.pyramid else c4_parts(copied, classes)
-            return RcnnDetector(copied, parts, (self.min_size,), self.max_size)
-
-        train = limit(train, self.train_limit)
-        return fit_detectors(build, encoder, train, val, self.recipe, self.lrs, self.flip, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def build(self, encoder: Encoder, classes: int) -> RcnnDetector:
+        """Faster R-CNN on a pyramid, or in the C4 layout."""
+        parts = pyramid_parts(encoder, classes, self.width) if self.pyramid else c4_parts(encoder, classes)
+        return RcnnDetector(encoder, parts, (self.min_size,), self.max_size)

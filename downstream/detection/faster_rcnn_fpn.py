@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import check_boxes
-from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.end_to_end import OneDetector
 from downstream.detection.rcnn import RcnnDetector, checked_sizes, pyramid_parts
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
+from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class FasterRcnnFpn(Protocol):
+class FasterRcnnFpn(OneDetector):
     """Faster R-CNN on a feature pyramid over the last stage of every stride from 4 on, all fine-tuned.
 
     The detector is that of `faster_rcnn`, the schedule the published one for COCO: 80 k iterations of 16
@@ -56,46 +51,15 @@ class FasterRcnnFpn(Protocol):
     width: int = 256
     min_sizes: tuple[int, ...] = (800,)
     max_size: int = 1333
-    flip: bool = True
-    train_limit: int | None = None
     name = "faster_rcnn_fpn"
     version = 1
     paper = "arXiv:1612.03144"
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
         require_positive(self, "width")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train one detector; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
-                without a stage of stride 4 or more.
-        """
-
-        def build(copied: Encoder, classes: int) -> RcnnDetector:
-            parts = pyramid_parts(copied, classes, self.width)
-            return RcnnDetector(copied, parts, self.min_sizes, self.max_size)
-
-        train = limit(train, self.train_limit)
-        return fit_detectors(build, encoder, train, val, self.recipe, (), self.flip, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def build(self, encoder: Encoder, classes: int) -> RcnnDetector:
+        """Faster R-CNN on a pyramid."""
+        parts = pyramid_parts(encoder, classes, self.width)
+        return RcnnDetector(encoder, parts, self.min_sizes, self.max_size)

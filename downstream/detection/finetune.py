@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import Target, check_boxes
-from downstream.detection.end_to_end import Detector, fit_detectors
+from downstream.detection.boxes import Target
+from downstream.detection.end_to_end import Detector, OneDetector
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
-from downstream.selection import several
+from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Norm, Optimiser, Recipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
@@ -41,7 +36,7 @@ class FcosDetector(Detector):
 
 
 @dataclass(frozen=True)
-class DetectionFinetune(Protocol):
+class DetectionFinetune(OneDetector):
     """Train a copy of the encoder and an FCOS head on its last stage, end to end.
 
     Args:
@@ -71,12 +66,8 @@ class DetectionFinetune(Protocol):
     pyramid: bool = False
     width: int = 64
     convs: int = 1
-    flip: bool = True
-    train_limit: int | None = None
     name = "detection_finetune"
     version = 1
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
@@ -86,31 +77,10 @@ class DetectionFinetune(Protocol):
             raise ValueError(f"{type(self).__name__}: convs must be at least 0, got {self.convs}")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.lrs)
+    def head_lrs(self) -> tuple[float, ...]:
+        """As given."""
+        return self.lrs
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train one detector a learning rate, keep the one that is best on val.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), or no box in train.
-        """
-
-        def build(copied: Encoder, classes: int) -> FcosDetector:
-            return FcosDetector(copied, classes, self.pyramid, self.width, self.convs)
-
-        train = limit(train, self.train_limit)
-        return fit_detectors(build, encoder, train, val, self.recipe, self.lrs, self.flip, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def build(self, encoder: Encoder, classes: int) -> FcosDetector:
+        """FCOS on the last stage, or on a pyramid."""
+        return FcosDetector(encoder, classes, self.pyramid, self.width, self.convs)

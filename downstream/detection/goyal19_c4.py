@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import check_boxes
-from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.end_to_end import OneDetector
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Goyal19C4(Protocol):
+class Goyal19C4(OneDetector):
     """Faster R-CNN with C4: proposals from the last stage but one, the last stage on each region as its head.
 
     All stages but the last are frozen, BatchNorm keeps its statistics everywhere: what is trained are the
@@ -57,13 +51,9 @@ class Goyal19C4(Protocol):
     min_sizes: tuple[int, ...] = (600,)
     max_size: int = 1000
     regions: int = 64
-    flip: bool = True
-    train_limit: int | None = None
     name = "goyal19_c4"
     version = 1
     paper = "arXiv:1905.01235"
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
@@ -76,44 +66,20 @@ class Goyal19C4(Protocol):
             )
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    @property
     def freezes(self) -> str:
         """All stages but the last; the statistics of that one too, unless the recipe trains them."""
         rest = ", BN statistics" if self.recipe.norm is Norm.EVAL else ""
         return f"all stages but the last{rest}"
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
+    def build(self, encoder: Encoder, classes: int) -> RcnnDetector:
+        """Faster R-CNN in the C4 layout, as many proposals as published."""
+        parts = c4_parts(encoder, classes) | {
+            "rpn_pre_nms_top_n_train": 12_000,
+            "rpn_pre_nms_top_n_test": 2000,
+            "box_batch_size_per_image": self.regions,
+        }
+        return RcnnDetector(encoder, parts, self.min_sizes, self.max_size)
 
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train one detector; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
-                of one stage.
-        """
-
-        def build(copied: Encoder, classes: int) -> RcnnDetector:
-            parts = c4_parts(copied, classes) | {
-                "rpn_pre_nms_top_n_train": 12_000,
-                "rpn_pre_nms_top_n_test": 2000,
-                "box_batch_size_per_image": self.regions,
-            }
-            return RcnnDetector(copied, parts, self.min_sizes, self.max_size)
-
-        recipe = replace(self.recipe, frozen_stages=encoder.stage_names[:-1])
-        train = limit(train, self.train_limit)
-        return fit_detectors(build, encoder, train, val, recipe, (), self.flip, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def frozen(self, encoder: Encoder) -> tuple[str, ...]:
+        """All stages but the last."""
+        return encoder.stage_names[:-1]

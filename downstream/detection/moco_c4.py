@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import check_boxes
-from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.end_to_end import EndToEnd
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
 from downstream.detection.scoring import average_precisions
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import Metric, Runtime
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class MocoC4(Protocol):
+class MocoC4(EndToEnd):
     """Faster R-CNN with C4, nothing frozen, BatchNorm trained, one more BatchNorm behind the last stage.
 
     The published schedule for VOC 2007 + 2012: 24 k iterations of 16 images at 0.02, steps at 18 k and 22 k,
@@ -59,54 +56,33 @@ class MocoC4(Protocol):
     trials: int = 5
     min_sizes: tuple[int, ...] = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
     max_size: int = 1333
-    flip: bool = True
-    train_limit: int | None = None
     name = "moco_c4"
     version = 1
     paper = "arXiv:1911.05722"
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
         if self.trials < 1:
             raise ValueError(f"{self.name}: trials={self.trials!r} is out of range")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
+    def build(self, encoder: Encoder, classes: int) -> RcnnDetector:
+        """Faster R-CNN in the C4 layout with one more BatchNorm, as many proposals as published."""
+        parts = c4_parts(encoder, classes, extra_norm=True) | {
+            "rpn_pre_nms_top_n_train": 12_000,
+            "rpn_pre_nms_top_n_test": 6000,
+        }
+        return RcnnDetector(encoder, parts, self.min_sizes, self.max_size)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> RepeatedDetectors:
         """Train the detectors; val is scored, nothing is chosen by it.
 
         Raises:
-            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
-                of one stage.
+            ValueError: as `trained`.
         """
-
-        def build(copied: Encoder, classes: int) -> RcnnDetector:
-            parts = c4_parts(copied, classes, extra_norm=True) | {
-                "rpn_pre_nms_top_n_train": 12_000,
-                "rpn_pre_nms_top_n_test": 6000,
-            }
-            return RcnnDetector(copied, parts, self.min_sizes, self.max_size)
-
-        train = limit(train, self.train_limit)
         first = runtime.seed * self.trials  # no two draws share a trial
         runtimes = [replace(runtime, seed=first + i) for i in range(self.trials)]
-        return repeated(
-            [fit_detectors(build, encoder, train, val, self.recipe, (), self.flip, one) for one in runtimes]
-        )
+        return repeated([self.trained(encoder, train, val, one) for one in runtimes])
 
     def metrics(self, split: Split) -> dict[str, Metric]:
         """Means over trials of what `average_precisions` has."""
         return {name: MeanOverTrials(metric) for name, metric in average_precisions(split).items()}
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()

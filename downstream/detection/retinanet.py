@@ -12,17 +12,13 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import Target, check_boxes
-from downstream.detection.end_to_end import Detector, fit_detectors
+from downstream.detection.boxes import Target
+from downstream.detection.end_to_end import Detector, OneDetector
 from downstream.detection.maps import pyramid_stages
 from downstream.detection.rcnn import IMAGES_AT_ONCE, RATIOS, PyramidMaps, checked_sizes
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
+from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 _FINEST = 8
@@ -98,7 +94,7 @@ class RetinaNetDetector(Detector):
 
 
 @dataclass(frozen=True)
-class RetinaNetFinetune(Protocol):
+class RetinaNetFinetune(OneDetector):
     """RetinaNet with a copy of the encoder, everything trained.
 
     The published schedule for COCO: 90 k iterations of 16 images at 0.01, divided by ten at 60 k and 80 k,
@@ -137,45 +133,14 @@ class RetinaNetFinetune(Protocol):
     width: int = 256
     min_sizes: tuple[int, ...] = (800,)
     max_size: int = 1333
-    flip: bool = True
-    train_limit: int | None = None
     name = "retinanet"
     version = 1
     paper = "arXiv:1708.02002"
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
         require_positive(self, "width")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train one detector; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), no box in train, or an encoder
-                without a stage of stride 8 or more.
-        """
-
-        def build(copied: Encoder, classes: int) -> RetinaNetDetector:
-            return RetinaNetDetector(copied, classes, self.width, self.min_sizes, self.max_size)
-
-        train = limit(train, self.train_limit)
-        return fit_detectors(build, encoder, train, val, self.recipe, (), self.flip, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def build(self, encoder: Encoder, classes: int) -> RetinaNetDetector:
+        """RetinaNet on a pyramid."""
+        return RetinaNetDetector(encoder, classes, self.width, self.min_sizes, self.max_size)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.detection.baselines import blind_detectors
-from downstream.detection.boxes import check_boxes
-from downstream.detection.end_to_end import fit_detectors
+from downstream.detection.end_to_end import OneDetector
 from downstream.detection.fast_rcnn import FastRcnnDetector
-from downstream.detection.proposals import Proposals, propose
+from downstream.detection.proposals import Propose, propose
 from downstream.detection.rcnn import checked_sizes
-from downstream.detection.scoring import FittedDetectors, detection_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import Runtime
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Zhang16FastRcnn(Protocol):
+class Zhang16FastRcnn(OneDetector):
     """Fast R-CNN (arXiv:1504.08083) on the regions of selective search, the encoder fine-tuned with it.
 
     As published for VOC 2007: 150 k iterations, the rate divided by ten every 50 k, several sizes in training
@@ -67,13 +62,9 @@ class Zhang16FastRcnn(Protocol):
     min_sizes: tuple[int, ...] = (400, 500, 700, 600)
     max_size: int = 1000
     stage: str | None = None
-    flip: bool = True
-    train_limit: int | None = None
     name = "zhang16_fast_rcnn"
     version = 1
     paper = "arXiv:1603.08511"
-    task = "detection"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_sizes", checked_sizes(self.name, self.min_sizes, self.max_size))
@@ -90,48 +81,20 @@ class Zhang16FastRcnn(Protocol):
             if not within:
                 raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_boxes`."""
-        check_boxes(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
-        """Train on train; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: boxes that are missing or bad (names split and image), no box in train, or an unknown
-                stage.
-        """
+    def build(self, encoder: Encoder, classes: int) -> FastRcnnDetector:
+        """Fast R-CNN on one stage."""
         stage = encoder.stages[-1] if self.stage is None else encoder.backbone.stage(self.stage)
-
-        def build(copied: Encoder, classes: int) -> FastRcnnDetector:
-            return FastRcnnDetector(
-                copied,
-                stage,
-                classes,
-                self.regions,
-                self.hidden,
-                self.dropout,
-                self.min_sizes,
-                self.max_size,
-            )
-
-        def regions_of(split: Split) -> Proposals:
-            return propose(split, self.scales, self.regions_found, runtime)
-
-        train = limit(train, self.train_limit)
-        return fit_detectors(
-            build, encoder, train, val, self.recipe, (), self.flip, runtime, propose=regions_of
+        return FastRcnnDetector(
+            encoder,
+            stage,
+            classes,
+            self.regions,
+            self.hidden,
+            self.dropout,
+            self.min_sizes,
+            self.max_size,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `detection_metrics`."""
-        return detection_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_detectors`."""
-        return blind_detectors()
+    def proposing(self, runtime: Runtime) -> Propose:
+        """Selective search."""
+        return lambda split: propose(split, self.scales, self.regions_found, runtime)

@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from torch import nn
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
-from downstream.segmentation.baselines import blind_segmenters
-from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
-from downstream.segmentation.masks import check_masks, segmentation_metrics
-from downstream.selection import several
+from downstream.segmentation.end_to_end import EndToEnd
 from downstream.tuning.finetuning import Norm, Optimiser, Tuning
 from downstream.tuning.iterations import PolynomialRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
-from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class DeepLabV3(Protocol):
+class DeepLabV3(EndToEnd):
     """Atrous spatial pyramid pooling on one stage (torchvision's head), all trained end to end.
 
     The head reads the stage's map at several atrous rates and as a whole, 256 channels each, and joins them;
@@ -56,14 +49,10 @@ class DeepLabV3(Protocol):
     )
     lrs: tuple[float, ...] = ()
     rates: tuple[int, ...] = (6, 12, 18)
-    stage: str | None = None
     flip: bool = True
-    train_limit: int | None = None
     name = "deeplabv3"
     version = 1
     paper = "arXiv:1706.05587"
-    task = "segmentation"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
@@ -75,35 +64,16 @@ class DeepLabV3(Protocol):
             raise ValueError(f"{self.name}: batch_size={self.recipe.batch_size!r} is out of range; 2 or more")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.lrs)
+    def head_lrs(self) -> tuple[float, ...]:
+        """As given."""
+        return self.lrs
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_masks`."""
-        check_masks(limit(train, self.train_limit), *held)
+    @property
+    def flips(self) -> bool:
+        """As given."""
+        return self.flip
 
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
-        """Train one model a learning rate on train, keep the one that is best on val.
-
-        Raises:
-            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
-                unknown stage.
-        """
-
-        def head(channels: int, classes: int) -> nn.Module:
-            built: nn.Module = DeepLabHead(channels, classes, self.rates)
-            return built
-
-        train = limit(train, self.train_limit)
-        return fit_segmenters(
-            head, encoder, self.stage, train, val, self.recipe, self.lrs, self.flip, runtime
-        )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `segmentation_metrics`."""
-        return segmentation_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_segmenters`."""
-        return blind_segmenters()
+    def head(self, channels: int, classes: int) -> nn.Module:
+        """Torchvision's."""
+        built: nn.Module = DeepLabHead(channels, classes, self.rates)
+        return built

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,16 +16,16 @@ from torch.nn import functional as F
 from downstream.course import Course
 from downstream.features.extraction import load_images
 from downstream.protocol import Fitted, Rows, Runtime, Trial
+from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
-    check_masks,
     confusion_of,
     fitted_classes,
     masks_of,
     mean_iou,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, attempt, best, leads
+from downstream.selection import at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import limit
@@ -54,58 +55,76 @@ class Segmenter(nn.Module):
         return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
 
 
-def fit_segmenters(
-    head: Head,
-    encoder: Encoder,
-    stage: str | None,
-    train: Split,
-    val: Split,
-    recipe: Tuning,
-    lrs: Sequence[float],
-    flip: bool,
-    runtime: Runtime,
-) -> FittedSegmenter:
-    """Train one model a learning rate on train, keep the one that is best on val by mIoU.
+@dataclass(frozen=True)
+class EndToEnd(Segmentation):
+    """A head on one stage of a copy of the encoder, everything trained.
 
     Args:
-        head: builds the head.
-        stage: the stage under it; the last without it.
-        lrs: `recipe.lr` if empty.
-        flip: mirror training images and masks at random.
-
-    Raises:
-        ValueError: masks that are missing, of another size than the images, or with unknown classes; an
-            unknown stage.
+        recipe: budget, learning rates, frozen stages, BatchNorm.
+        stage: the stage under the head; the last without it.
     """
-    check_masks(train, val)
-    classes = fitted_classes(train)
-    name = encoder.stage_names[-1] if stage is None else encoder.backbone.stage(stage).name
-    trials: list[Trial] = []
-    kept: tuple[Segmenter, Course] | None = None
-    for lr in lrs or (recipe.lr,):
-        with seeded(runtime.seed, runtime.device):
-            copied = private_copy(encoder, runtime.device)
-            model = Segmenter(copied, name, classes, head).to(runtime.device)
-        loss = _loss(model, train, flip, runtime.device)
-        own, what = replace(recipe, lr=lr), f"fine-tune, lr {lr:g}"
-        tune = partial(finetune, model, loss, len(train), own, runtime, model.encoder, what)
-        trial, course = attempt(name, {"lr": lr}, tune, partial(_score, model, val, runtime))
-        trials.append(trial)
-        if course is not None and leads(trials):
-            kept = model, course
-    winner = best(trials)
-    assert kept is not None
-    model, course = kept
-    return FittedSegmenter(
-        stage=name,
-        trials=tuple(trials),
-        at_edge=at_edge(trials, winner, len(val)),
-        train_score=_score(model, limit(train, TRAIN_SCORED), runtime),
-        course=course,
-        setting=winner.setting,
-        model=model,
-        runtime=runtime,
-    )
+
+    recipe: Tuning
+    stage: str | None = field(default=None, kw_only=True)
+
+    trains_encoder = True
+
+    @abstractmethod
+    def head(self, channels: int, classes: int) -> nn.Module:
+        """A module from the stage's map (B, channels, h, w) to logits (B, classes, h, w)."""
+
+    @property
+    def head_lrs(self) -> tuple[float, ...]:
+        """Head learning rates to choose among on val, each a training of its own; none: the recipe's."""
+        return ()
+
+    @property
+    @abstractmethod
+    def flips(self) -> bool:
+        """Whether training images and masks are mirrored at random."""
+
+    @property
+    def selects(self) -> tuple[str, ...]:
+        """The learning rate where there are several."""
+        return several(lr=self.head_lrs)
+
+    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
+        """Train one model a learning rate on train, keep the one that is best on val by mIoU.
+
+        Raises:
+            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
+                unknown stage.
+        """
+        self.check(train, val)
+        train = limit(train, self.train_limit)
+        classes = fitted_classes(train)
+        name = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
+        trials: list[Trial] = []
+        kept: tuple[Segmenter, Course] | None = None
+        for lr in self.head_lrs or (self.recipe.lr,):
+            with seeded(runtime.seed, runtime.device):
+                copied = private_copy(encoder, runtime.device)
+                model = Segmenter(copied, name, classes, self.head).to(runtime.device)
+            loss = _loss(model, train, self.flips, runtime.device)
+            own, what = replace(self.recipe, lr=lr), f"fine-tune, lr {lr:g}"
+            tune = partial(finetune, model, loss, len(train), own, runtime, model.encoder, what)
+            trial, course = attempt(name, {"lr": lr}, tune, partial(_score, model, val, runtime))
+            trials.append(trial)
+            if course is not None and leads(trials):
+                kept = model, course
+        winner = best(trials)
+        assert kept is not None
+        model, course = kept
+        return FittedSegmenter(
+            stage=name,
+            trials=tuple(trials),
+            at_edge=at_edge(trials, winner, len(val)),
+            train_score=_score(model, limit(train, TRAIN_SCORED), runtime),
+            course=course,
+            setting=winner.setting,
+            model=model,
+            runtime=runtime,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import nn
 from torchvision.models.segmentation.fcn import FCNHead
 
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime, require_positive
-from downstream.segmentation.baselines import blind_segmenters
-from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
-from downstream.segmentation.masks import check_masks, segmentation_metrics
-from downstream.selection import several
+from downstream.protocol import require_positive
+from downstream.segmentation.end_to_end import EndToEnd
 from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
-from pretext.data.dataset import Split
-from pretext.data.split import limit
-from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class FCNFinetune(Protocol):
+class FCNFinetune(EndToEnd):
     """Train a copy of the encoder and an FCN head on one stage, end to end.
 
     The head is torchvision's: 3×3 convolution to a quarter of the channels, BatchNorm, ReLU, dropout, 1×1
@@ -45,13 +40,9 @@ class FCNFinetune(Protocol):
         )
     )
     lrs: tuple[float, ...] = ()
-    stage: str | None = None
     flip: bool = True
-    train_limit: int | None = None
     name = "fcn_finetune"
     version = 1
-    task = "segmentation"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.
@@ -59,30 +50,16 @@ class FCNFinetune(Protocol):
         require_positive(self, "train_limit")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.lrs)
+    def head_lrs(self) -> tuple[float, ...]:
+        """As given."""
+        return self.lrs
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_masks`."""
-        check_masks(limit(train, self.train_limit), *held)
+    @property
+    def flips(self) -> bool:
+        """As given."""
+        return self.flip
 
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
-        """Train one model a learning rate on train, keep the one that is best on val.
-
-        Raises:
-            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
-                unknown stage.
-        """
-        train = limit(train, self.train_limit)
-        return fit_segmenters(
-            FCNHead, encoder, self.stage, train, val, self.recipe, self.lrs, self.flip, runtime
-        )
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `segmentation_metrics`."""
-        return segmentation_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_segmenters`."""
-        return blind_segmenters()
+    def head(self, channels: int, classes: int) -> nn.Module:
+        """Torchvision's."""
+        built: nn.Module = FCNHead(channels, classes)
+        return built

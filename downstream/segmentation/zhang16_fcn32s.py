@@ -7,19 +7,13 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
-from downstream.segmentation.baselines import blind_segmenters
-from downstream.segmentation.end_to_end import FittedSegmenter, fit_segmenters
-from downstream.segmentation.masks import check_masks, segmentation_metrics
+from downstream.segmentation.end_to_end import EndToEnd
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
-from pretext.data.dataset import Split
-from pretext.data.split import limit
-from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Zhang16Fcn32s(Protocol):
+class Zhang16Fcn32s(EndToEnd):
     """FCN-32s (arXiv:1411.4038): one 1×1 score layer on the last stage, upsampled to the image in one go.
 
     The encoder is fine-tuned with it. As published for VOC 2011 with the annotations of SBD, 736 images of
@@ -52,48 +46,22 @@ class Zhang16Fcn32s(Protocol):
         )
     )
     dropout: float = 0.5
-    stage: str | None = None
-    train_limit: int | None = None
     name = "zhang16_fcn32s"
     version = 1
     paper = "arXiv:1603.08511"
-    task = "segmentation"
-    trains_encoder = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"{self.name}: dropout={self.dropout!r} is out of range")
 
     @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+    def flips(self) -> bool:
+        """Images are not augmented."""
+        return False
 
-    def check(self, train: Split, *held: Split) -> None:
-        """See `check_masks`."""
-        check_masks(limit(train, self.train_limit), *held)
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
-        """Train on train; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: masks that are missing, of another size than the images, or with unknown classes; an
-                unknown stage.
-        """
-
-        def head(channels: int, classes: int) -> nn.Module:
-            return score_layer(channels, classes, self.dropout)
-
-        train = limit(train, self.train_limit)
-        return fit_segmenters(head, encoder, self.stage, train, val, self.recipe, (), False, runtime)
-
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """See `segmentation_metrics`."""
-        return segmentation_metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_segmenters`."""
-        return blind_segmenters()
+    def head(self, channels: int, classes: int) -> nn.Module:
+        """See `score_layer`."""
+        return score_layer(channels, classes, self.dropout)
 
 
 def score_layer(channels: int, classes: int, dropout: float) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -31,8 +31,6 @@ from downstream.protocol import (
 )
 from downstream.selection import at_edge, attempt, best, judged, leads, several
 from downstream.tuning.finetuning import (
-    Norm,
-    Optimiser,
     Recipe,
     finetune,
     mirror,
@@ -41,6 +39,7 @@ from downstream.tuning.finetuning import (
     random_flips,
     seeded,
 )
+from downstream.tuning.short import SHORT
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -83,18 +82,7 @@ class ClassificationFinetune(Classification):
         train_limit: train on that many examples, drawn by the split's digest; on all without it.
     """
 
-    recipe: Recipe = field(
-        default_factory=lambda: Recipe(
-            epochs=5,
-            least_steps=200,
-            batch_size=16,
-            lr=3e-3,
-            backbone_lr=0.5,
-            weight_decay=1e-2,
-            optimiser=Optimiser.ADAMW,
-            norm=Norm.EVAL,
-        )
-    )
+    recipe: Recipe = SHORT
     lrs: tuple[float, ...] = ()
     stage: str | None = None
     flip: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -11,8 +11,12 @@ from downstream.detection.end_to_end import Detector, OneDetector
 from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
 from downstream.protocol import require_positive
-from downstream.tuning.finetuning import Norm, Optimiser, Recipe
+from downstream.tuning.finetuning import Recipe
+from downstream.tuning.short import SHORT
 from pretext.encoder import Encoder
+
+OWN = replace(SHORT, epochs=4, lr=5e-3, backbone_lr=0.2, clip=1.0)
+"""As classification and segmentation are fine-tuned, the encoder more slowly and gradients clipped."""
 
 
 class FcosDetector(Detector):
@@ -49,19 +53,7 @@ class DetectionFinetune(OneDetector):
         train_limit: train on that many images, drawn by the split's digest; on all without it.
     """
 
-    recipe: Recipe = field(
-        default_factory=lambda: Recipe(
-            epochs=4,
-            least_steps=200,
-            batch_size=16,
-            lr=5e-3,
-            backbone_lr=0.2,
-            weight_decay=1e-2,
-            clip=1.0,
-            optimiser=Optimiser.ADAMW,
-            norm=Norm.EVAL,
-        )
-    )
+    recipe: Recipe = OWN
     lrs: tuple[float, ...] = ()
     pyramid: bool = False
     width: int = 64

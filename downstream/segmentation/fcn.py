@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import nn
 from torchvision.models.segmentation.fcn import FCNHead
 
 from downstream.protocol import require_positive
 from downstream.segmentation.end_to_end import EndToEnd
-from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
+from downstream.tuning.finetuning import Tuning
+from downstream.tuning.short import SHORT
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,7 @@ class FCNFinetune(EndToEnd):
         train_limit: train on that many images, drawn by the split's digest; on all without it.
     """
 
-    recipe: Tuning = field(
-        default_factory=lambda: Recipe(
-            epochs=5,
-            least_steps=200,
-            batch_size=16,
-            lr=3e-3,
-            backbone_lr=0.5,
-            weight_decay=1e-2,
-            optimiser=Optimiser.ADAMW,
-            norm=Norm.EVAL,
-        )
-    )
+    recipe: Tuning = SHORT
     lrs: tuple[float, ...] = ()
     flip: bool = True
     name = "fcn_finetune"

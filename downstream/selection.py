@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from downstream.protocol import GateFailed, Metric, Rows, Trial
+from downstream.course import Course
+from downstream.protocol import Fitted, GateFailed, Metric, Rows, Runtime, Trial
+from pretext.encoder import Encoder
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
 """Lower ends beyond which no value exists, so that choosing them says nothing about the grid."""
@@ -103,6 +106,66 @@ def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str,
 def standard_error(value: float, examples: int) -> float:
     """√(v (1 − v) / n): of a mean v of n independent numbers in [0, 1] it is never more."""
     return math.sqrt(max(value * (1 - value), 0.0) / examples)
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[C]):
+    """What val chose.
+
+    Attributes:
+        trials: all that was tried.
+        by_stage: the candidate of each stage that has one.
+        winner: the candidate with the highest score of all.
+        at_edge: see `at_edge`.
+    """
+
+    trials: tuple[Trial, ...]
+    by_stage: Mapping[str, C]
+    winner: C
+    at_edge: tuple[str, ...]
+
+
+def choose_over_stages(
+    tried: Iterable[C], examples: int, finest: Callable[[str], Mapping[str, float]] | None = None
+) -> Chosen[C]:
+    """Choose the setting of each stage, and the stage, by the score on val.
+
+    Args:
+        tried: every setting of every stage.
+        examples: of val.
+        finest: of a stage, the `finest` of `at_edge`.
+
+    Raises:
+        GateFailed: all diverged; names them.
+    """
+    trials, by_stage = best_by_stage(tried)
+    winner = by_stage[best(trials).stage]
+    ends = finest(winner.trial.stage) if finest is not None else None
+    return Chosen(trials, by_stage, winner, at_edge(trials, winner.trial, examples, ends))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageHeads(Fitted, Generic[C]):
+    """What was fitted on each stage of a frozen encoder, with the setting that val chose.
+
+    Attributes:
+        encoder, runtime: as `fit` got them.
+        chosen: by stage.
+    """
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    course: Course | None = None
+    encoder: Encoder
+    runtime: Runtime
+    chosen: Mapping[str, C]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """The setting of the selected stage."""
+        return dict(self.chosen[self.stage].trial.setting)
 
 
 def at_edge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,18 +22,18 @@ from downstream.classification.agreement import (
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.family import Labelled
 from downstream.classification.labels import check_against, fitted_classes, labels_of
-from downstream.features.extraction import Key, distinct, extract, map_sides
-from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.classification.pooled import Pooled, PooledHeads
+from downstream.features.extraction import Key
+from downstream.features.reductions import checked_pools
 from downstream.protocol import (
     BlindPredictor,
-    Fitted,
     Metric,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -131,32 +131,29 @@ class Clustering(Labelled):
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
         k = self.clusters or classes
-        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        sides = map_sides(encoder, train, runtime)
-        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
-        on_val = extract(encoder, val, tuple(pools), runtime)
+        pooled = Pooled.of(encoder, train, val, self.pools, runtime)
         metric = next(iter(_metrics(labels.ndim == 2).values()))
 
         def tried() -> Iterator[Choice]:
-            for done, (key, features) in enumerate(on_train.items()):
+            for done, (key, features) in enumerate(pooled.train.items()):
                 assign = Clusters(k, self.restarts).fit(features, classes, runtime.seed)
-                value = metric({"cluster": assign(on_val[key]), "labels": wanted})
-                yield Choice(Trial(key.stage, {"pool": pools[key.reduction]}, value), key, assign)
-                runtime.progress("clusters", done + 1, len(on_train))
+                value = metric({"cluster": assign(pooled.val[key]), "labels": wanted})
+                yield Choice(Trial(key.stage, {"pool": pooled.grids[key.reduction]}, value), key, assign)
+                runtime.progress("clusters", done + 1, len(pooled.train))
 
-        trials, chosen = best_by_stage(tried())
-        winner = chosen[best(trials).stage]
+        chosen = choose_over_stages(tried(), len(val), pooled.finest)
+        winner = chosen.winner
         return FittedClustering(
             stage=winner.trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
-            train_score=metric({"cluster": winner.assign(on_train[winner.key]), "labels": labels}),
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
+            train_score=metric({"cluster": winner.assign(pooled.train[winner.key]), "labels": labels}),
             encoder=encoder,
             runtime=runtime,
             classes=classes,
             multi_label=labels.ndim == 2,
-            pools=tuple(pools),
-            chosen=chosen,
+            pools=tuple(pooled.grids),
+            chosen=chosen.by_stage,
         )
 
     def metrics(self, split: Split) -> dict[str, Metric]:
@@ -171,34 +168,13 @@ class Clustering(Labelled):
         }
 
 
-@dataclass(frozen=True)
-class FittedClustering(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedClustering(PooledHeads[Choice]):
     """The clusters of each stage, pooled as val chose."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
-    classes: int
-    multi_label: bool
-    pools: tuple[Reduction, ...]
-    chosen: Mapping[str, Choice]
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Pooling grid of the selected stage."""
-        return dict(self.chosen[self.stage].trial.setting)
-
-    def predict(self, test: Split) -> dict[str, Rows]:
-        """Rows {"cluster": (N,) int64, "labels"} of every stage."""
-        labels = check_against(test, self.multi_label, self.classes)
-        features = extract(self.encoder, test, self.pools, self.runtime)
-        return {
-            stage: {"cluster": choice.assign(features[choice.key]), "labels": labels}
-            for stage, choice in self.chosen.items()
-        }
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+        """Rows {"cluster": (N,) int64, "labels"}."""
+        return {"cluster": choice.assign(features), "labels": labels}
 
 
 @dataclass(frozen=True)

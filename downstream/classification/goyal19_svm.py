@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,8 +34,8 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import Key, extract
 from downstream.features.window_pool import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Fitted, Metric, Rows, Runtime, Trial
-from downstream.selection import best
+from downstream.protocol import BlindPredictor, Metric, Rows, Runtime, Trial
+from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -190,25 +189,13 @@ class VisslSvm(Goyal19Svm):
     name = "vissl_voc07_svm"
 
 
-@dataclass(frozen=True)
-class FittedSvms(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedSvms(StageHeads[Choice]):
     """One SVM a class and stage; scores are signed distances times ‖w‖."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
     pool: WindowPool
     multi_label: bool
     classes: int
-    chosen: Mapping[str, Choice]
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """C of each class, in the order of the classes."""
-        return dict(self.chosen[self.stage].trial.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, C), "labels"} of every stage, and "difficult" (N, C) where there are such."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -19,11 +19,12 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
-from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
-from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.classification.pooled import Pooled, PooledHeads
+from downstream.features.extraction import FeatureSet, Key
+from downstream.features.reductions import checked_pools
 from downstream.heads.neighbours import nearest, vote
-from downstream.protocol import Fitted, Rows, Runtime, Trial
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.protocol import Rows, Runtime, Trial
+from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -107,34 +108,33 @@ class NearestNeighbours(Classification):
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
-        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        sides = map_sides(encoder, train, runtime)
-        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
-        on_val = extract(encoder, val, tuple(pools), runtime)
-        bank = Bank(on_train, labels, classes, runtime.device)
+        pooled = Pooled.of(encoder, train, val, self.pools, runtime)
+        bank = Bank(pooled.train, labels, classes, runtime.device)
         metric = primary(labels.ndim == 2)
 
         def tried() -> Iterator[Choice]:
-            for done, key in enumerate(on_train):
-                for (k, temperature), scores in bank.scores(key, on_val[key], self.ks, self.temperatures):
+            for done, key in enumerate(pooled.train):
+                for (k, temperature), scores in bank.scores(key, pooled.val[key], self.ks, self.temperatures):
                     value = metric({"scores": scores, "labels": wanted})
-                    pool = pools[key.reduction]
+                    pool = pooled.grids[key.reduction]
                     trial = Trial(key.stage, {"k": k, "temperature": temperature, "pool": pool}, value)
                     yield Choice(trial, key, k, temperature)
-                runtime.progress("nearest neighbours", done + 1, len(on_train))
+                runtime.progress("nearest neighbours", done + 1, len(pooled.train))
 
-        trials, chosen = best_by_stage(tried())
-        winner = chosen[best(trials).stage]
+        chosen = choose_over_stages(tried(), len(val), pooled.finest)
+        winner = chosen.winner
         return FittedNeighbours(
             stage=winner.trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=metric(bank.leave_one_out(winner)),
             encoder=encoder,
             runtime=runtime,
             bank=bank,
-            pools=tuple(pools),
-            chosen=chosen,
+            pools=tuple(pooled.grids),
+            chosen=chosen.by_stage,
+            multi_label=labels.ndim == 2,
+            classes=classes,
         )
 
 
@@ -176,30 +176,12 @@ class Bank:
         }
 
 
-@dataclass(frozen=True)
-class FittedNeighbours(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedNeighbours(PooledHeads[Choice]):
     """The training images, and k, T and pooling of each stage as val chose them."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
     bank: Bank
-    pools: tuple[Reduction, ...]
-    chosen: Mapping[str, Choice]
 
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """k, T and pooling grid of the selected stage."""
-        return dict(self.chosen[self.stage].trial.setting)
-
-    def predict(self, test: Split) -> dict[str, Rows]:
-        """Rows {"scores": (N, C) shares of the vote, "labels"} of every stage."""
-        labels = check_against(test, self.bank.labels.ndim == 2, self.bank.classes)
-        features = extract(self.encoder, test, self.pools, self.runtime)
-        return {
-            stage: {"scores": self.bank.one(choice, features[choice.key]), "labels": labels}
-            for stage, choice in self.chosen.items()
-        }
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+        """Rows {"scores": (N, C) shares of the vote, "labels"}."""
+        return {"scores": self.bank.one(choice, features), "labels": labels}

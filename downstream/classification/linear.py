@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from downstream.classification.family import Classification
 from downstream.classification.labels import (
@@ -13,18 +15,17 @@ from downstream.classification.labels import (
     labels_of,
     primary,
 )
-from downstream.course import Course
-from downstream.features.extraction import Key, distinct, extract, map_sides
-from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.classification.pooled import Pooled, PooledHeads
+from downstream.features.extraction import Key
+from downstream.features.reductions import checked_pools
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
-    Fitted,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.selection import at_edge, best, best_by_stage, judged, several
+from downstream.selection import choose_over_stages, judged, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -78,65 +79,41 @@ class LinearProbe(Classification):
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
-        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        sides = map_sides(encoder, train, runtime)
-        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
-        on_val = extract(encoder, val, tuple(pools), runtime)
+        pooled = Pooled.of(encoder, train, val, self.pools, runtime)
         metric = primary(labels.ndim == 2)
 
         def heads() -> Iterator[Choice]:
-            for done, (key, features) in enumerate(on_train.items()):
+            for done, (key, features) in enumerate(pooled.train.items()):
                 fitted = self.grid.fit(features, labels, classes, runtime.device, runtime.seed)
                 for p, setting in enumerate(self.grid.settings):
                     head = fitted.select(p)
-                    value = judged(metric, {"scores": head.logits(on_val[key]), "labels": wanted})
-                    plain = {**setting._asdict(), "pool": pools[key.reduction]}
+                    value = judged(metric, {"scores": head.logits(pooled.val[key]), "labels": wanted})
+                    plain = {**setting._asdict(), "pool": pooled.grids[key.reduction]}
                     yield Choice(Trial(key.stage, plain, value), key, head)
-                runtime.progress("linear heads", done + 1, len(on_train))
+                runtime.progress("linear heads", done + 1, len(pooled.train))
 
-        trials, chosen = best_by_stage(heads())
-        winner = chosen[best(trials).stage]
-        scores = winner.head.logits(on_train[winner.key])
+        chosen = choose_over_stages(heads(), len(val), pooled.finest)
+        winner = chosen.winner
+        scores = winner.head.logits(pooled.train[winner.key])
         return FittedProbe(
             stage=winner.trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=metric({"scores": scores, "labels": labels}),
             course=winner.head.course,
             encoder=encoder,
             runtime=runtime,
-            pools=tuple(pools),
+            pools=tuple(pooled.grids),
             multi_label=labels.ndim == 2,
-            chosen=chosen,
+            chosen=chosen.by_stage,
+            classes=classes,
         )
 
 
-@dataclass(frozen=True)
-class FittedProbe(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedProbe(PooledHeads[Choice]):
     """One head a stage, each with the setting that val chose; scores are logits."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
-    pools: tuple[Reduction, ...]
-    multi_label: bool
-    chosen: Mapping[str, Choice]
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Learning rate, weight decay and pooling grid of the selected stage."""
-        return dict(self.chosen[self.stage].trial.setting)
-
-    def predict(self, test: Split) -> dict[str, Rows]:
-        """Rows {"scores": (N, C) logits, "labels"} of every stage."""
-        classes = self.chosen[self.stage].head.bias.shape[0]
-        labels = check_against(test, self.multi_label, classes)
-        features = extract(self.encoder, test, self.pools, self.runtime)
-        return {
-            stage: {"scores": choice.head.logits(features[choice.key]), "labels": labels}
-            for stage, choice in self.chosen.items()
-        }
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+        """Rows {"scores": (N, C) logits, "labels"}."""
+        return {"scores": choice.head.logits(features), "labels": labels}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,8 +26,8 @@ from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots,
 from downstream.features.extraction import extract
 from downstream.features.window_pool import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
-from downstream.selection import best
+from downstream.protocol import BlindPredictor, Metric, Protocol, Rows, Runtime, Trial
+from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -247,25 +246,13 @@ class LowShotLegacy(LowShot):
     legacy = True
 
 
-@dataclass(frozen=True)
-class FittedShots(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedShots(StageHeads[Choice]):
     """SVMs of every k, draw and class, for each stage."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
     protocol: LowShot
     multi_label: bool
     classes: int
-    chosen: Mapping[str, Choice]
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """C of each k, in the order of the k."""
-        return dict(self.chosen[self.stage].trial.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows of every stage, see `shot_rows`."""

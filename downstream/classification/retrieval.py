@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from downstream.classification.blind_features import BLIND_FEATURES, BlindFeatures, rgb_shares
 from downstream.classification.family import Labelled
 from downstream.classification.labels import check_against, fitted_classes, labels_of
+from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
-from downstream.features.extraction import Key, distinct, extract, map_sides
-from downstream.features.reductions import GridPool, Reduction, checked_pools
+from downstream.features.extraction import Key
+from downstream.features.reductions import checked_pools
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
     BlindPredictor,
-    Fitted,
     Metric,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -124,29 +124,27 @@ class Retrieval(Labelled):
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         wanted = check_against(val, labels.ndim == 2, classes)
-        pools: dict[Reduction, int] = {GridPool(pool): pool for pool in self.pools}
-        sides = map_sides(encoder, train, runtime)
-        on_train = distinct(extract(encoder, train, tuple(pools), runtime), sides)
-        on_val = extract(encoder, val, tuple(pools), runtime)
-        gallery = Gallery(on_train, labels, self.recalls, runtime.device)
+        pooled = Pooled.of(encoder, train, val, self.pools, runtime)
+        gallery = Gallery(pooled.train, labels, self.recalls, runtime.device)
         tried = []
-        for done, key in enumerate(on_train):
-            value = mean_average_precision(gallery.search(key, on_val[key], wanted))
-            tried.append(Choice(Trial(key.stage, {"pool": pools[key.reduction]}, value), key))
+        for done, key in enumerate(pooled.train):
+            value = mean_average_precision(gallery.search(key, pooled.val[key], wanted))
+            tried.append(Choice(Trial(key.stage, {"pool": pooled.grids[key.reduction]}, value), key))
             runtime.progress("retrieval", done + 1, len(gallery.features))
-        trials, chosen = best_by_stage(tried)
-        winner = chosen[best(trials).stage]
+        chosen = choose_over_stages(tried, len(val), pooled.finest)
+        winner = chosen.winner
         return FittedRetrieval(
             stage=winner.trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, winner.trial, len(val), {"pool": sides.get(winner.trial.stage, 1)}),
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=mean_average_precision(gallery.search_itself(winner.key)),
             encoder=encoder,
             runtime=runtime,
             classes=classes,
             gallery=gallery,
-            pools=tuple(pools),
-            chosen=chosen,
+            pools=tuple(pooled.grids),
+            chosen=chosen.by_stage,
+            multi_label=labels.ndim == 2,
         )
 
     def metrics(self, split: Split) -> dict[str, Metric]:
@@ -161,34 +159,15 @@ class Retrieval(Labelled):
         }
 
 
-@dataclass(frozen=True)
-class FittedRetrieval(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedRetrieval(PooledHeads[Choice]):
     """The gallery, and the pooling of each stage as val chose it."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
-    classes: int
     gallery: Gallery
-    pools: tuple[Reduction, ...]
-    chosen: Mapping[str, Choice]
 
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Pooling grid of the selected stage."""
-        return dict(self.chosen[self.stage].trial.setting)
-
-    def predict(self, test: Split) -> dict[str, Rows]:
-        """Rows of `rank` of every stage: "average_precision", "relevant", "recall@k"."""
-        labels = check_against(test, self.gallery.labels.ndim == 2, self.classes)
-        features = extract(self.encoder, test, self.pools, self.runtime)
-        return {
-            stage: self.gallery.search(choice.key, features[choice.key], labels)
-            for stage, choice in self.chosen.items()
-        }
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+        """Rows of `rank`: "average_precision", "relevant", "recall@k"."""
+        return self.gallery.search(choice.key, features, labels)
 
 
 @dataclass(frozen=True)

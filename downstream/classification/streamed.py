@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from downstream.classification.family import Classification
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
-from downstream.course import Course
 from downstream.heads.sgd_heads import Heads, Read, Source, score, train_heads
 from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.images.augment import Augmentation, check_square
-from downstream.protocol import Fitted, Rows, Runtime, Trial
-from downstream.selection import at_edge, best, best_by_stage, judged, several
+from downstream.protocol import Rows, Runtime, Trial
+from downstream.selection import StageHeads, choose_over_stages, judged, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -31,32 +30,24 @@ class Choice(NamedTuple):
     heads: Heads
     position: int
 
+    @property
+    def head(self) -> Heads:
+        """The one among those of other rates."""
+        return self.heads.alone(self.position)
 
-@dataclass(frozen=True)
-class FittedStream(Fitted):
+
+@dataclass(frozen=True, kw_only=True)
+class FittedStream(StageHeads[Choice]):
     """One head a stage, each with the setting that val chose; scores are logits."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
     read: Read
-    runtime: Runtime
     multi_label: bool
     classes: int
-    chosen: Mapping[str, tuple[Trial, Source, Heads]]
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Learning rate, and reading where there are several, of the selected stage."""
-        return dict(self.chosen[self.stage][0].setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, classes) logits, "labels"} of every stage."""
         labels = check_against(test, self.multi_label, self.classes)
-        heads = {source: head for _, source, head in self.chosen.values()}
+        heads = {choice.source: choice.head for choice in self.chosen.values()}
         scores = score(self.encoder, self.read, heads, test, self.runtime)
         return {source.stage: {"scores": found[:, 0], "labels": labels} for source, found in scores.items()}
 
@@ -117,24 +108,20 @@ class StreamedProbe(Classification):
                     setting = {"lr": lr} | ({"reading": source.reading} if source.reading else {})
                     yield Choice(Trial(source.stage, setting, value), source, heads[source], p)
 
-        trials, found = best_by_stage(choices())
-        chosen = {
-            stage: (choice.trial, choice.source, choice.heads.alone(choice.position))
-            for stage, choice in found.items()
-        }
-        trial, source, head = chosen[best(trials).stage]
+        chosen = choose_over_stages(choices(), len(val))
+        winner = chosen.winner
         part = limit(train, TRAIN_SCORED)
-        on_train = score(encoder, read, {source: head}, part, runtime)[source][:, 0]
+        on_train = score(encoder, read, {winner.source: winner.head}, part, runtime)[winner.source][:, 0]
         return FittedStream(
-            stage=trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, trial, len(val)),
+            stage=winner.trial.stage,
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=metric({"scores": on_train, "labels": labels_of(part)}),
-            course=head.courses[0],
+            course=winner.head.courses[0],
             encoder=encoder,
             read=read,
             runtime=runtime,
             multi_label=multi_label,
             classes=classes,
-            chosen=chosen,
+            chosen=chosen.by_stage,
         )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.course import Course
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import (
-    Fitted,
     Rows,
     Runtime,
-    Trial,
     require_positive,
 )
 from downstream.segmentation.family import Segmentation
@@ -28,7 +25,7 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Choice, convolve, fit_heads, sampled, score
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.selection import StageHeads, choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -109,37 +106,23 @@ class SegmentationLinear(Segmentation):
                 yield from fit_heads(stage, self.grid, self.adjustments, rows, held, classes, runtime)
                 runtime.progress("linear heads", done + 1, len(stages))
 
-        trials, chosen = best_by_stage(heads())
-        winner = chosen[best(trials).stage]
+        chosen = choose_over_stages(heads(), len(val))
+        winner = chosen.winner
         return FittedSegmenter(
             stage=winner.trial.stage,
-            trials=trials,
-            at_edge=at_edge(trials, winner.trial, len(val)),
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=score(winner.head, on_train.features[winner.trial.stage], on_train.classes),
             course=winner.head.course,
             encoder=encoder,
             runtime=runtime,
-            chosen=chosen,
+            chosen=chosen.by_stage,
         )
 
 
-@dataclass(frozen=True)
-class FittedSegmenter(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedSegmenter(StageHeads[Choice]):
     """One head a stage, each with the setting that val chose."""
-
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    encoder: Encoder
-    runtime: Runtime
-    chosen: Mapping[str, Choice]
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Learning rate, weight decay and adjustment of the selected stage."""
-        return dict(self.chosen[self.stage].trial.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"confusion": (N, K, K) uint32} of every stage, from one pass over the images."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 
 from downstream.digest import digest, settings
@@ -22,21 +19,14 @@ from downstream.judge.plain import from_plain
 from downstream.judge.provenance import provenance
 from downstream.judge.records import (
     BLIND,
-    SCHEMA,
-    Cost,
-    Data,
     Effort,
-    Evaluation,
-    Provenance,
     Record,
-    Result,
     Subject,
-    pack_rows,
     read,
     write,
 )
-from downstream.metrics.bootstrap import bootstrap, resamples
-from downstream.protocol import BlindPredictor, Fitted, GateFailed, Protocol, Rows, Runtime
+from downstream.judge.scoring import Scoring, precision_of
+from downstream.protocol import BlindPredictor, Fitted, Protocol, Runtime
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
@@ -71,7 +61,7 @@ def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runti
             "splits": {name: split.digest for name, split in data.splits.items()},
             "protocol": [protocol.name, protocol.version, settings(protocol)],
             "draw": runtime.seed,
-            "precision": _precision(runtime),
+            "precision": precision_of(runtime),
         }
     )
 
@@ -154,7 +144,9 @@ def evaluate(
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
-    job = _Job(name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite)
+    job = Scoring(
+        name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite
+    )
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
     return made
@@ -254,7 +246,7 @@ def _evaluate_blind(
     meter.lap("fit")
     rows = predict(data.test)
     meter.lap("predict")
-    job = _Job(
+    job = Scoring(
         evaluation,
         protocol,
         data,
@@ -278,146 +270,3 @@ def _check_before(
     gates.splits_disjoint(data)
     flags = gates.unseen_by_pretraining(subject, seen, data)
     return (*flags, gates.SELECTED_ON_TEST) if protocol.legacy else flags
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What all records of one evaluation share."""
-
-    name: str
-    protocol: Protocol
-    data: DataSet
-    runtime: Runtime
-    subject: Subject
-    cost: Cost
-    provenance: Provenance
-    draws: int
-    suite: str
-
-    def records(
-        self,
-        predicted: Mapping[str, Rows],
-        fitted: Fitted | None,
-        flags: tuple[str, ...],
-        chance: Chance,
-    ) -> tuple[list[Record], dict[str, bytes]]:
-        """Gate and score the rows of every stage; records, and packed rows by their digest."""
-        chosen = "" if fitted is None else fitted.stage
-        if chosen not in predicted:
-            raise GateFailed("rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}")
-        metrics = self.protocol.metrics(self.data.test)
-        records: list[Record] = []
-        packed: dict[str, bytes] = {}
-        for stage, rows in predicted.items():
-            gates.rows_complete(rows, self.data.test, stage)
-            content = pack_rows(rows)
-            key = hashlib.sha256(content).hexdigest()
-            packed[key] = content
-            for position, (metric, measure) in enumerate(metrics.items()):
-                value = gates.score_in_range(measure(rows), metric, stage)
-                main = position == 0 and stage == chosen
-                sample = self._resample(measure, rows) if main else ()
-                level = chance.comparable.get(metric)
-                result = self._result(
-                    value, stage, fitted, flags, None if level is None else level.value, key, sample
-                )
-                if main:
-                    told = chance.flags(metric, value) + _interval_flags(result)
-                    result = replace(result, flags=result.flags + told)
-                records.append(
-                    Record(
-                        SCHEMA,
-                        self.subject,
-                        self._evaluation(stage, metric, position == 0),
-                        self._data(),
-                        result,
-                        self.cost,
-                        self.provenance,
-                    )
-                )
-        return records, packed
-
-    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float | None, ...]:
-        test = self.data.test
-        index = resamples(test.digest, len(test), self.draws)
-        values = bootstrap(measure, rows, index, self.runtime.progress)
-        return tuple(None if np.isnan(value) else float(value) for value in np.round(values, 7))
-
-    def _result(
-        self,
-        value: float,
-        stage: str,
-        fitted: Fitted | None,
-        flags: tuple[str, ...],
-        chance: float | None,
-        rows: str,
-        sample: tuple[float | None, ...],
-    ) -> Result:
-        selected = fitted is None or stage == fitted.stage
-        setting, val = _choice(fitted, stage)
-        return Result(
-            value=value,
-            unit="fraction",
-            direction="higher",
-            range=(0.0, 1.0),
-            selected=selected,
-            selected_on="test" if self.protocol.legacy else "val",
-            setting=setting,
-            val=val,
-            train=fitted.train_score if fitted is not None and selected else None,
-            chance=chance,
-            flags=flags if selected else tuple(f for f in flags if f == gates.SELECTED_ON_TEST),
-            rows=rows,
-            resampled=sample,
-        )
-
-    def _evaluation(self, stage: str, metric: str, primary: bool) -> Evaluation:
-        return Evaluation(
-            digest=self.name,
-            suite=self.suite,
-            data=self.data.name,
-            split=self.data.test.name,
-            task=self.protocol.task,
-            protocol=self.protocol.name,
-            version=self.protocol.version,
-            settings=digest(settings(self.protocol)),
-            options=settings(self.protocol),
-            trains_encoder=self.protocol.trains_encoder,
-            stage=stage,
-            metric=metric,
-            primary=primary,
-            draw=self.runtime.seed,
-            precision=_precision(self.runtime),
-        )
-
-    def _data(self) -> Data:
-        splits = self.data.splits
-        height, width = self.data.test.pixels.shape[1:3]
-        return Data(
-            digests={name: split.digest for name, split in splits.items()},
-            counts={name: len(split) for name, split in splits.items()},
-            resolution=(int(height), int(width)),
-        )
-
-
-def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | str], float | None]:
-    """Setting and val score of a stage: what `fit` selected, or the stage's best trial."""
-    if fitted is None:
-        return {}, None
-    trials = [trial for trial in fitted.trials if trial.stage == stage and math.isfinite(trial.val)]
-    if not trials:
-        raise GateFailed("head", f"stage {stage!r} has no finite score on val")
-    best = max(trials, key=lambda trial: trial.val)
-    return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
-
-
-def _interval_flags(result: Result) -> tuple[str, ...]:
-    drawn = [value for value in result.resampled if value is not None]
-    flat = bool(drawn) and min(drawn) == max(drawn)
-    undefined = len(result.resampled) - len(drawn)
-    lost = (f"{gates.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
-    return (gates.ZERO_WIDTH,) * flat + lost
-
-
-def _precision(runtime: Runtime) -> str:
-    return str(runtime.autocast or torch.float32).removeprefix("torch.")

@@ -1,0 +1,173 @@
+"""Rows to records: gates, scores, resamples, flags."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from downstream.digest import digest, settings
+from downstream.judge import gates
+from downstream.judge.chance import Chance
+from downstream.judge.records import (
+    SCHEMA,
+    Cost,
+    Data,
+    Evaluation,
+    Provenance,
+    Record,
+    Result,
+    Subject,
+    pack_rows,
+)
+from downstream.metrics.bootstrap import bootstrap, resamples
+from downstream.protocol import Fitted, GateFailed, Protocol, Rows, Runtime
+from pretext.data.dataset import DataSet
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What all records of one evaluation share; gates and scores rows."""
+
+    name: str
+    protocol: Protocol
+    data: DataSet
+    runtime: Runtime
+    subject: Subject
+    cost: Cost
+    provenance: Provenance
+    draws: int
+    suite: str
+
+    def records(
+        self,
+        predicted: Mapping[str, Rows],
+        fitted: Fitted | None,
+        flags: tuple[str, ...],
+        chance: Chance,
+    ) -> tuple[list[Record], dict[str, bytes]]:
+        """Gate and score the rows of every stage; records, and packed rows by their digest."""
+        chosen = "" if fitted is None else fitted.stage
+        if chosen not in predicted:
+            raise GateFailed("rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}")
+        metrics = self.protocol.metrics(self.data.test)
+        records: list[Record] = []
+        packed: dict[str, bytes] = {}
+        for stage, rows in predicted.items():
+            gates.rows_complete(rows, self.data.test, stage)
+            content = pack_rows(rows)
+            key = hashlib.sha256(content).hexdigest()
+            packed[key] = content
+            for position, (metric, measure) in enumerate(metrics.items()):
+                value = gates.score_in_range(measure(rows), metric, stage)
+                main = position == 0 and stage == chosen
+                sample = self._resample(measure, rows) if main else ()
+                level = chance.comparable.get(metric)
+                result = self._result(
+                    value, stage, fitted, flags, None if level is None else level.value, key, sample
+                )
+                if main:
+                    told = chance.flags(metric, value) + _interval_flags(result)
+                    result = replace(result, flags=result.flags + told)
+                records.append(
+                    Record(
+                        SCHEMA,
+                        self.subject,
+                        self._evaluation(stage, metric, position == 0),
+                        self._data(),
+                        result,
+                        self.cost,
+                        self.provenance,
+                    )
+                )
+        return records, packed
+
+    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float | None, ...]:
+        test = self.data.test
+        index = resamples(test.digest, len(test), self.draws)
+        values = bootstrap(measure, rows, index, self.runtime.progress)
+        return tuple(None if np.isnan(value) else float(value) for value in np.round(values, 7))
+
+    def _result(
+        self,
+        value: float,
+        stage: str,
+        fitted: Fitted | None,
+        flags: tuple[str, ...],
+        chance: float | None,
+        rows: str,
+        sample: tuple[float | None, ...],
+    ) -> Result:
+        selected = fitted is None or stage == fitted.stage
+        setting, val = _choice(fitted, stage)
+        return Result(
+            value=value,
+            unit="fraction",
+            direction="higher",
+            range=(0.0, 1.0),
+            selected=selected,
+            selected_on="test" if self.protocol.legacy else "val",
+            setting=setting,
+            val=val,
+            train=fitted.train_score if fitted is not None and selected else None,
+            chance=chance,
+            flags=flags if selected else tuple(f for f in flags if f == gates.SELECTED_ON_TEST),
+            rows=rows,
+            resampled=sample,
+        )
+
+    def _evaluation(self, stage: str, metric: str, primary: bool) -> Evaluation:
+        return Evaluation(
+            digest=self.name,
+            suite=self.suite,
+            data=self.data.name,
+            split=self.data.test.name,
+            task=self.protocol.task,
+            protocol=self.protocol.name,
+            version=self.protocol.version,
+            settings=digest(settings(self.protocol)),
+            options=settings(self.protocol),
+            trains_encoder=self.protocol.trains_encoder,
+            stage=stage,
+            metric=metric,
+            primary=primary,
+            draw=self.runtime.seed,
+            precision=precision_of(self.runtime),
+        )
+
+    def _data(self) -> Data:
+        splits = self.data.splits
+        height, width = self.data.test.pixels.shape[1:3]
+        return Data(
+            digests={name: split.digest for name, split in splits.items()},
+            counts={name: len(split) for name, split in splits.items()},
+            resolution=(int(height), int(width)),
+        )
+
+
+def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | str], float | None]:
+    """Setting and val score of a stage: what `fit` selected, or the stage's best trial."""
+    if fitted is None:
+        return {}, None
+    trials = [trial for trial in fitted.trials if trial.stage == stage and math.isfinite(trial.val)]
+    if not trials:
+        raise GateFailed("head", f"stage {stage!r} has no finite score on val")
+    best = max(trials, key=lambda trial: trial.val)
+    return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
+
+
+def _interval_flags(result: Result) -> tuple[str, ...]:
+    drawn = [value for value in result.resampled if value is not None]
+    flat = bool(drawn) and min(drawn) == max(drawn)
+    undefined = len(result.resampled) - len(drawn)
+    lost = (f"{gates.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
+    return (gates.ZERO_WIDTH,) * flat + lost
+
+
+def precision_of(runtime: Runtime) -> str:
+    """How the encoder computed, in a word: "float32", "bfloat16"."""
+    return str(runtime.autocast or torch.float32).removeprefix("torch.")

@@ -221,6 +221,13 @@ def _colorizer(bench: Workbench) -> Path:
     return member.folder
 
 
+def demo(_: Workbench) -> list[str]:
+    """Show in half a minute what is measured; see `pretextbench.demo`."""
+    from pretextbench.demo import show_demo  # which calls this module
+
+    return show_demo()
+
+
 JOBS: dict[str, Callable[[Workbench], list[str]]] = {
     "benchmark": benchmark,
     "pretrain": pretrain,
@@ -230,6 +237,7 @@ JOBS: dict[str, Callable[[Workbench], list[str]]] = {
     "protocols": protocols,
     "cka": cka,
     "colorize": colorize,
+    "demo": demo,
 }
 
 

@@ -1,0 +1,96 @@
+"""`job=demo`: what is measured, in half a minute: a gain, and where it goes when the signal is destroyed.
+
+Colorization is pretrained twice on the same scenes, once with their own colours and once with those of other
+scenes. Both see the same lightness, and both are judged on it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from rich.table import Table
+
+from downstream.judge.records import Record
+from pretextbench.console import console
+from pretextbench.jobs import pretrain_and_judge
+from pretextbench.members import Member
+from pretextbench.plan import show_plan
+from pretextbench.workbench import Workbench
+
+SMALL = (
+    "data@target=scenes", "downstream=[linear]", "data.train=1500", "data.val=300", "data.test=500",
+    *(f"target.{key}=${{data.{key}}}" for key in ("train", "val", "test", "size", "seed", "workers")),
+    "trainer.epochs=3", "trainer.validate_every=3", "logger.enabled=false",
+)  # fmt: skip
+"""What makes it half a minute, judged on the scenes as they are; what is typed has the last word."""
+
+DESTROYED = "data.colour=image_permuted"
+
+
+class Row(NamedTuple):
+    """One line of the table: who, its run, and its score on test."""
+
+    name: str
+    run: Member
+    score: Record
+
+
+def show_demo() -> list[str]:
+    """Pretrain and judge three encoders, print their scores and gains, name the picture.
+
+    Raises:
+        ValueError: settings that leave no score to show.
+    """
+    line = [*SMALL, *HydraConfig.get().overrides.task]
+    bench = Workbench(compose("config", overrides=line))
+    destroyed = Workbench(compose("config", overrides=[*line, DESTROYED]))
+    asked, twin, *_ = bench.members
+    wanted = [
+        ("random weights", bench, twin),
+        (asked.title, bench, asked),
+        (f"{asked.title}, colours of other scenes", destroyed, destroyed.members[0]),
+    ]
+    for _, each, run in wanted:
+        each.check([run], judged=True)
+    if bench.cfg.dry_run:
+        show_plan([each for _, each, _ in wanted], [[run] for *_, run in wanted])
+        return []
+    rows = [Row(name, run, _score(pretrain_and_judge(each, run))) for name, each, run in wanted]
+    console.print(_table(rows))
+    console.print(
+        "mAP of a linear probe on frozen features of lightness, on test; gains with half of their 95 % "
+        "interval over test images, one seed. Colours of other scenes tell nothing, and nothing is learned "
+        "from them: a score that does not move when its signal is destroyed measures nothing."
+    )
+    picture = bench.output / "demo.png"
+    shutil.copyfile(sorted((rows[1].run.folder / "samples").glob("*.png"))[-1], picture)
+    console.print(f"Gray, coloured by the network, original: {picture}", soft_wrap=True)
+    return [row.score.evaluation.digest for row in rows]
+
+
+def _score(records: list[Record]) -> Record:
+    found = [r for r in records if r.evaluation.primary and r.result.selected]
+    if len(found) != 1:
+        raise ValueError("job=demo shows one score an encoder: choose one protocol, as downstream=[linear]")
+    return found[0]
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("pretrained by", "mAP", "above random"):
+        table.add_column(column, justify="left" if column == "pretrained by" else "right")
+    for row in rows:
+        gain = "" if row is rows[0] else _gain(row.score, rows[0].score)
+        table.add_row(row.name, f"{100 * row.score.result.value:.1f}", gain)
+    return table
+
+
+def _gain(score: Record, twin: Record) -> str:
+    """Difference in points and half of its interval, paired by test image."""
+    pairs = np.array([score.result.resampled, twin.result.resampled], np.float64)  # (2, resamples)
+    low, high = np.nanpercentile(pairs[0] - pairs[1], [2.5, 97.5])
+    return f"{100 * (score.result.value - twin.result.value):+.1f} ± {50 * (high - low):.1f}"

@@ -6,7 +6,6 @@ import functools
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,12 +33,10 @@ def test_the_vote_agrees_with_scikit_learn() -> None:
 
 
 class Planted(torch.nn.Module):
-    """Returns what the first pixel says as the last stage's map."""
+    """Returns what the first pixel says as an image's vector."""
 
-    stage_names = ("only",)
-
-    def forward(self, pixels: torch.Tensor) -> Any:
-        return toy.Maps({"only": pixels[:, :, :1, :1]})
+    def vector(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels[:, :, 0, 0]
 
 
 @pytest.mark.parametrize("multilabel", [False, True])

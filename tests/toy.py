@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +18,6 @@ from pretext.task import Images
 
 WIDTHS = (8, 8, 8, 8, 8)
 CLASSES = 3
-
-
-class Maps(NamedTuple):
-    """What an encoder returns, as far as the monitor looks at it."""
-
-    maps: dict[str, Any]
 
 
 def encoder(input: str = "lightness", widths: tuple[int, ...] = WIDTHS, seed: int = 0) -> Encoder:

@@ -17,7 +17,7 @@ TEMPERATURE = 0.07  # arXiv:1805.01978, section 3.4
 
 @torch.no_grad()
 def pooled(encoder: Encoder, batches: Iterable[Images]) -> tuple[Tensor, Tensor]:
-    """Average-pooled maps of the last stage, of unit length, and labels.
+    """Vectors (`Encoder.vector`) of unit length, and labels.
 
     The encoder's mode is restored. Returns ((N, D) float32, (N,) int64 or (N, C) float), on the CPU.
 
@@ -30,8 +30,7 @@ def pooled(encoder: Encoder, batches: Iterable[Images]) -> tuple[Tensor, Tensor]
     for images in batches:
         if images.labels is None:
             raise ValueError("the nearest-neighbour monitor needs labelled images")
-        maps = encoder(images.pixels).maps[encoder.stage_names[-1]]  # (B, D, h, w)
-        features.append(F.normalize(maps.float().mean(dim=(2, 3)), dim=1).cpu())
+        features.append(F.normalize(encoder.vector(images.pixels).float(), dim=1).cpu())
         labels.append(images.labels.cpu())
     encoder.train(mode)
     return torch.cat(features), torch.cat(labels)

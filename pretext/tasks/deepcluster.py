@@ -34,10 +34,10 @@ class Clustered(NamedTuple):
 class DeepCluster(Task):
     """Before every epoch clusters the training images by their features, then predicts the clusters.
 
-    Features are those of central squares: the average of the last stage through two hidden layers, without
-    the last ReLU. They are reduced and whitened by principal components, brought to unit length and clustered
-    by k-means from random images; the layer that predicts the clusters starts anew, without momentum. An
-    epoch draws every non-empty cluster equally often. Validation asks for the cluster nearest to an image.
+    Features are those of central squares: the encoder's vector through two hidden layers, without the last
+    ReLU. They are reduced and whitened by principal components, brought to unit length and clustered by
+    k-means from random images; the layer that predicts the clusters starts anew, without momentum. An epoch
+    draws every non-empty cluster equally often. Validation asks for the cluster nearest to an image.
 
     The hidden layers stand for the two that the release's AlexNet ends in. Its input is `sobel`; with colour,
     clusters sort by it.
@@ -83,7 +83,7 @@ class DeepCluster(Task):
         self.encoder = encoder
         self.neck = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(encoder.stages[-1].channels, hidden),
+            nn.Linear(encoder.width, hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
@@ -158,8 +158,7 @@ class DeepCluster(Task):
 
     def _features(self, pixels: Tensor) -> Tensor:
         """Features (B, hidden) of images (B, 3, S, S), before their ReLU."""
-        last = self.encoder(pixels).maps[self.encoder.stage_names[-1]]  # (B, C, h, w)
-        features: Tensor = self.neck(last.mean(dim=(2, 3)))
+        features: Tensor = self.neck(self.encoder.vector(pixels))
         return features
 
     def _reduced(self, features: Tensor) -> Tensor:

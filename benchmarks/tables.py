@@ -245,14 +245,25 @@ def _about(protocol: Protocol) -> str:
 
 def _settings(protocol: Any) -> str:
     rows = ["| setting | value |", "|---|---|"]
-    for field in dataclasses.fields(protocol):
-        value = getattr(protocol, field.name)
+    for name in _fields(protocol):
+        value = getattr(protocol, name)
         if dataclasses.is_dataclass(value):
-            inner = ", ".join(f"{f.name}={_shown(getattr(value, f.name))}" for f in dataclasses.fields(value))
-            rows.append(f"| {field.name} | {inner} |")
+            inner = ", ".join(f"{each}={_shown(getattr(value, each))}" for each in _fields(value))
+            rows.append(f"| {name} | {inner} |")
         else:
-            rows.append(f"| {field.name} | {_shown(value)} |")
+            rows.append(f"| {name} | {_shown(value)} |")
     return "\n".join(rows)
+
+
+def _fields(thing: Any) -> list[str]:
+    """Names of a dataclass's fields; of a protocol what its bases take by keyword last, the nearest first."""
+    found = dataclasses.fields(thing)
+    if isinstance(thing, Protocol):
+        bases = type(thing).__mro__
+        made = [vars(base).get("__annotations__", {}) for base in bases]
+        depth = {f.name: next(i for i, own in enumerate(made) if f.name in own) for f in found}
+        found = tuple(sorted(found, key=lambda f: (f.kw_only, depth[f.name] if f.kw_only else 0)))
+    return [f.name for f in found]
 
 
 def _shown(value: Any) -> str:

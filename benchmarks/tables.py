@@ -1,8 +1,8 @@
-"""Generate docs/results.md and docs/protocols.md from records and configurations.
+"""Generate docs/results.md, docs/protocols.md and the list of protocols from records and configurations.
 
-python benchmarks/tables.py           writes both
+python benchmarks/tables.py           writes them
 python benchmarks/tables.py --take OUTPUT DATA [FILE PROTOCOL …]   copies records to benchmarks/results/
-python benchmarks/tables.py --check   exits 1 where a committed page differs from what its sources say
+python benchmarks/tables.py --check   exits 1 where a committed file differs from what its sources say
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from downstream.digest import digest
+from downstream.judge import listed
 from downstream.judge.catalogue import facts
 from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl, read_all
 from downstream.leaderboard import build
@@ -228,6 +230,17 @@ def protocols() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def protocol_list() -> str:
+    """What `job=protocols` reads: the facts of every protocol, by the digest of its configuration."""
+    asked = [OmegaConf.load(path) for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml"))]
+    return listed.written(
+        {
+            digest(OmegaConf.to_container(config, resolve=True)): facts(instantiate(config, _convert_="all"))
+            for config in asked
+        }
+    )
+
+
 def _about(protocol: Protocol) -> str:
     words = (
         inspect.cleandoc(type(protocol).__doc__ or "")
@@ -296,15 +309,19 @@ def main() -> int:
         output, data, *rest = sys.argv[2:]
         take(Path(output), data, rest[0] if rest else data, rest[1:])
         return 0
-    pages = {ROOT / "docs" / "results.md": results(), ROOT / "docs" / "protocols.md": protocols()}
+    pages = {
+        ROOT / "docs" / "results.md": results(),
+        ROOT / "docs" / "protocols.md": protocols(),
+        listed.LIST: protocol_list(),
+    }
     if "--check" not in sys.argv[1:]:
         for path, page in pages.items():
             path.write_text(page)
         return 0
-    stale = [path.name for path, page in pages.items() if not path.is_file() or path.read_text() != page]
-    for name in stale:
-        print(f"docs/{name} differs from its sources; run python benchmarks/tables.py")
-    return 1 if stale else 0
+    wrong = [path for path, page in pages.items() if not path.is_file() or path.read_text() != page]
+    for path in wrong:
+        print(f"{path.relative_to(ROOT)} differs from its sources; run python benchmarks/tables.py")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

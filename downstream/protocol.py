@@ -7,15 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from downstream.course import Course
 from pretext.data.dataset import Split
-from pretext.encoder import Encoder
+
+if TYPE_CHECKING:  # tables are made of what this module names, and need no torch
+    import torch
+
+    from pretext.encoder import Encoder
 
 SOLVED = ("classification", "detection", "segmentation")
 """Tasks that an encoder helps to solve; scores of other kinds stand beside them and enter no ranking."""
@@ -31,6 +34,12 @@ def silent(what: str, done: int, total: int) -> None:
     """Report progress to nobody."""
 
 
+def _cpu() -> torch.device:
+    from torch import device
+
+    return device("cpu")
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Where and how an evaluation runs; decides nothing about what is measured but the seed.
@@ -39,7 +48,7 @@ class Runtime:
     cache_limit: bytes that cached features may take; None: any number.
     """
 
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = field(default_factory=_cpu)
     autocast: torch.dtype | None = None
     seed: int = 0
     cache: Path = Path("outputs/cache")

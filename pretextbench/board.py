@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 
 from downstream import leaderboard
 from downstream.digest import digest, short
-from downstream.judge.evaluate import picture_path
-from downstream.judge.records import Record, read_all
+from downstream.judge.records import Record, picture_path, read_all
 from downstream.leaderboard import Published
 from pretext.names import slug
 from pretextbench import frozen

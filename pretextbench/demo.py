@@ -16,9 +16,9 @@ from rich.table import Table
 
 from downstream.judge.records import Record
 from pretextbench.console import console
-from pretextbench.jobs import pretrain_and_judge
 from pretextbench.members import Member
 from pretextbench.plan import show_plan
+from pretextbench.running import pretrain_and_judge
 from pretextbench.workbench import Workbench
 
 SMALL = (

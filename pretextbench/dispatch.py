@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pretextbench import arguments, preflight, reasons, schema, sweep
+from pretextbench import arguments, jobs, reasons, schema, sweep
 from pretextbench.configurations import CONF
 from pretextbench.console import console, open_door
 from pretextbench.locks import locked
@@ -46,11 +46,8 @@ def dispatch(cfg: DictConfig) -> None:
 
 
 def _run(cfg: DictConfig) -> list[str]:
-    """Check what was typed before anything slow is imported, then the installation, then do the job."""
+    """Check what was typed before anything slow is imported, then do the job."""
     schema.check(cfg)
-    preflight.check()
-    from pretextbench import jobs
-
     return jobs.run(cfg)
 
 

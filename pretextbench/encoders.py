@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,29 +19,18 @@ from pretext.spacing import spaced
 from pretextbench import members
 from pretextbench.workbench import Workbench
 
-FORMS = (
-    "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
-    "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; another project's checkpoint"
-)
-_DIGEST = re.compile(r"[0-9a-f]{6,64}")
-
 
 def named_encoder(bench: Workbench, key: str = "encoder") -> Encoder:
-    """Open the encoder that the configuration names under a key, on the CPU.
+    """Open the encoder that the configuration names under a key, see `places.check`, on the CPU.
 
     Raises:
-        ValueError: no name, a name of nothing or of several runs, or what opening it raises.
-        FileNotFoundError: a path where nothing is.
+        ValueError: the beginning of no run's digest or of several, or what opening it raises.
         ConnectionError: weights that cannot be fetched.
     """
-    spec: str | None = bench.cfg[key]
-    if spec is None:
-        raise ValueError(f"job={bench.cfg.job.name} needs {key}=…: {FORMS}")
+    spec: str = bench.cfg[key]
     path = Path(spec)
     zoo, colon, _ = spec.partition(":")
     if not path.exists() and not (colon and zoo in ZOOS):
-        if not _DIGEST.fullmatch(spec):
-            raise FileNotFoundError(f"no encoder {spec!r}; an encoder is {FORMS}")
         path = _run(bench.output / "runs", spec)
     if path.is_dir() or _is_own(path):
         if bench.cfg.encoder_arguments:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from hydra import compose
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from rich.cells import cell_len
 from rich.table import Table
 
-from downstream.judge.catalogue import Facts, facts
-from downstream.protocol import Protocol
+from downstream.digest import digest
+from downstream.judge import listed
+from downstream.judge.listed import Facts
 from pretextbench import hints
 from pretextbench.console import console
 
@@ -19,16 +22,33 @@ HEAD = ("downstream=", "v", "chosen on val", "cost", "paper")
 CHOSEN = HEAD.index("chosen on val")
 
 
-def protocols() -> dict[str, Protocol]:
-    """Every protocol as its YAML states it, by the name that `downstream=[…]` takes."""
+def configurations() -> dict[str, Any]:
+    """What asks for every protocol, as its YAML states it, by the name that `downstream=[…]` takes."""
     names = hints.options("downstream")
     chosen = compose("config", overrides=[f"downstream=[{','.join(names)}]"]).downstream
-    return {name: instantiate(chosen[name], _convert_="all") for name in names}
+    return {name: OmegaConf.to_container(chosen[name], resolve=True) for name in names}
+
+
+def protocols() -> dict[str, Facts]:
+    """Every protocol in a few words: from the list, or from itself where the list does not have it.
+
+    So are those of a `--config-dir`, which are built, with all that this takes to import.
+    """
+    known = listed.read()
+    return {
+        name: known.get(digest(config)) or _of_its_own(config) for name, config in configurations().items()
+    }
+
+
+def _of_its_own(config: Any) -> Facts:
+    from downstream.judge.catalogue import facts
+
+    return facts(instantiate(config, _convert_="all"))
 
 
 def show_protocols() -> None:
     """Print the table, a section for each task and what is frozen in it; computes nothing."""
-    every = [(name, facts(protocol)) for name, protocol in protocols().items()]
+    every = list(protocols().items())
     every.sort(key=lambda entry: (*_section(entry[1]), entry[0]))
     rows = [_row(name, about) for name, about in every]
     widths = _widths([HEAD, *rows])

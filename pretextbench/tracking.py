@@ -15,8 +15,7 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from downstream.judge.evaluate import picture_path
-from downstream.judge.records import Record
+from downstream.judge.records import Record, picture_path
 from pretext.atomic import write_json
 from pretext.names import slug
 from pretextbench.console import console

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from downstream.judge import gates
 from downstream.judge.evaluate import check as check_data
 from downstream.protocol import Protocol, Runtime, silent
 from pretext.data.dataset import DataSet
+from pretext.data.seal import compared_whole
 from pretext.fit import Pretrained
 from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
-from pretextbench import hints, members, trial
+from pretextbench import hints, members, targets, trial
 from pretextbench.console import console, progress
 from pretextbench.members import Member
 
@@ -45,6 +47,18 @@ def _takes(target: str, argument: str) -> bool:
     """Whether the function or class of that name takes an argument."""
     parameters = inspect.signature(get_object(target)).parameters
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+@contextmanager
+def opened(cfg: DictConfig) -> Iterator[Workbench]:
+    """A workbench for what a configuration asks for, once all that it names is held to its signature.
+
+    Raises:
+        ValueError: as `targets.check` and `Workbench`.
+    """
+    targets.check(cfg)
+    with compared_whole(cfg.verify):
+        yield Workbench(cfg)
 
 
 class Workbench:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from foreign_checkpoints import moco, network, vit
 
-from downstream.judge.gates import OVERLAP_UNCHECKED
+from downstream.judge.flags import OVERLAP_UNCHECKED
 from downstream.judge.records import Record, read_all
 from pretextbench import dispatch
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
 from recipes import by_epochs
 from rich.console import Console
 
 from downstream.classification.finetune import ClassificationFinetune
 from downstream.classification.linear import LinearProbe
 from downstream.detection.frozen import DetectionFrozen
+from downstream.digest import digest
 from downstream.heads.linear_grid import LinearGrid
 from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.judge import listed
 from downstream.judge.catalogue import facts
 from downstream.judge.gates import FEW_STEPS
 from downstream.protocol import Protocol
@@ -25,6 +28,11 @@ from downstream.tuning.layer_decay import LayerDecayRecipe
 from pretextbench import protocols as listing
 
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
+
+
+def protocols() -> dict[str, Protocol]:
+    """Every protocol as its YAML states it."""
+    return {name: instantiate(config, _convert_="all") for name, config in listing.configurations().items()}
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def test_every_yaml_is_listed_once_and_fits_the_page(shown: str) -> None:
 
 def test_every_line_states_what_its_protocol_states(shown: str, hydra: None) -> None:
     lines = shown.splitlines()
-    for name, protocol in listing.protocols().items():
+    for name, protocol in protocols().items():
         start = next(i for i, line in enumerate(lines) if line.startswith(f"{name} ") and "·" not in line)
         rest = next((i for i, line in enumerate(lines) if i > start and not line.startswith(" ")), len(lines))
         words = " ".join(lines[start:rest]).split()
@@ -56,9 +64,25 @@ def test_every_line_states_what_its_protocol_states(shown: str, hydra: None) -> 
         assert ("TEST" in words) == (protocol.legacy and protocol.selects != ())
 
 
+def test_the_list_says_what_every_protocol_says_and_no_more(hydra: None) -> None:
+    """Where this fails, `python benchmarks/tables.py` writes the list anew."""
+    asked = {name: digest(config) for name, config in listing.configurations().items()}
+    own = {asked[name]: facts(protocol) for name, protocol in protocols().items()}
+    assert listed.read() == own
+    assert listed.LIST.read_text("utf-8") == listed.written(own)
+
+
+def test_a_protocol_that_is_not_listed_speaks_for_itself(
+    hydra: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"_target_": "downstream.classification.linear.LinearProbe", "pools": [3]}
+    monkeypatch.setattr(listing, "configurations", lambda: {"mine": config})
+    assert listing.protocols() == {"mine": facts(LinearProbe(pools=(3,)))}
+
+
 def test_a_class_chooses_by_default_what_its_yaml_chooses(hydra: None) -> None:
     """A text that is right for one is right for the other."""
-    for name, protocol in listing.protocols().items():
+    for name, protocol in protocols().items():
         default = type(protocol)()
         assert default.selects == protocol.selects, name
         assert facts(default)._replace(name="", cost="") == facts(protocol)._replace(name="", cost=""), name
@@ -67,7 +91,7 @@ def test_a_class_chooses_by_default_what_its_yaml_chooses(hydra: None) -> None:
 def test_every_budget_in_epochs_of_this_suite_has_a_least_number_of_steps(hydra: None) -> None:
     """As the class has it; a published budget is kept, and that of a whole GPU, which is long on any set."""
     least = {}
-    for name, protocol in listing.protocols().items():
+    for name, protocol in protocols().items():
         budget = budget_of(protocol)
         if isinstance(budget, Recipe | LinearGrid | SgdRecipe):
             least[name] = budget.least_steps
@@ -88,7 +112,7 @@ def budget_of(protocol: Protocol) -> object:
 
 
 def test_every_paper_can_be_found(hydra: None) -> None:
-    for name, protocol in listing.protocols().items():
+    for name, protocol in protocols().items():
         assert re.search(r"^this suite$|arXiv:\d{4}\.\d{4,5}\b|doi:10\.", protocol.paper), (
             f"{name}: paper is {protocol.paper!r}"
         )
@@ -156,7 +180,7 @@ def test_legacy_and_silence_show() -> None:
 @pytest.mark.parametrize("name", YAMLS)
 def test_yaml_and_class_train_alike_but_for_the_budget(name: str, hydra: None) -> None:
     """A notebook and a run use the same optimiser, rates, decay and schedule; how long is a YAML's affair."""
-    protocol = listing.protocols()[name]
+    protocol = protocols()[name]
     stated, default = (getattr(p, "recipe", None) for p in (protocol, type(protocol)()))
     if isinstance(stated, Recipe):
         stated, default = (replace(recipe, epochs=1) for recipe in (stated, default))

@@ -1,28 +1,11 @@
-"""What a protocol says of itself, for lists of protocols: nothing here is written down twice."""
+"""What a protocol says of itself, for lists of protocols."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from downstream.heads.sgd_recipe import SgdRecipe
+from downstream.judge.listed import Facts
 from downstream.protocol import Protocol
 from downstream.tuning.finetuning import Norm, Tuning
-
-
-class Facts(NamedTuple):
-    """One protocol in a few words.
-
-    frozen: parts of the encoder that stay as they are. chosen: what is selected, and on which split.
-    cost: how often the encoder sees the images.
-    """
-
-    name: str
-    version: int
-    task: str
-    paper: str
-    frozen: str
-    chosen: str
-    cost: str
 
 
 def facts(protocol: Protocol) -> Facts:

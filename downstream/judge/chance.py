@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from downstream.judge.gates import BELOW_CHANCE, BELOW_COLOUR, by
+from downstream.judge.flags import BELOW_CHANCE, BELOW_COLOUR, by
 from downstream.judge.records import BLIND, Record
 from downstream.protocol import BlindPredictor
 

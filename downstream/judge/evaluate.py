@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from downstream.digest import digest, settings
+from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance, Level
 from downstream.judge.cost import Meter
@@ -22,6 +23,7 @@ from downstream.judge.records import (
     Effort,
     Record,
     Subject,
+    picture_path,
     read,
     write,
 )
@@ -140,7 +142,7 @@ def evaluate(
     flags += gates.head_trained(fitted, level.value if protocol.trains_head else -math.inf, level.predictor)
     if protocol.trains_head:
         flags += gates.head_fitted(fitted, protocol.trains_encoder, len(data.val))
-    flags += tuple(f"{gates.AT_EDGE}{edge}" for edge in fitted.at_edge)
+    flags += tuple(f"{flagged.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
@@ -160,11 +162,6 @@ def effort_of(encoder: Encoder) -> Effort | None:
     """
     said = encoder.provenance.get("effort")
     return None if said is None else from_plain(Effort, said, "provenance.effort")
-
-
-def picture_path(folder: Path, evaluation: str) -> Path:
-    """Where the picture of an evaluation lies, if its head is visual."""
-    return folder / f"{evaluation}.png"
 
 
 def _picture(fitted: Fitted, test: Split, names: Sequence[str], path: Path) -> None:
@@ -269,4 +266,4 @@ def _check_before(
     gates.packs_unchanged(data)
     gates.splits_disjoint(data)
     flags = gates.unseen_by_pretraining(subject, seen, data)
-    return (*flags, gates.SELECTED_ON_TEST) if protocol.legacy else flags
+    return (*flags, flagged.SELECTED_ON_TEST) if protocol.legacy else flags

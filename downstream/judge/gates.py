@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from downstream.judge.flags import DIVERGED, HEAD_UNTRAINED, OVERLAP_UNCHECKED, UNDERFITTED, by
 from downstream.judge.records import Subject
 from downstream.protocol import Fitted, GateFailed, Rows, Trial
 from downstream.selection import standard_error
@@ -16,34 +17,6 @@ from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import check_unchanged
 from pretext.data.split import Leak, check_disjoint
 from pretext.encoder import Encoder
-
-OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
-HEAD_UNTRAINED = "head_untrained"
-UNDERFITTED = "head_underfitted:"
-BELOW_CHANCE = "not_above_chance"
-BELOW_COLOUR = "not_above_colour"
-ZERO_WIDTH = "zero_width_interval"
-SELECTED_ON_TEST = "selected_on_test"
-AT_EDGE = "at_edge:"
-DIVERGED = "diverged:"
-UNDEFINED = "undefined_resamples:"
-
-MEANING = {
-    OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
-    f"{HEAD_UNTRAINED}:": "the head's train score is not above chance, which an encoder-blind predictor sets",
-    HEAD_UNTRAINED: "the head's train score is not above chance",
-    UNDERFITTED: "the head is undertrained, as it seems",
-    f"{BELOW_CHANCE}:": "the test score is not above chance, which an encoder-blind predictor sets",
-    BELOW_CHANCE: "the test score is not above chance",
-    f"{BELOW_COLOUR}:": "above chance, not above a predictor that sees colour, which the encoder does not",
-    UNDEFINED: "the interval leaves out bootstrap resamples that hold nothing to score",
-    ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
-    SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
-    AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
-    DIVERGED: "settings that diverged were left out of the selection",
-}
-"""Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
-
 
 FEW_STEPS = 100
 """Steps below which a head trained by gradients is far from what it can be, whatever its loss looks like."""
@@ -143,11 +116,6 @@ def score_in_range(value: float, metric: str, stage: str) -> float:
     return float(value)
 
 
-def by(flag: str, predictor: str) -> str:
-    """A flag with the encoder-blind predictor that is not exceeded."""
-    return f"{flag}:{predictor}"
-
-
 def head_trained(fitted: Fitted, chance: float, predictor: str) -> tuple[str, ...]:
     """Flag a head whose train score is not above `chance`, the best encoder-blind predictor's."""
     if not math.isfinite(fitted.train_score):
@@ -199,15 +167,6 @@ def head_fitted(fitted: Fitted, trains_encoder: bool, examples: int) -> tuple[st
     if level is not None and train <= level and train < 1:
         reasons.append("its train score is no better than its val score")
     return tuple(UNDERFITTED + reason for reason in reasons)
-
-
-def meaning(flag: str) -> str:
-    """A flag in a reader's words."""
-    for beginning, text in MEANING.items():
-        if flag.startswith(beginning):
-            rest = flag.removeprefix(beginning)
-            return f"{text} ({rest})" if rest else text
-    return flag.replace("_", " ")
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:

@@ -318,6 +318,11 @@ def read_all(folder: Path, on_error: Callable[[RecordError], None] | None = None
     return records
 
 
+def picture_path(folder: Path, evaluation: str) -> Path:
+    """Where the picture of an evaluation lies, if its head is visual."""
+    return folder / f"{evaluation}.png"
+
+
 def export_jsonl(records: Iterable[Record], path: Path) -> None:
     """Write records as JSON Lines, compressed where the name ends in `.gz`."""
     content = "".join(f"{_line(record)}\n" for record in records).encode()

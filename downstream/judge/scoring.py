@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from downstream.digest import digest, settings
+from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance
 from downstream.judge.records import (
@@ -115,7 +116,7 @@ class Scoring:
             val=val,
             train=fitted.train_score if fitted is not None and selected else None,
             chance=chance,
-            flags=flags if selected else tuple(f for f in flags if f == gates.SELECTED_ON_TEST),
+            flags=flags if selected else tuple(f for f in flags if f == flagged.SELECTED_ON_TEST),
             rows=rows,
             resampled=sample,
         )
@@ -164,8 +165,8 @@ def _interval_flags(result: Result) -> tuple[str, ...]:
     drawn = [value for value in result.resampled if value is not None]
     flat = bool(drawn) and min(drawn) == max(drawn)
     undefined = len(result.resampled) - len(drawn)
-    lost = (f"{gates.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
-    return (gates.ZERO_WIDTH,) * flat + lost
+    lost = (f"{flagged.UNDEFINED}{undefined} of {len(result.resampled)}",) if undefined else ()
+    return (flagged.ZERO_WIDTH,) * flat + lost
 
 
 def precision_of(runtime: Runtime) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
-from downstream.judge.gates import ZERO_WIDTH, meaning
+from downstream.judge.flags import ZERO_WIDTH, meaning
 from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Row
 from downstream.leaderboard.statistics import ENOUGH_SEEDS, Between, Interval, Kind, Verdict
 

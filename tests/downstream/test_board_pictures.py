@@ -6,7 +6,7 @@ from pathlib import Path
 
 from made_records import record
 
-from downstream.judge.evaluate import picture_path
+from downstream.judge.records import picture_path
 from pretextbench.board import gather_pictures
 
 

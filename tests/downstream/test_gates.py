@@ -11,6 +11,7 @@ from made_records import SUBJECT
 from torch import nn
 
 from downstream.course import Course
+from downstream.judge import flags as flagging
 from downstream.judge import gates
 from downstream.judge.gates import Unmoved
 from downstream.protocol import GateFailed, Runtime, Trial
@@ -49,12 +50,12 @@ def test_unseen_by_pretraining() -> None:
     data, other = make_data(), make_data(seed=1)
     subject = replace(SUBJECT, pretraining_digest=other.train.digest)
     assert gates.unseen_by_pretraining(subject, [other.train], data) == ()
-    assert gates.unseen_by_pretraining(subject, [], data) == (gates.OVERLAP_UNCHECKED,)
+    assert gates.unseen_by_pretraining(subject, [], data) == (flagging.OVERLAP_UNCHECKED,)
     assert gates.unseen_by_pretraining(replace(subject, pretraining_digest=data.train.digest), [], data) == ()
     untouched = replace(subject, pretraining="", pretraining_digest="", images_seen=0)
     assert gates.unseen_by_pretraining(untouched, [], data) == ()
     foreign = replace(subject, pretraining="imagenet", pretraining_digest="")
-    assert gates.unseen_by_pretraining(foreign, [], data) == (gates.OVERLAP_UNCHECKED,)
+    assert gates.unseen_by_pretraining(foreign, [], data) == (flagging.OVERLAP_UNCHECKED,)
     with failure("pretraining", "trained on the test split of photos"):
         gates.unseen_by_pretraining(replace(subject, pretraining_digest=data.test.digest), [], data)
     leaking = with_shared_image(replace(other, test=data.test), "test", "train").train
@@ -154,7 +155,7 @@ def test_settings_that_diverged_are_named_by_what_they_share() -> None:
         "diverged:2 of 18: stage conv1/conv3 lr 10",
     )
     everywhere = [(f"conv{i}", 10.0, d) for i in (1, 2, 3) for d in (0.0, 1e-3)]
-    assert gates.meaning(gates.diverged(trials(*everywhere))[0]) == (
+    assert flagging.meaning(gates.diverged(trials(*everywhere))[0]) == (
         "settings that diverged were left out of the selection (6 of 18: lr 10)"
     )
 
@@ -187,13 +188,13 @@ def test_head_fitted() -> None:
     # With its encoder a head learns on and on.
     assert flags(trains_encoder=True, course=falling) == ()
     assert len(flags(trains_encoder=True, course=replace(falling, steps=5), train_score=0.1)) == 2
-    assert gates.meaning(no_better) == (
+    assert flagging.meaning(no_better) == (
         "the head is undertrained, as it seems (its train score is no better than its val score)"
     )
 
 
 def test_every_flag_has_words() -> None:
-    assert gates.meaning("at_edge:lr") == "the selected hyper-parameter lies at the end of its grid (lr)"
-    assert gates.meaning("something_new") == "something new"
-    for flag in gates.MEANING:
-        assert " " in gates.meaning(flag)
+    assert flagging.meaning("at_edge:lr") == "the selected hyper-parameter lies at the end of its grid (lr)"
+    assert flagging.meaning("something_new") == "something new"
+    for flag in flagging.MEANING:
+        assert " " in flagging.meaning(flag)

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_leaderboard_tables import without
 
-from downstream.judge.gates import UNDERFITTED
+from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record
 from downstream.leaderboard import Paths, cells_frame, leaderboard, show
 from downstream.leaderboard.latex import escape

@@ -11,8 +11,7 @@ from hydra import compose
 from made_records import record
 from omegaconf import OmegaConf
 
-from downstream.judge.evaluate import picture_path
-from downstream.judge.records import Record
+from downstream.judge.records import Record, picture_path
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
 from pretextbench import dispatch, filters, members, names, schema

@@ -17,7 +17,7 @@ from downstream.classification.goyal19_svm import Goyal19Svm
 from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.detection.zhang16_fast_rcnn import Zhang16FastRcnn
 from downstream.judge.evaluate import evaluate
-from downstream.judge.gates import SELECTED_ON_TEST
+from downstream.judge.flags import SELECTED_ON_TEST
 from downstream.judge.records import Record, read_rows
 from downstream.protocol import Protocol, Runtime
 from pretext.backbones import Stage

@@ -1,0 +1,44 @@
+"""What a reader must know of a score: flags, as records hold them, and their words."""
+
+from __future__ import annotations
+
+OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
+HEAD_UNTRAINED = "head_untrained"
+UNDERFITTED = "head_underfitted:"
+BELOW_CHANCE = "not_above_chance"
+BELOW_COLOUR = "not_above_colour"
+ZERO_WIDTH = "zero_width_interval"
+SELECTED_ON_TEST = "selected_on_test"
+AT_EDGE = "at_edge:"
+DIVERGED = "diverged:"
+UNDEFINED = "undefined_resamples:"
+
+MEANING = {
+    OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
+    f"{HEAD_UNTRAINED}:": "the head's train score is not above chance, which an encoder-blind predictor sets",
+    HEAD_UNTRAINED: "the head's train score is not above chance",
+    UNDERFITTED: "the head is undertrained, as it seems",
+    f"{BELOW_CHANCE}:": "the test score is not above chance, which an encoder-blind predictor sets",
+    BELOW_CHANCE: "the test score is not above chance",
+    f"{BELOW_COLOUR}:": "above chance, not above a predictor that sees colour, which the encoder does not",
+    UNDEFINED: "the interval leaves out bootstrap resamples that hold nothing to score",
+    ZERO_WIDTH: "no bootstrap resample differs from another: the interval says nothing",
+    SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
+    AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
+    DIVERGED: "settings that diverged were left out of the selection",
+}
+"""Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
+
+
+def meaning(flag: str) -> str:
+    """A flag in a reader's words."""
+    for beginning, text in MEANING.items():
+        if flag.startswith(beginning):
+            rest = flag.removeprefix(beginning)
+            return f"{text} ({rest})" if rest else text
+    return flag.replace("_", " ")
+
+
+def by(flag: str, predictor: str) -> str:
+    """A flag with the encoder-blind predictor that is not exceeded."""
+    return f"{flag}:{predictor}"

@@ -1,0 +1,32 @@
+"""The jobs of the command, a module each: `run(cfg)`, which imports what that job alone needs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from omegaconf import DictConfig
+
+from pretextbench import places, preflight
+
+READERS = ("leaderboard", "status", "protocols")
+"""Jobs that only say what is there: they import neither torch nor anything that needs it."""
+
+NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
+
+
+def run(cfg: DictConfig) -> list[str]:
+    """Do the job of a configuration; return the digests of the evaluations it stands for.
+
+    Raises:
+        ValueError: a configuration that the job cannot work with.
+        FileNotFoundError: a path that the job needs and where nothing is; before torch is imported.
+    """
+    name: str = cfg.job.name
+    if name not in NAMES:
+        raise ValueError(f"there is no job {name!r}; the jobs are: {', '.join(NAMES)}")
+    if name not in READERS:
+        places.check(cfg)
+        preflight.check()
+    return cast("list[str]", import_module(f"{__name__}.{name}").run(cfg))

@@ -1,0 +1,18 @@
+"""`job=demo`: what is measured, in half a minute."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from pretextbench.demo import show_demo
+from pretextbench.workbench import opened
+
+
+def run(cfg: DictConfig) -> list[str]:
+    """Show in half a minute what is measured; see `pretextbench.demo`.
+
+    Raises:
+        ValueError: settings that leave no score to show.
+    """
+    with opened(cfg):
+        return show_demo()

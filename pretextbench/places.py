@@ -1,0 +1,71 @@
+"""Whether what a job is told to read is there, asked before anything slow is imported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from pretext.data.source import MissingData
+
+ZOOS = ("torchvision", "timm")
+"""As `pretext.foreign` has them, which is slow to import."""
+ENCODERS = {"evaluate": ("encoder",), "cka": ("encoder", "against"), "colorize": ("encoder",)}
+"""Keys by which each job finds encoders."""
+FORMS = (
+    "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
+    "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; another project's checkpoint"
+)
+DIGEST = re.compile(r"[0-9a-f]{6,64}")
+"""A run's digest, or the beginning of one."""
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse a job whose files are not there.
+
+    Raises:
+        ValueError: no encoder or image is named for a job that needs one.
+        FileNotFoundError: a folder of data, an encoder or an image that is not where it was said to be.
+    """
+    job: str = cfg.job.name
+    for key in ENCODERS.get(job, ()):
+        if cfg[key] is not None and not names_an_encoder(cfg[key]):
+            raise FileNotFoundError(f"no encoder {cfg[key]!r}; an encoder is {FORMS}")
+        if cfg[key] is None and job != "colorize":
+            raise ValueError(f"job={job} needs {key}=…: {FORMS}")
+    if job == "colorize" and cfg.image is None:
+        raise ValueError("job=colorize needs image=FILE or image=FOLDER")
+    if job == "colorize" and not Path(cfg.image).exists():
+        raise FileNotFoundError(f"there is no image or folder {cfg.image}")
+    for place in _sets(cfg):
+        _check_data(cfg, place)
+
+
+def names_an_encoder(spec: str) -> bool:
+    """Whether `encoder=` may name one: something that is there, a network of a zoo, or a run's digest."""
+    zoo, colon, _ = spec.partition(":")
+    return Path(spec).exists() or bool(colon and zoo in ZOOS) or DIGEST.fullmatch(spec) is not None
+
+
+def _sets(cfg: DictConfig) -> tuple[str, ...]:
+    """The data sets that a job surely reads."""
+    judged = ("target" if cfg.target else "data",)
+    if cfg.suite is not None and cfg.suite.targets and cfg.job.name != "cka":
+        judged = ()  # it leaves out, aloud, what is not at hand
+    read = {"benchmark": ("data", *judged), "pretrain": ("data",), "evaluate": judged, "cka": judged}
+    return read.get(cfg.job.name, ())
+
+
+def _check_data(cfg: DictConfig, place: str) -> None:
+    """A set's folder; what has to lie in it its reader knows."""
+    config = cfg[place]
+    if not config or "root" not in config or config.get("download"):
+        return
+    fetch = f", or {place}.download=true to fetch the set" if "download" in config else ""
+    name = config.get("name") or config["_target_"].rpartition(".")[2]
+    how = f"set {place}.root=PATH or the environment variable PRETEXTBENCH_DATA{fetch}"
+    if config.root is None:
+        raise MissingData(f"{name} needs a data folder: {how}")
+    if not Path(config.root).exists():
+        raise MissingData(f"{name}: there is no folder {Path(config.root).resolve()}; {how}")

@@ -1,0 +1,88 @@
+"""What starting the command imports: jobs that only say what is there, and refusals, do without torch."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pretextbench.configurations import CONF
+from pretextbench.jobs import NAMES, READERS
+
+ROOT = Path(__file__).parent.parent
+SLOW = {"torch", "torchvision", "pytorch_lightning", "timm", "wandb", "sklearn", "matplotlib", "skimage"}
+RECORDS = ROOT / "benchmarks" / "results" / "animals.jsonl.gz"
+
+
+def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[str]]:
+    """What a command prints, and the packages that it imports, by what Python itself reports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "run.py"), *words],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "PRETEXTBENCH_DATA"} | {"COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stdout + done.stderr[-2000:]
+    imported = re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.M)
+    assert "pretextbench.dispatch" in imported
+    return done.stdout, {name.partition(".")[0] for name in imported}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--help"], "== Configuration groups =="),
+        (["job=protocols"], "classification · frozen: encoder"),
+        (["job=status", "output=there"], "1 missing"),
+        (["job=leaderboard", "output=there"], "animals"),
+    ],
+)
+def test_jobs_that_only_say_what_is_there_do_without_torch(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    if "output=there" in words:
+        make_output(tmp_path / "there")
+    shown, imported = started(words, tmp_path)
+    assert said in shown
+    assert not imported & SLOW
+
+
+def make_output(folder: Path) -> None:
+    """A sweep that was started, and some committed records as a run leaves them."""
+    (folder / "logs" / "sweep").mkdir(parents=True)
+    (folder / "logs" / "sweep" / "multirun.yaml").write_text(
+        "hydra:\n  overrides:\n    task: [pretext=random]\n  job: {name: x}\n"
+    )
+    (folder / "records").mkdir()
+    with gzip.open(RECORDS, "rt") as lines:
+        for number, line in enumerate(lines):
+            (folder / "records" / f"{number}.json").write_text(f"[{line}]")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=ccp"], "ccp needs a data folder: set data.root=PATH or the environment variable"),
+        (["data=folder", "data.root=nowhere"], "nowhere; set data.root=PATH"),
+        (["data@target=stl10", "target.root=nowhere"], "or target.download=true to fetch the set"),
+        (["job=evaluate", "encoder=nowhere/at_all"], "no encoder 'nowhere/at_all'"),
+        (["job=cka", "encoder=torchvision:resnet18@random"], "job=cka needs against="),
+        (["job=colorize", "image=nowhere.jpg"], "there is no image or folder nowhere.jpg"),
+    ],
+)
+def test_a_missing_path_is_told_before_torch_is_imported(words: list[str], said: str, tmp_path: Path) -> None:
+    shown, imported = started([*words, "logger=none"], tmp_path, status=1)
+    assert said in shown
+    assert not imported & SLOW
+
+
+def test_every_job_has_a_module_and_every_module_a_job() -> None:
+    assert sorted(path.stem for path in (CONF / "job").glob("*.yaml")) == list(NAMES)
+    assert set(READERS) < set(NAMES)

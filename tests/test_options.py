@@ -161,7 +161,9 @@ def test_a_misspelt_experiment_is_refused(
 def test_the_experiment_is_named_where_its_keys_do_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["run.py", "experiment=smoke", "data=ccp", f"output={tmp_path}"])
+    monkeypatch.setattr(
+        sys, "argv", ["run.py", "experiment=smoke", "data=ccp", f"data.root={tmp_path}", f"output={tmp_path}"]
+    )
     assert dispatch.main() == 1
     assert "experiment=smoke sets keys of its own" in capsys.readouterr().out
 

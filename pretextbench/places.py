@@ -50,7 +50,7 @@ def names_an_encoder(spec: str) -> bool:
 
 def _sets(cfg: DictConfig) -> tuple[str, ...]:
     """The data sets that a job surely reads."""
-    judged = ("target" if cfg.target else "data",)
+    judged: tuple[str, ...] = ("target" if cfg.target else "data",)
     if cfg.suite is not None and cfg.suite.targets and cfg.job.name != "cka":
         judged = ()  # it leaves out, aloud, what is not at hand
     read = {"benchmark": ("data", *judged), "pretrain": ("data",), "evaluate": judged, "cka": judged}

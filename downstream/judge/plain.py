@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
@@ -19,7 +21,11 @@ class FieldError(ValueError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
-        self.field = field
+        self.field, self.problem = field, problem
+
+    def within(self, where: str) -> FieldError:
+        """The same error, told from what holds the value at `where`."""
+        return FieldError(where + self.field, self.problem)
 
 
 def to_plain(value: Any) -> Any:
@@ -39,20 +45,10 @@ def from_plain(kind: type[T], value: Any, where: str = "") -> T:
     Raises:
         FieldError: a missing or unknown field, a wrong type, a number that is not finite.
     """
-    if not isinstance(value, dict):
-        raise FieldError(where, f"expected an object with the fields of {kind.__name__}, got {_shown(value)}")
-    hints = typing.get_type_hints(kind)
-    missing = [name for name in hints if name not in value]
-    unknown = [name for name in value if name not in hints]
-    if missing:
-        raise FieldError(where, f"missing field{'s' * (len(missing) > 1)} {', '.join(missing)}")
-    if unknown:
-        listed = ", ".join(hints)
-        raise FieldError(
-            where, f"unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}; known: {listed}"
-        )
-    inner = {name: _value(hint, value[name], f"{where}.{name}".lstrip(".")) for name, hint in hints.items()}
-    return kind(**inner)
+    try:
+        return typing.cast("T", _reader(typing.cast("Any", kind))(value))
+    except FieldError as error:
+        raise FieldError((where + error.field).lstrip("."), error.problem) from None
 
 
 def check(instance: Any, where: str = "") -> None:
@@ -64,70 +60,161 @@ def check(instance: Any, where: str = "") -> None:
     from_plain(type(instance), to_plain(instance), where)
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if hint is Any:
-        return _free(value, where)
+@functools.cache
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """What reads a value of a type: made once for each, as tables are made of thousands of records.
+
+    It raises FieldError with the path from the value on; whatever holds the value puts its own before it.
+    """
     origin = get_origin(hint)
+    if hint is Any:
+        return _free
     if origin in (Union, types.UnionType):
-        return _union(hint, value, where)
+        return _union_reader(hint)
     if origin is tuple:
-        return _tuple(hint, value, where)
+        return _tuple_reader(hint)
     if origin is dict:
-        if not isinstance(value, dict):
-            raise FieldError(where, f"expected an object, got {_shown(value)}")
-        return {key: _value(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+        return _dict_reader(_reader(get_args(hint)[1]))
     if dataclasses.is_dataclass(hint):
-        return from_plain(typing.cast("type[Any]", hint), value, where)
-    return _scalar(hint, value, where)
+        return _dataclass_reader(typing.cast("type[Any]", hint))
+    return _float if hint is float else _scalar_reader(hint)
 
 
-def _tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise FieldError(where, f"expected a list, got {_shown(value)}")
+def _dataclass_reader(kind: type[Any]) -> Callable[[Any], Any]:
+    readers = {name: _reader(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            expected = f"expected an object with the fields of {kind.__name__}"
+            raise FieldError("", f"{expected}, got {_shown(value)}")
+        if value.keys() != readers.keys():
+            raise FieldError("", _other_fields(value, readers))
+        found, name = {}, ""
+        try:
+            for name, reader in readers.items():
+                found[name] = reader(value[name])
+        except FieldError as error:
+            raise error.within(f".{name}") from None
+        return kind(**found)
+
+    return read
+
+
+def _other_fields(value: dict[str, Any], known: Iterable[str]) -> str:
+    missing = [name for name in known if name not in value]
+    unknown = [name for name in value if name not in known]
+    if missing:
+        return f"missing field{'s' * (len(missing) > 1)} {', '.join(missing)}"
+    return f"unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}; known: {', '.join(known)}"
+
+
+def _dict_reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read_dict(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise FieldError("", f"expected an object, got {_shown(value)}")
+        found, key = {}, ""
+        try:
+            for key, item in value.items():
+                found[key] = read(item)
+        except FieldError as error:
+            raise error.within(f".{key}") from None
+        return found
+
+    return read_dict
+
+
+def _tuple_reader(hint: Any) -> Callable[[Any], Any]:
     kinds = get_args(hint)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        kinds = (kinds[0],) * len(value)
-    if len(kinds) != len(value):
-        raise FieldError(where, f"expected {len(kinds)} entries, got {len(value)}")
-    return tuple(
-        _value(k, item, f"{where}[{i}]") for i, (k, item) in enumerate(zip(kinds, value, strict=True))
-    )
+    same = _reader(kinds[0]) if len(kinds) == 2 and kinds[1] is Ellipsis else None
+    each = [] if same else [_reader(kind) for kind in kinds]
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise FieldError("", f"expected a list, got {_shown(value)}")
+        readers = [same] * len(value) if same else each
+        if len(readers) != len(value):
+            raise FieldError("", f"expected {len(readers)} entries, got {len(value)}")
+        found: list[Any] = []
+        try:
+            for reader, item in zip(readers, value, strict=True):
+                found.append(reader(item))  # its length is the place of an error
+        except FieldError as error:
+            raise error.within(f"[{len(found)}]") from None
+        return tuple(found)
+
+    return read
 
 
-def _union(hint: Any, value: Any, where: str) -> Any:
+def _union_reader(hint: Any) -> Callable[[Any], Any]:
     options = get_args(hint)
-    if value is None and type(None) in options:
-        return None
-    kinds = [k for k in options if k is not type(None)]
-    for kind in kinds:
-        if type(value) is kind:  # int before float, exactly as it was written
-            return _scalar(kind, value, where)
-    if len(kinds) == 1:
-        return _value(kinds[0], value, where)
-    raise FieldError(where, f"expected {' or '.join(k.__name__ for k in kinds)}, got {_shown(value)}")
+    kinds = {kind: _reader(kind) for kind in options if kind is not type(None)}
+    optional = len(kinds) < len(options)
+    only = next(iter(kinds.values())) if len(kinds) == 1 else None
+
+    def read(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        if (exact := kinds.get(type(value))) is not None:  # int before float, exactly as it was written
+            return exact(value)
+        if only is not None:
+            return only(value)
+        raise FieldError("", f"expected {' or '.join(k.__name__ for k in kinds)}, got {_shown(value)}")
+
+    return read
 
 
-def _scalar(kind: Any, value: Any, where: str) -> Any:
-    if kind is float and type(value) is int:
+def _float(value: Any) -> float:
+    if type(value) is int:
         return float(value)
-    if type(value) is not kind:  # bool is an int to isinstance
-        raise FieldError(where, f"expected {getattr(kind, '__name__', kind)}, got {_shown(value)}")
-    if kind is float and not math.isfinite(value):
-        raise FieldError(where, f"expected a finite number, got {value}")
+    if type(value) is not float:
+        raise FieldError("", f"expected float, got {_shown(value)}")
+    if not math.isfinite(value):
+        raise FieldError("", f"expected a finite number, got {value}")
     return value
 
 
-def _free(value: Any, where: str) -> Any:
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise FieldError(where, f"expected string keys, got {_shown(key)}")
-        return {key: _free(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_free(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if value is None or type(value) in (bool, int, str):
+def _scalar_reader(kind: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:  # bool is an int to isinstance
+            raise FieldError("", f"expected {getattr(kind, '__name__', kind)}, got {_shown(value)}")
         return value
-    return _scalar(float, value, where)
+
+    return read
+
+
+def _free(value: Any) -> Any:
+    """Plain JSON of any shape, as it is."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, dict):
+        return _free_dict(value)
+    return _free_list(value) if isinstance(value, list) else _float(value)
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""What needs no look at its value."""
+
+
+def _free_dict(value: dict[Any, Any]) -> Any:
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise FieldError("", f"expected string keys, got {_shown(key)}")
+        if type(item) not in _PLAIN:
+            try:
+                _free(item)
+            except FieldError as error:
+                raise error.within(f".{key}") from None
+    return value
+
+
+def _free_list(value: list[Any]) -> Any:
+    for place, item in enumerate(value):
+        if type(item) not in _PLAIN:
+            try:
+                _free(item)
+            except FieldError as error:
+                raise error.within(f"[{place}]") from None
+    return value
 
 
 def _shown(value: Any) -> str:

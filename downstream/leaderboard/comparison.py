@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import rankdata
+from numpy.typing import NDArray
 
 from downstream.digest import short
 from downstream.leaderboard.board import TWINS, Cell, Column, Gain, Row, RowKey
@@ -102,7 +102,7 @@ def with_ranks(rows: Sequence[Row], columns: Iterable[Column]) -> list[Row]:
         return list(rows)
     ranks: dict[RowKey, dict[Column, float]] = defaultdict(dict)
     for column in ranking:
-        places = rankdata([-row.cells[column].value for row in rivals])
+        places = _places(np.array([row.cells[column].value for row in rivals]))
         for row, place in zip(rivals, places, strict=True):
             ranks[row.key][column] = float(place)
     return [
@@ -121,6 +121,13 @@ def _mean_share(row: Row, columns: Iterable[Column]) -> float | None:
             return None
         shares[column] = gain.share.value
     return _by_data(shares)
+
+
+def _places(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1, the highest first; equal values share the mean of theirs."""
+    above = np.sum(values[None, :] > values[:, None], axis=1)
+    level = np.sum(values[None, :] == values[:, None], axis=1)
+    return np.asarray(above + (level + 1) / 2, np.float64)
 
 
 def _by_data(values: Mapping[Column, float]) -> float:

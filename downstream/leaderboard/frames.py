@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -34,9 +35,12 @@ def scores_frame(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         line: dict[str, Any] = {}
         for part in ("subject", "evaluation", "data", "result", "cost"):
-            fields = to_plain(getattr(record, part))
-            fields.pop("resampled", None)
-            line |= {f"{part}.{name}": _flat(value) for name, value in fields.items()}
+            of = getattr(record, part)
+            line |= {
+                f"{part}.{field.name}": _flat(getattr(of, field.name))
+                for field in dataclasses.fields(of)
+                if field.name != "resampled"
+            }
         of = record.provenance
         lines.append(line | {"commit": of.commit, "dirty": of.dirty, "utc": of.utc, "scoring": of.scoring})
     return pd.DataFrame(lines)
@@ -108,4 +112,7 @@ def _interval_fields(prefix: str, interval: Interval | None) -> dict[str, Any]:
 
 
 def _flat(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+    if isinstance(value, str | float | int | None):
+        return value
+    plain = to_plain(value)
+    return json.dumps(plain, sort_keys=True) if isinstance(plain, dict | list) else plain

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_board import COLUMNS, TRUTH, benchmark, blind, one
+from scipy.stats import rankdata
 
 from downstream.judge.records import Record
+from downstream.leaderboard import comparison
 from downstream.leaderboard.board import Board, Cell, Row
 from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.sheets import group_title
@@ -346,3 +348,8 @@ def test_frames_hold_every_cell_and_every_record() -> None:
     assert len(scores) == len(made)
     assert set(scores["result.value"]) == {r.result.value for r in made}
     assert not any("resampled" in name for name in scores.columns)
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.3, 0.1, 0.2], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2, 0.9]])
+def test_places_are_scipys_ranks_from_the_top(values: list[float]) -> None:
+    assert comparison._places(np.array(values)).tolist() == rankdata([-value for value in values]).tolist()

@@ -18,7 +18,7 @@ from downstream.classification.retrieval import Retrieval
 from downstream.classification.robustness import Robustness
 from downstream.detection.frozen import DetectionFrozen
 from downstream.heads.linear_grid import LinearGrid
-from downstream.judge import gates
+from downstream.judge import flags
 from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
 from downstream.judge.records import Record, read_all
@@ -143,8 +143,8 @@ def test_inputs_say_whether_they_show_colour(name: str) -> None:
 
 
 def test_flags_are_explained_with_the_predictor_and_without_it() -> None:
-    assert gates.meaning("not_above_chance") == "the test score is not above chance"
-    assert gates.meaning("head_untrained") == "the head's train score is not above chance"
+    assert flags.meaning("not_above_chance") == "the test score is not above chance"
+    assert flags.meaning("head_untrained") == "the head's train score is not above chance"
     for flag in ("not_above_chance:hue", "head_untrained:hue", "not_above_colour:hue"):
-        assert gates.meaning(flag).endswith("(hue)")
-    assert "which the encoder does not" in gates.meaning("not_above_colour:hue")
+        assert flags.meaning(flag).endswith("(hue)")
+    assert "which the encoder does not" in flags.meaning("not_above_colour:hue")

@@ -141,7 +141,7 @@ def test_a_description_leaves_out_what_is_so_by_default() -> None:
 
 
 def test_committed_records_are_of_one_network_input_and_budget() -> None:
-    folder = Path(__file__).parents[2] / "benchmarks" / "results"
+    folder = Path(__file__).parents[3] / "benchmarks" / "results"
     files = sorted(folder.glob("*.jsonl.gz"))
     assert files
     for path in files:

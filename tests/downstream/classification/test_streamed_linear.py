@@ -27,7 +27,7 @@ from pretext.data.dataset import Split
 from pretext.data.split import make_split
 from pretext.encoder import Encoder
 
-CONF = Path(__file__).parents[2] / "conf" / "downstream"
+CONF = Path(__file__).parents[3] / "conf" / "downstream"
 NAMES = (
     "zhang16_linear", "zhang16_linear_average", "goyal19_linear", "moco_linear", "dino_linear", "dinov2_grid",
 )  # fmt: skip

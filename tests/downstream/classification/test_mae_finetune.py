@@ -34,7 +34,7 @@ from pretext.data.split import make_split
 from pretext.encoder import Encoder
 from pretext.inputs import RGB
 
-CONF = Path(__file__).parents[2] / "conf" / "downstream"
+CONF = Path(__file__).parents[3] / "conf" / "downstream"
 
 
 def transformer(depth: int = 4) -> Encoder:

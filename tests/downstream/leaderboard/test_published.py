@@ -21,7 +21,7 @@ from downstream.leaderboard.published import DATA, EXTERNAL, Published, publishe
 from downstream.leaderboard.sheets import sheets
 from pretextbench import board as boards
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 ROWS = read_published()
 MARK = "NOT MEASURED HERE"
 

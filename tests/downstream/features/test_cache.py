@@ -161,7 +161,7 @@ def test_what_another_process_uses_stays(tmp_path: Path) -> None:
     write(cache, "x", 2.0)
     with subprocess.Popen(
         [sys.executable, "-c", READER, str(tmp_path)],
-        cwd=Path(__file__).parent.parent.parent,
+        cwd=Path(__file__).parents[3],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -232,7 +232,7 @@ def test_many_processes_at_once_read_only_what_is_right(tmp_path: Path) -> None:
     jobs = [
         subprocess.Popen(
             [sys.executable, "-c", HAMMER, str(tmp_path), str(3 * ENTRY), str(seed)],
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

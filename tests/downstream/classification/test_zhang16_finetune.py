@@ -31,7 +31,7 @@ from pretext.data.split import make_split
 from pretext.encoder import Encoder
 from pretext.inputs import Lightness
 
-CONF = Path(__file__).parents[2] / "conf" / "downstream"
+CONF = Path(__file__).parents[3] / "conf" / "downstream"
 KINDS = (Zhang16Finetune, Zhang16FinetuneFc, Zhang16FinetuneFc8)
 START = (SIZE, SIZE), CLASSES, (), 0.1, 9600
 

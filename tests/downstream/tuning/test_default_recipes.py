@@ -21,7 +21,7 @@ from pretext.data.dataset import DataSet, Split
 from pretext.encoder import Encoder
 from pretextbench.workbench import NEEDS
 
-YAMLS = Path(__file__).parents[2] / "conf" / "downstream"
+YAMLS = Path(__file__).parents[3] / "conf" / "downstream"
 
 MARGIN = 0.03
 """By how much the primary metric must beat the best blind predictor's; all lie in [0, 1]."""

@@ -20,11 +20,11 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.digest import digest
+from downstream.digest import digest, settings
 from downstream.judge import listed
 from downstream.judge.catalogue import facts
 from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl, read_all
-from downstream.leaderboard import build
+from downstream.leaderboard import build, options
 from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
@@ -241,6 +241,16 @@ def protocol_list() -> str:
     )
 
 
+def stated_settings() -> str:
+    """The settings that the names of protocols stand for: those of their YAMLs."""
+    found = {}
+    for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml")):
+        protocol = instantiate(OmegaConf.load(path), _convert_="all")
+        fields = settings(protocol)
+        found[path.stem] = options.Stated(protocol.version, digest(fields), fields)
+    return options.written(found)
+
+
 def _about(protocol: Protocol) -> str:
     words = (
         inspect.cleandoc(type(protocol).__doc__ or "")
@@ -309,7 +319,11 @@ def main() -> int:
         output, data, *rest = sys.argv[2:]
         take(Path(output), data, rest[0] if rest else data, rest[1:])
         return 0
+    stated = stated_settings()
+    if "--check" not in sys.argv[1:]:
+        options.STATED.write_text(stated)  # the tables read it
     pages = {
+        options.STATED: stated,
         ROOT / "docs" / "results.md": results(),
         ROOT / "docs" / "protocols.md": protocols(),
         listed.LIST: protocol_list(),

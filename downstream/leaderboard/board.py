@@ -150,7 +150,8 @@ class Board:
 
     pooled: variance between seeds by column. codes: how many versions of the scoring code a column mixes.
     stages: mean score of every stage, where a protocol scores several. options: by column, what its protocol
-    was set to, where another column has the same protocol with other settings.
+    was set to, where another column has the same protocol with other settings. unlike: by column, in what its
+    settings are not those of its protocol's YAML.
     """
 
     columns: tuple[Column, ...]
@@ -160,6 +161,7 @@ class Board:
     codes: Mapping[Column, int]
     stages: Mapping[Column, Mapping[RowKey, Mapping[str, float]]]
     options: Mapping[Column, str]
+    unlike: Mapping[Column, str]
     notes: tuple[str, ...]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
@@ -15,6 +15,8 @@ IMAGES_ONLY = "i"
 """The footnote that every interval over test images alone carries."""
 OWN_SPREAD = "v"
 """The footnote of an interval that rests on a row's own variance between seeds."""
+OTHER_SETTINGS = "*"
+"""The mark of a column whose settings are not those that its protocol's name stands for."""
 LETTERS = "abcdefghjklmnoprstuwxyz"
 """Footnote letters; i and v are taken and q has no superscript."""
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
@@ -130,7 +132,7 @@ def main_sheet(board: Board) -> Sheet:
         blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
         sections.append(Section("encoder-blind predictors", blind))
     summary = (("n",), ("rank",), ("gain",)) if board.ranked else (("n",),)
-    heads = summary + heads_of(board.columns)
+    heads = summary + heads_of(board.columns, board.unlike)
     notes = [*_how_to_read(board), *_legend(board), *footnotes.notes(), *board.notes]
     return Sheet(
         "scores", "Scores in % (higher is better)", heads, tuple(sections), tuple(notes), len(summary)
@@ -155,7 +157,11 @@ def gain_sheet(board: Board) -> Sheet:
         "of one of the rows, or of both.",
     )
     return Sheet(
-        "gains", "Gain over the random twin, in points", heads_of(board.columns), tuple(sections), notes
+        "gains",
+        "Gain over the random twin, in points",
+        heads_of(board.columns, board.unlike),
+        tuple(sections),
+        notes,
     )
 
 
@@ -178,7 +184,11 @@ def across_sheet(board: Board) -> Sheet:
         "difference between them is not the pretext task's alone: nothing here is ranked, marked or bold.",
     )
     return Sheet(
-        "across_inputs", "NOT MATCHED: across input spaces", heads_of(board.columns), tuple(sections), notes
+        "across_inputs",
+        "NOT MATCHED: across input spaces",
+        heads_of(board.columns, board.unlike),
+        tuple(sections),
+        notes,
     )
 
 
@@ -236,13 +246,18 @@ def _apart(group: Group, groups: Sequence[Group]) -> str:
     return " · ".join([match.input, *parts])
 
 
-def heads_of(columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:
-    """Heads of a few short lines each; no more is said than tells the columns apart."""
+def heads_of(columns: Sequence[Column], unlike: Collection[Column] = ()) -> tuple[tuple[str, ...], ...]:
+    """Heads of a few short lines each; no more is said than tells the columns apart.
+
+    Args:
+        unlike: columns of other settings than their protocol's own, which are marked.
+    """
     several = len({column.data for column in columns}) > 1
     heads = []
     for column in columns:
         data = (column.data,) if several else ()
-        heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], column.metric))
+        metric = column.metric + (OTHER_SETTINGS if column in unlike else "")
+        heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], metric))
     if len(set(heads)) == len(heads):
         return tuple(heads)
     named = [(*head[:-1], column.protocol, head[-1]) for head, column in zip(heads, columns, strict=True)]
@@ -362,6 +377,15 @@ def _on_ranking(board: Board) -> list[str]:
     return notes
 
 
+def _unlike(board: Board, column: Column) -> str:
+    said = board.unlike.get(column)
+    return (
+        f"; {OTHER_SETTINGS} settings other than those that {column.protocol} stands for: {said}"
+        if said
+        else ""
+    )
+
+
 def _legend(board: Board) -> list[str]:
     notes = []
     for number, column in enumerate(board.columns, start=1):
@@ -372,6 +396,7 @@ def _legend(board: Board) -> list[str]:
             f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
             f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
             + (f"; {board.options[column]}" if column in board.options else "")
+            + _unlike(board, column)
             + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
         )
     return notes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from downstream.judge.records import BLIND, Record, Subject
 from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Match, Row, RowKey
 from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
-from downstream.leaderboard.options import told_apart
+from downstream.leaderboard.options import told_apart, unlike_stated
 from downstream.leaderboard.statistics import Pooled, Scores, interval, pool
 
 
@@ -41,6 +41,7 @@ def build(records: Sequence[Record]) -> Board:
         {c: len({r.provenance.scoring for r in main if column_of(r) == c}) for c in columns},
         _stage_curves(kept),
         told_apart({column_of(r): r.evaluation.options for r in main}),
+        unlike_stated({column_of(r): r.evaluation.options for r in main}),
         notes + ambiguous,
     )
 

@@ -200,9 +200,11 @@ def test_settings_of_the_job(
     out = io.StringIO()
     monkeypatch.setattr(boards, "console", Console(file=out, width=200, color_system=None))
     records = [one("rotation", *COLUMNS[0], 0, data)]
-    settings = OmegaConf.create({"published": published, "published_everywhere": everywhere})
+    settings = OmegaConf.create(
+        {"published": published, "published_everywhere": everywhere, "reference": False}
+    )
     boards.show_board(tmp_path, records, settings)
     assert said in out.getvalue()
-    off = OmegaConf.create({"published": False, "published_everywhere": False})
+    off = OmegaConf.create({"published": False, "published_everywhere": False, "reference": False})
     folder = boards.show_board(tmp_path, records, off)
     assert MARK not in (folder / "leaderboard.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +12,11 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class BilinearResize:
+class Resize(ABC):
     """Resize a map (B, C, h, w) to (B, C · s²), float32, C · s² being at most `dimension`.
 
-    s is the largest side that fits, at least 1 and never beyond the map's own. Bilinear, without
-    antialiasing: what the release does. AlexNet's conv1 to conv5 become 10, 6, 5, 5 and 6 cells wide.
+    s is the largest side that fits, at least 1 and never beyond the map's own. AlexNet's conv1 to conv5
+    become 10, 6, 5, 5 and 6 cells wide.
 
     Raises:
         ValueError: a dimension below 1.
@@ -41,14 +42,23 @@ class BilinearResize:
         _, channels, height, width = features.shape
         return min(max(1, math.isqrt(self.dimension // channels)), height, width)
 
+    @abstractmethod
+    def resized(self, features: Tensor, side: int) -> Tensor:
+        """Maps (B, C, side, side)."""
+
+
+@dataclass(frozen=True)
+class BilinearResize(Resize):
+    """`Resize` bilinearly, without antialiasing: what the release does."""
+
     def resized(self, features: Tensor, side: int) -> Tensor:
         """Maps (B, C, side, side)."""
         return F.interpolate(features, (side, side), mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)
-class AverageResize(BilinearResize):
-    """As `BilinearResize`, each cell the average of its part of the map: what the paper's text says."""
+class AverageResize(Resize):
+    """`Resize`, each cell the average of its part of the map: what the paper's text says."""
 
     def resized(self, features: Tensor, side: int) -> Tensor:
         """Maps (B, C, side, side)."""

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from downstream.protocol import GateFailed, Trial
-from downstream.selection import Diverged, at_edge, attempt, best, best_by_stage, judged, leads
+from downstream.selection import (
+    Diverged,
+    at_edge,
+    attempt,
+    best,
+    best_by_stage,
+    choose_over_stages,
+    judged,
+    leads,
+)
 
 NAN = float("nan")
 
@@ -48,6 +57,19 @@ def test_what_diverged_is_not_chosen_and_a_stage_of_nothing_else_has_no_candidat
     assert [leads(trials[: i + 1]) for i in range(4)] == [False, True, False, False]
     assert math.isnan(judged(lambda rows: 0.5, {"scores": np.array([1.0, np.inf])}))
     assert judged(lambda rows: 0.5, {"scores": np.array([1.0]), "labels": np.array([3])}) == 0.5
+
+
+def test_the_winner_is_the_best_stage_and_its_edge_is_asked_of_that_stage() -> None:
+    vals = {("a", 1): 0.5, ("a", 2): 0.6, ("b", 1): 0.2, ("b", 2): 0.8, ("c", 2): NAN}
+    tried = [Head(Trial(stage, {"pool": pool}, val), stage) for (stage, pool), val in vals.items()]
+    chosen = choose_over_stages(iter(tried), 10_000)
+    assert chosen.trials == tuple(one.trial for one in tried)
+    assert chosen.by_stage == {"a": tried[1], "b": tried[3]}
+    assert (chosen.winner, chosen.at_edge) == (tried[3], ("pool",))
+    sides = {"a": 9.0, "b": 2.0}
+    assert choose_over_stages(tried, 10_000, lambda stage: {"pool": sides[stage]}).at_edge == ()
+    with pytest.raises(GateFailed, match="every setting diverged: stage 'c'"):
+        choose_over_stages(tried[-1:], 10_000)
 
 
 def test_a_grid_that_reaches_into_divergence_is_long_enough() -> None:

@@ -38,8 +38,17 @@ def check(cfg: DictConfig) -> None:
         raise ValueError("job=colorize needs image=FILE or image=FOLDER")
     if job == "colorize" and not Path(cfg.image).exists():
         raise FileNotFoundError(f"there is no image or folder {cfg.image}")
+    check_data(cfg)
+
+
+def check_data(cfg: DictConfig) -> None:
+    """Refuse a job whose sets of images have no folder.
+
+    Raises:
+        FileNotFoundError: see `check`.
+    """
     for place in _sets(cfg):
-        _check_data(cfg, place)
+        _check_set(cfg, place)
 
 
 def names_an_encoder(spec: str) -> bool:
@@ -57,7 +66,7 @@ def _sets(cfg: DictConfig) -> tuple[str, ...]:
     return read.get(cfg.job.name, ())
 
 
-def _check_data(cfg: DictConfig, place: str) -> None:
+def _check_set(cfg: DictConfig, place: str) -> None:
     """A set's folder; what has to lie in it its reader knows."""
     config = cfg[place]
     if not config or "root" not in config or config.get("download"):

@@ -50,15 +50,18 @@ def _takes(target: str, argument: str) -> bool:
 
 
 @contextmanager
-def opened(cfg: DictConfig) -> Iterator[Workbench]:
+def opened(cfg: DictConfig, data: DataSet | None = None) -> Iterator[Workbench]:
     """A workbench for what a configuration asks for, once all that it names is held to its signature.
+
+    Args:
+        data: see `Workbench`.
 
     Raises:
         ValueError: as `targets.check` and `Workbench`.
     """
     targets.check(cfg)
     with compared_whole(cfg.verify):
-        yield Workbench(cfg)
+        yield Workbench(cfg, data)
 
 
 class Workbench:

@@ -67,6 +67,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(pixels).save(here / "photo.jpg")
     for seed, name in enumerate(("path/to/encoder", "A", "B")):
         small(seed=seed).save(here / name)
+    for name in ("sets", "photos", "…"):  # folders of data, which nothing reads
+        (here / name).mkdir()
     return here
 
 
@@ -74,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(place: Path, few_scenes: DataSet, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], int]:
     """Type a command in that folder; whatever data it names, the scenes are read."""
     monkeypatch.chdir(place)
-    monkeypatch.setenv("PRETEXTBENCH_DATA", "/where/the/sets/are")
+    monkeypatch.setenv("PRETEXTBENCH_DATA", "sets")
     monkeypatch.setattr(Workbench, "_read", lambda bench, config: few_scenes)
     monkeypatch.setattr(plan, "_timed", lambda work, device: (work(), 0.01)[1])
 
@@ -120,12 +122,14 @@ def test_a_command_of_the_readme(
 
 
 def test_the_lines_of_python(run: Callable[[list[str]], int], place: Path) -> None:
-    (block,) = blocks(README, "python")
+    block, module = blocks(README, "python")
     there = re.sub(r'"outputs/runs/[^"]*"', repr(str(place / "A")), block)
     assert there != block
     names: dict[str, Any] = {"images": torch.rand(2, 3, 64, 64)}
     exec(there, names)
     assert names["features"].maps["conv4"].shape[0] == 2
+    exec(module, names)
+    assert "mine" in set(names["table"]["label"])
 
 
 ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", README, flags=re.M)

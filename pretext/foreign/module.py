@@ -1,0 +1,117 @@
+"""Any module that takes RGB as an encoder: what it returns, by names, as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pretext import inputs
+from pretext.backbones import Backbone, Features, Stage
+from pretext.encoder import Encoder
+
+
+def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None = None) -> Encoder:
+    """An encoder that runs a module on RGB in [0, 1] as it is, in the module's own weights.
+
+    Two modules of one class, one printed form and the same weights are one encoder, whatever else tells them
+    apart.
+
+    Args:
+        module: (B, 3, H, W) → a map (B, C, h, w), a vector (B, D), or a dict, list or tuple of these, ordered
+            from the image up. A vector is read as a map of one cell. Left in the mode that it is in.
+        size: (H, W) of the images, on which the module is tried once.
+        stages: their names; without them a dict's own, else "output", or "output0", "output1", … of several.
+
+    Raises:
+        ValueError: not as many names as outputs, a name twice, outputs of other shapes or none.
+    """
+    reads = _Reads(stages)
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            maps = reads(module(torch.zeros(1, 3, *size, device=device)))
+    finally:
+        for each, training in modes:
+            each.training = training
+    found = [Stage(name, x.shape[1], max(1, round(size[0] / x.shape[2]))) for name, x in maps.items()]
+    seen = inputs.build("rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return Encoder(seen, Whole(module, found, reads))
+
+
+class Whole(Backbone):
+    """A module of somebody's own, all stages of which come of one pass.
+
+    It has no blocks: a pass cannot begin in the middle, and stages cannot be frozen one by one.
+    """
+
+    def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads) -> None:
+        kind = type(module)
+        form = hashlib.sha256(repr(module).encode()).hexdigest()[:12]
+        about: dict[str, object] = {"module": f"{kind.__module__}.{kind.__qualname__}", "form": form}
+        super().__init__(3, stages, [_NoBlock() for _ in stages], about)
+        self.module = module
+        self._reads = reads
+
+    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:
+        """Run the module, and return its maps up to `stop`.
+
+        Raises:
+            ValueError: an unknown stage, or any `start`.
+        """
+        if start is not None:
+            raise ValueError(f"{self.arguments['module']} runs as a whole: no pass begins at {start!r}")
+        last = len(self.stages) - 1 if stop is None else self._position(stop)
+        maps = self._reads(self.module(x))
+        return Features({name: maps[name] for name in self.stage_names[: last + 1]}, {})
+
+    def layers(self) -> list[list[nn.Module]]:
+        """Return the module as one layer."""
+        return [[self.module]]
+
+
+class _NoBlock(nn.Module):
+    """Stands for a stage where blocks are asked for, and refuses to be frozen."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> _NoBlock:
+        if not requires_grad:
+            raise ValueError("a module that runs as a whole has no stages that can be frozen alone")
+        return self
+
+
+class _Reads:
+    """Makes named maps of whatever a module returns."""
+
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._names = None if names is None else tuple(names)
+
+    def __call__(self, output: object) -> dict[str, Tensor]:
+        """Return stage name → (B, C, h, w), in order.
+
+        Raises:
+            ValueError: see `wrap`.
+        """
+        if isinstance(output, Mapping):
+            own, values = tuple(map(str, output)), tuple(output.values())
+        elif isinstance(output, list | tuple):
+            own, values = tuple(f"output{i}" for i in range(len(output))), tuple(output)
+        else:
+            own, values = ("output",), (output,)
+        names = own if self._names is None else self._names
+        if not values or len(names) != len(values) or len(set(names)) < len(names):
+            raise ValueError(
+                f"the module returns {len(values)} maps or vectors, and stages names {len(names)}: "
+                f"{', '.join(names) or 'none'}; each needs a name of its own"
+            )
+        return {name: _map(value, name) for name, value in zip(names, values, strict=True)}
+
+
+def _map(value: object, name: str) -> Tensor:
+    if not isinstance(value, Tensor) or value.ndim not in (2, 4):
+        shown = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"stage {name}: a map (B, C, h, w) or a vector (B, D) is needed; it is {shown}")
+    return value if value.ndim == 4 else value[:, :, None, None]

@@ -1,0 +1,112 @@
+"""What the package's functions do: compose a configuration, and go the way of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+from torch import nn
+
+from downstream.judge.records import Record
+from downstream.leaderboard import build
+from downstream.leaderboard.frames import cells_frame
+from pretext.data.dataset import DataSet
+from pretext.encoder import Encoder, open_encoder
+from pretext.foreign.module import wrap
+from pretextbench import places, preflight, schema
+from pretextbench.board import recorded, show_board
+from pretextbench.configurations import CONF
+from pretextbench.encoders import named_encoder
+from pretextbench.jobs.evaluate import judge
+from pretextbench.running import train
+from pretextbench.workbench import Workbench, opened
+
+
+def judge_encoder(
+    encoder: nn.Module | str | Path,
+    data: str | DataSet,
+    protocols: Sequence[str],
+    output: str | Path,
+    label: str | None,
+    stages: Sequence[str] | None,
+    options: Sequence[str],
+) -> pd.DataFrame:
+    """See `pretextbench.judge`."""
+    module = encoder if isinstance(encoder, nn.Module) else None
+    asked = None if module is not None else str(encoder)
+    if label is None and module is not None and not isinstance(module, Encoder):
+        label = type(module).__name__
+    line = ["job=evaluate", f"downstream=[{','.join(protocols)}]", *options]
+    with _bench(line, data, output, label=label, encoder=asked) as bench:
+        own = None if module is None else _as_encoder(module, bench.target, stages)
+        records, notes = judge(bench, own or named_encoder(bench))
+        if not records:
+            raise ValueError("dry_run=true leaves no table; without it the same line computes one")
+        show_board(bench.output, records, bench.cfg.leaderboard, notes)
+    return table(records)
+
+
+def _as_encoder(module: nn.Module, data: DataSet, stages: Sequence[str] | None) -> Encoder:
+    if not isinstance(module, Encoder):
+        height, width = data.test.pixels.shape[1:3]
+        return wrap(module, (height, width), stages)
+    if stages is not None:
+        raise ValueError(f"an encoder names its stages itself: {', '.join(module.stage_names)}")
+    return module
+
+
+def pretrain_encoder(
+    task: str, data: str | DataSet, output: str | Path, seed: int, options: Sequence[str]
+) -> Encoder:
+    """See `pretextbench.pretrain`."""
+    with _bench(["job=pretrain", f"pretext={task}", f"seed={seed}", *options], data, output) as bench:
+        run = bench.members[0]
+        bench.check([run], judged=False)
+        train(bench, run, None)
+    return open_encoder(str(run.folder))
+
+
+def recorded_table(output: Path) -> pd.DataFrame:
+    """See `pretextbench.leaderboard`."""
+    records = recorded(output / "records").records
+    if not records:
+        raise ValueError(f"{output / 'records'} has no records")
+    return table(records)
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """One line a row and column of the leaderboard of these records."""
+    return cells_frame(build(list(records)))
+
+
+@contextmanager
+def _bench(
+    line: Sequence[str], data: str | DataSet, output: str | Path, **values: str | None
+) -> Iterator[Workbench]:
+    """The workbench of a command line, on data that are given or named; nothing goes to W&B.
+
+    Args:
+        values: of keys that take any text, which a command line would have to quote.
+    """
+    given = data if isinstance(data, DataSet) else None
+    named = [] if given is not None else [f"data={data}"]
+    schema.register()
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=["logger=none", *named, *line], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            cfg.pop("hydra")
+        for key, value in {**values, "output": str(output)}.items():
+            OmegaConf.update(cfg, key, value)
+        if given is not None:
+            cfg.data = {"name": given.name}
+        schema.check(cfg)
+        (places.check if cfg.encoder or cfg.job.name == "pretrain" else places.check_data)(cfg)
+        preflight.check()
+        with opened(cfg, given) as bench:
+            yield bench

@@ -1,0 +1,147 @@
+"""`import pretextbench`: the same path as the jobs, for encoders and modules that are at hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_encoder import small
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+import pretextbench
+from downstream.classification.knn import NearestNeighbours
+from downstream.judge.evaluate import evaluate
+from downstream.judge.records import read_all
+from downstream.protocol import Runtime
+from pretext.data.dataset import DataSet
+from pretext.encoder import Encoder
+from pretext.foreign.module import wrap
+from pretextbench import members
+
+CPU = ["trainer.device=cpu"]
+KNN = [*CPU, "downstream.knn.ks=[5]", "downstream.knn.pools=[1]"]
+
+
+class Dictionary(nn.Module):
+    """Gives an encoder's maps as a module of somebody's own would."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.inner = encoder
+
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        maps: dict[str, Tensor] = self.inner(rgb).maps
+        return maps
+
+
+class Listed(Dictionary):
+    def forward(self, rgb: Tensor) -> list[Tensor]:  # type: ignore[override]
+        return list(super().forward(rgb).values())
+
+
+class Vector(Dictionary):
+    def forward(self, rgb: Tensor) -> Tensor:  # type: ignore[override]
+        return self.inner.vector(rgb)
+
+
+def test_importing_it_imports_nothing_slow() -> None:
+    program = "import sys, pretextbench; assert not {'torch', 'pandas', 'hydra'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_module_is_judged_as_the_encoder_in_it_and_as_the_evaluator_does(
+    tmp_path: Path, few_scenes: DataSet
+) -> None:
+    encoder = small("rgb")
+    tables = {
+        name: pretextbench.judge(made, few_scenes, ["knn"], tmp_path / name, label="mine", options=KNN)
+        for name, made in {"own": encoder, "dict": Dictionary(encoder), "list": Listed(encoder)}.items()
+    }
+    by_hand = evaluate(
+        encoder,
+        NearestNeighbours(ks=(5,), pools=(1,)),
+        few_scenes,
+        Runtime(),
+        subject=members.own_subject(encoder, "mine"),
+        records=tmp_path / "hand",
+    )
+    (wanted,) = [r.result.value for r in by_hand if r.evaluation.primary and r.result.selected]
+    for name, table in tables.items():
+        (row,) = table[table["label"] == "mine"].to_dict("records")
+        assert row["value"] == wanted, name
+        assert row["data"] == few_scenes.name
+    stages = {r.evaluation.stage for r in read_all(tmp_path / "list" / "records")}
+    assert {"output0", f"output{len(encoder.stages) - 1}"} <= stages
+    own = [r for r in read_all(tmp_path / "own" / "records") if not r.subject.blind]
+    assert own[0].provenance.config["data"] == {"name": few_scenes.name}
+
+
+def test_a_resnet_of_torchvision_and_a_vector_have_rows(
+    tmp_path: Path, few_scenes: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trunk = nn.Sequential(*list(resnet18(weights=None).children())[:-2])
+    trunk.train()
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    pretextbench.judge(trunk, few_scenes, ["knn"], tmp_path, stages=["layer4"], options=KNN)
+    pretextbench.judge(Vector(small("rgb")), few_scenes, ["knn"], tmp_path, options=KNN)
+    assert trunk.training
+    assert all(torch.equal(before[name], value) for name, value in trunk.state_dict().items())
+    assert "Vector" in capsys.readouterr().out
+    table = pretextbench.leaderboard(tmp_path)
+    assert {"Sequential", "Vector"} <= set(table["pretext"])
+    assert table["value"].between(0, 1).all()
+    assert {r.evaluation.stage for r in read_all(tmp_path / "records") if not r.subject.blind} == {
+        "layer4",
+        "output",
+    }
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [(["a"], "returns 5 maps or vectors, and stages names 1"), (["a"] * 5, "a name of its own")],
+)
+def test_stages_that_do_not_fit_are_refused(stages: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        wrap(Listed(small("rgb")), (64, 64), stages)
+
+
+def test_what_is_no_map_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"stage output: a map .* it is \(1, 3, 4096\)"):
+        wrap(nn.Flatten(2), (64, 64))
+
+
+def test_a_wrapped_module_declares_its_stages_and_refuses_what_it_cannot() -> None:
+    encoder = small("rgb")
+    whole = wrap(Dictionary(encoder), (64, 64))
+    assert [(s.name, s.channels, s.stride) for s in whole.stages] == [tuple(s) for s in encoder.stages]
+    rgb = torch.rand(2, 3, 64, 64)
+    second = encoder.stage_names[1]
+    assert list(whole(rgb, stop=second).maps) == list(encoder.stage_names[:2])
+    assert torch.equal(whole(rgb).maps[second], encoder(rgb).maps[second])
+    with pytest.raises(ValueError, match="runs as a whole"):
+        whole(rgb, start=second)
+    with pytest.raises(ValueError, match="frozen alone"):
+        whole.backbone.blocks[second].requires_grad_(False)
+
+
+def test_a_path_and_a_wrong_word_go_the_way_of_the_command(tmp_path: Path, few_scenes: DataSet) -> None:
+    small("rgb").save(tmp_path / "saved")
+    assert pretextbench.load(tmp_path / "saved").stage_names == small("rgb").stage_names
+    table = pretextbench.judge(tmp_path / "saved", few_scenes, ["knn"], tmp_path, label="saved", options=KNN)
+    assert "saved" in set(table["label"])
+    with pytest.raises(FileNotFoundError, match="no encoder 'nowhere'"):
+        pretextbench.judge("nowhere", few_scenes, ["knn"], tmp_path)
+    with pytest.raises(ValueError, match="are the twins"):
+        pretextbench.judge(small("rgb"), few_scenes, ["knn"], tmp_path, label="random")
+
+
+def test_pretraining_gives_the_runs_encoder(tmp_path: Path) -> None:
+    few = [*CPU, "data.train=32", "data.val=16", "data.test=16", "data.workers=1", "trainer.epochs=1"]
+    encoder = pretextbench.pretrain("random", "scenes", tmp_path, seed=3, options=few)
+    assert encoder.provenance["seed"] == 3
+    (run,) = (tmp_path / "runs").glob("random_*")
+    assert pretextbench.load(run).digest() == encoder.digest()

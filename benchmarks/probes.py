@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from downstream.features.extraction import BATCH_PIXELS, extract
-from downstream.features.reductions import GridPool
+from downstream.features.pooling import GridPool
 from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Runtime
 from pretext import inputs

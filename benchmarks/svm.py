@@ -33,7 +33,7 @@ from downstream.classification.goyal19_svm import stratified_folds
 from downstream.classification.one_vs_rest import GOYAL19_COSTS, signs_of, unit_rows
 from downstream.classification.voc_ap import average_precisions
 from downstream.features.extraction import load_images
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge, with_bias
 from pretext import load
 from pretext.backbones import SmallNet

@@ -24,7 +24,7 @@ from downstream.classification.family import Labelled
 from downstream.classification.labels import check_against, fitted_classes, labels_of
 from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import Key
-from downstream.features.reductions import checked_pools
+from downstream.features.pooling import checked_pools
 from downstream.protocol import (
     BlindPredictor,
     Metric,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from downstream.classification.streamed import StreamedProbe
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.heads.inputs import EveryStage
 from downstream.heads.sgd_heads import Read
 from downstream.heads.sgd_recipe import SgdRecipe

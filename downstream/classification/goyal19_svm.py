@@ -32,7 +32,7 @@ from downstream.classification.voc_ap import (
     with_difficult,
 )
 from downstream.features.extraction import Key, extract
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
 from downstream.protocol import BlindPredictor, Metric, Rows, Runtime, Trial
 from downstream.selection import StageHeads, best

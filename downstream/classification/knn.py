@@ -21,7 +21,7 @@ from downstream.classification.labels import (
 )
 from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import FeatureSet, Key
-from downstream.features.reductions import checked_pools
+from downstream.features.pooling import checked_pools
 from downstream.heads.neighbours import nearest, vote
 from downstream.protocol import Rows, Runtime, Trial
 from downstream.selection import choose_over_stages, several

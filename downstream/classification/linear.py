@@ -17,7 +17,7 @@ from downstream.classification.labels import (
 )
 from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import Key
-from downstream.features.reductions import checked_pools
+from downstream.features.pooling import checked_pools
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
     Rows,

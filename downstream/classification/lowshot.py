@@ -24,7 +24,7 @@ from downstream.classification.one_vs_rest import (
 )
 from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots, shot_metrics, shot_rows
 from downstream.features.extraction import extract
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
 from downstream.protocol import BlindPredictor, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import StageHeads, best

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from downstream.classification.labels import check_against
 from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
-from downstream.features.reductions import GridPool, Reduction
+from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Rows, Runtime, Trial
 from downstream.selection import StageHeads
 from pretext.data.dataset import Split

@@ -17,7 +17,7 @@ from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.classification.ranking import rank
 from downstream.classification.voc_ap import one_hot
 from downstream.features.extraction import Key
-from downstream.features.reductions import checked_pools
+from downstream.features.pooling import checked_pools
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
     BlindPredictor,

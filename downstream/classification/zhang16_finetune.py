@@ -30,7 +30,7 @@ from downstream.classification.voc_ap import (
 )
 from downstream.course import Course
 from downstream.features.extraction import batches, load_images
-from downstream.features.map_resize import AverageResize
+from downstream.features.pooling import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
 from downstream.protocol import BlindPredictor, Fitted, Metric, Rows, Runtime, Trial
 from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.features.cache import ArrayCache, Draft, Wanted
-from downstream.features.reductions import GridPool, Reduction
+from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Runtime
 from pretext.backbones import Features, TokenBackbone
 from pretext.data.dataset import Split

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from downstream.features.extraction import Frozen
-from downstream.features.map_resize import AverageResize
-from downstream.features.reductions import GridPool, Reduction
+from downstream.features.pooling import AverageResize, GridPool, Reduction
 from downstream.heads.sgd_heads import Source
 from pretext.backbones import TokenBackbone
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.features.extraction import Key, extract
-from downstream.features.reductions import GridPool, Reduction
+from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Runtime
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder

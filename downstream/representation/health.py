@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from downstream.features.extraction import Key, extract
-from downstream.features.reductions import GridPool
+from downstream.features.pooling import GridPool
 from downstream.images.corruptions import Picture, corrupt, to_bytes
 from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
 from downstream.representation.hypersphere import alignment, uniformity

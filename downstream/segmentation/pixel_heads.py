@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.features.extraction import extract
-from downstream.features.reductions import PixelSample
+from downstream.features.pooling import PixelSample
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.metrics.scores import confusion, miou
 from downstream.protocol import Runtime, Trial

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from downstream.classification.finetune import ClassificationFinetune, Classifier
 from downstream.features.extraction import Key, extract
-from downstream.features.reductions import GridPool
+from downstream.features.pooling import GridPool
 from downstream.protocol import Runtime
 from downstream.tuning.finetuning import finetune, seeded
 from pretext.data.dataset import Split

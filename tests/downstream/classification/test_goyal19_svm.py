@@ -22,7 +22,7 @@ from downstream.classification.goyal19_svm import Goyal19Svm, VisslSvm, stratifi
 from downstream.classification.one_vs_rest import GOYAL19_COSTS, costs_at_edge, signs_of
 from downstream.classification.voc_ap import difficult_of
 from downstream.features.extraction import Key, extract
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.protocol import Runtime
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split

@@ -20,7 +20,7 @@ from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.classification.shots import Shots, shot_metrics, shot_rows
 from downstream.classification.voc_ap import voc_ap_area
 from downstream.features.extraction import Key, extract
-from downstream.features.window_pool import WindowPool
+from downstream.features.pooling import WindowPool
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.metrics.scores import top_k_hits
 from downstream.protocol import Rows, Runtime, take

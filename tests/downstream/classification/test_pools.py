@@ -13,7 +13,7 @@ from downstream.classification.knn import NearestNeighbours
 from downstream.classification.linear import LinearProbe
 from downstream.classification.retrieval import Retrieval
 from downstream.features.extraction import Key, distinct, map_sides
-from downstream.features.reductions import GridPool, Maps
+from downstream.features.pooling import GridPool, Maps
 from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import Protocol, Runtime
 from pretext.data.dataset import Split

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from downstream.detection.maps import AtMost
 from downstream.features import extraction as features
 from downstream.features.extraction import Key, batches, extract, load_images
-from downstream.features.reductions import GridPool, Maps, PixelSample
+from downstream.features.pooling import GridPool, Maps, PixelSample
 from downstream.protocol import Runtime
 from pretext.backbones import Features, Stage
 from pretext.data.split import limit, make_split

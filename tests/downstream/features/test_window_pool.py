@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from downstream.features.window_pool import PUBLISHED, WindowPool
+from downstream.features.pooling import PUBLISHED_WINDOWS, WindowPool
 
 NOTHING = torch.arange(1)
 
@@ -17,7 +17,7 @@ NOTHING = torch.arange(1)
     ],
 )  # fmt: skip
 def test_the_papers_maps_give_the_papers_sizes_by_its_windows(channels: int, side: int, size: int) -> None:
-    window, pool = PUBLISHED[channels, side], WindowPool()
+    window, pool = PUBLISHED_WINDOWS[channels, side], WindowPool()
     assert window.cells(side) ** 2 * channels == size
     # Channels do not mix: a channel that is constant stays so, padding included.
     maps = torch.arange(channels, dtype=torch.float32)[None, :, None, None].expand(1, -1, side, side)

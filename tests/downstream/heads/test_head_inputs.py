@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.features.extraction import Frozen
-from downstream.features.map_resize import AverageResize, BilinearResize
+from downstream.features.pooling import AverageResize, BilinearResize
 from downstream.heads.inputs import EveryStage, LastBlocks, LastClassTokens, LastStage
 from downstream.heads.sgd_heads import Source
 from pretext.backbones.alexnet import AlexNet

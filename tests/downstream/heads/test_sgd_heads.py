@@ -11,7 +11,7 @@ from planted import CLASSES, SIZE, multi_label, planted, single_label, small_enc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.features.map_resize import AverageResize
+from downstream.features.pooling import AverageResize
 from downstream.heads.inputs import EveryStage, LastStage
 from downstream.heads.sgd_heads import Heads, Source, losses_of, score, train_heads
 from downstream.heads.sgd_recipe import SgdRecipe

@@ -8,7 +8,7 @@ import torch
 from planted import SIZE, constant, planted, single_label, small_encoder
 from scipy.spatial.distance import pdist
 
-from downstream.features.reductions import Maps
+from downstream.features.pooling import Maps
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
 from downstream.representation import hypersphere

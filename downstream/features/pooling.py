@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -141,3 +143,119 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class Resize(ABC):
+    """Resize a map (B, C, h, w) to (B, C · s²), float32, C · s² being at most `dimension` (arXiv:1603.08511).
+
+    s is the largest side that fits, at least 1 and never beyond the map's own. AlexNet's conv1 to conv5
+    become 10, 6, 5, 5 and 6 cells wide.
+
+    Raises:
+        ValueError: a dimension below 1.
+    """
+
+    dimension: int = 9600
+
+    def __post_init__(self) -> None:
+        if self.dimension < 1:
+            raise ValueError(f"{type(self).__name__}: dimension must be at least 1, got {self.dimension}")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Always float32."""
+        return torch.float32
+
+    def __call__(self, features: Tensor, index: Tensor) -> Tensor:
+        """Reduce (B, C, h, w) to (B, C · s²), channels outermost."""
+        return self.resized(features.float(), self.side(features)).flatten(1)
+
+    def side(self, features: Tensor) -> int:
+        """s for such maps (B, C, h, w)."""
+        _, channels, height, width = features.shape
+        return min(max(1, math.isqrt(self.dimension // channels)), height, width)
+
+    @abstractmethod
+    def resized(self, features: Tensor, side: int) -> Tensor:
+        """Maps (B, C, side, side)."""
+
+
+@dataclass(frozen=True)
+class BilinearResize(Resize):
+    """`Resize` bilinearly, without antialiasing: what the release does."""
+
+    def resized(self, features: Tensor, side: int) -> Tensor:
+        """Maps (B, C, side, side)."""
+        return F.interpolate(features, (side, side), mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class AverageResize(Resize):
+    """`Resize`, each cell the average of its part of the map: what the paper's text says."""
+
+    def resized(self, features: Tensor, side: int) -> Tensor:
+        """Maps (B, C, side, side)."""
+        return F.adaptive_avg_pool2d(features, side)
+
+
+class Window(NamedTuple):
+    """An average-pooling window; padding is not averaged over."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+
+    def cells(self, side: int) -> int:
+        """Side of what it makes of a map of that side."""
+        return (side + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+PUBLISHED_WINDOWS = {
+    # ResNet-50 at 224: conv1, res2 to res5.
+    (64, 112): Window(10, 10, 4),
+    (256, 56): Window(16, 8),
+    (512, 28): Window(13, 5),
+    (1024, 14): Window(8, 3),
+    (2048, 7): Window(6, 1),
+    # AlexNet at 227: conv1 to conv5, conv3 and conv4 alike.
+    (96, 55): Window(19, 4),
+    (256, 27): Window(12, 3),
+    (384, 13): Window(9, 1),
+    (256, 13): Window(8, 1),
+}
+"""Windows of the paper by the channels and the side of a map; each makes between 8192 and 9600 numbers."""
+
+
+@dataclass(frozen=True)
+class WindowPool:
+    """Average pooling of a map (B, C, h, w) to (B, C · g²), g² · C at most `dimension` (arXiv:1905.01235).
+
+    g is the largest side that fits, at least 1 and at most the map's. With the default dimension this gives
+    the paper's sizes for its networks, by the paper's windows (which overlap); maps of other sizes are cut
+    into g × g cells.
+    """
+
+    dimension: int = 9600
+
+    def __post_init__(self) -> None:
+        if self.dimension < 1:
+            raise ValueError(f"WindowPool: dimension must be at least 1, got {self.dimension}")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Always float32."""
+        return torch.float32
+
+    def __call__(self, features: Tensor, index: Tensor) -> Tensor:
+        """Reduce (B, C, h, w) to (B, C · g²), channels outermost."""
+        _, channels, height, width = features.shape
+        g = self.side(channels, height, width)
+        window = PUBLISHED_WINDOWS.get((channels, height)) if height == width else None
+        if window is None or window.cells(height) != g:
+            return F.adaptive_avg_pool2d(features, g).flatten(1)
+        return F.avg_pool2d(features, *window, count_include_pad=False).flatten(1)
+
+    def side(self, channels: int, height: int, width: int) -> int:
+        """g for a map of that size."""
+        return min(max(1, math.isqrt(self.dimension // channels)), height, width)

@@ -145,6 +145,27 @@ def choose_over_stages(
 
 
 @dataclass(frozen=True, kw_only=True)
+class OneSetting(Fitted):
+    """What was fitted by the setting that val chose, the only one there is of its stage.
+
+    Attributes:
+        setting: the one chosen.
+    """
+
+    stage: str
+    trials: tuple[Trial, ...]
+    at_edge: tuple[str, ...]
+    train_score: float
+    course: Course | None = None
+    setting: dict[str, float | int | str]
+
+    @property
+    def selected(self) -> dict[str, float | int | str]:
+        """The setting."""
+        return dict(self.setting)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageHeads(Fitted, Generic[C]):
     """What was fitted on each stage of a frozen encoder, with the setting that val chose.
 

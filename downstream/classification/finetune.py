@@ -22,14 +22,13 @@ from downstream.classification.labels import (
 from downstream.course import Course
 from downstream.features.extraction import load_images
 from downstream.protocol import (
-    Fitted,
     Metric,
     Rows,
     Runtime,
     Trial,
     require_positive,
 )
-from downstream.selection import at_edge, attempt, best, judged, leads, several
+from downstream.selection import OneSetting, at_edge, attempt, best, judged, leads, several
 from downstream.tuning.finetuning import (
     Recipe,
     finetune,
@@ -143,24 +142,13 @@ class ClassificationFinetune(Classification):
         )
 
 
-@dataclass(frozen=True)
-class FittedClassifier(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedClassifier(OneSetting):
     """The fine-tuned model with the learning rate that val chose; scores are logits."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    setting: dict[str, float | int | str]
     model: Classifier
     multi_label: bool
     runtime: Runtime
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """The head's learning rate."""
-        return dict(self.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, C) logits, "labels"} of the one stage."""

@@ -28,11 +28,11 @@ from downstream.classification.voc_ap import (
     voc_ap_area,
     with_difficult,
 )
-from downstream.course import Course
 from downstream.features.extraction import batches, load_images
 from downstream.features.pooling import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
-from downstream.protocol import BlindPredictor, Fitted, Metric, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Metric, Rows, Runtime, Trial
+from downstream.selection import OneSetting
 from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
 from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
@@ -272,25 +272,14 @@ class Crops:
         return np.concatenate(parts)
 
 
-@dataclass(frozen=True)
-class FittedCrops(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedCrops(OneSetting):
     """The trained model; scores are logits, the mean over random crops."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    setting: dict[str, float | int | str]
     model: FullyConnected
     multi_label: bool
     crops: Crops
     runtime: Runtime
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """The learning rate."""
-        return dict(self.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"scores": (N, classes), "labels"} of the one stage, "difficult" where there are such."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.course import Course
 from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrecision, coco_ap
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
 from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
-from downstream.protocol import Fitted, Metric, Rows, Trial
+from downstream.protocol import Metric, Rows
+from downstream.selection import OneSetting
 from pretext.data.dataset import Split
 from pretext.data.split import limit, subset
 
@@ -63,8 +63,8 @@ def train_score(detect: Detect, train: Split, classes: int) -> float:
     return val_score(detect, part, classes)
 
 
-@dataclass(frozen=True)
-class FittedDetectors(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedDetectors(OneSetting):
     """One detector a stage, each with the setting that val chose.
 
     Attributes:
@@ -72,19 +72,8 @@ class FittedDetectors(Fitted):
         classes: number of classes of all of them.
     """
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    setting: dict[str, float | int | str]
     detectors: Mapping[str, Detect]
     classes: int
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """The setting of the selected stage."""
-        return dict(self.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows of every stage; see `detection_rows`."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from downstream.course import Course
 from downstream.features.extraction import load_images
-from downstream.protocol import Fitted, Rows, Runtime, Trial
+from downstream.protocol import Rows, Runtime, Trial
 from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
@@ -25,7 +25,7 @@ from downstream.segmentation.masks import (
     mean_iou,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import at_edge, attempt, best, leads, several
+from downstream.selection import OneSetting, at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import limit
@@ -127,23 +127,12 @@ class EndToEnd(Segmentation):
         )
 
 
-@dataclass(frozen=True)
-class FittedSegmenter(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedSegmenter(OneSetting):
     """The fine-tuned model with the learning rate that val chose."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
-    setting: dict[str, float | int | str]
     model: Segmenter
     runtime: Runtime
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """The head's learning rate."""
-        return dict(self.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"confusion": (N, K, K) uint32} of the one stage."""

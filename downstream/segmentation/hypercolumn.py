@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream.course import Course
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import (
-    Fitted,
     Rows,
     Runtime,
-    Trial,
     require_positive,
 )
 from downstream.segmentation.family import Segmentation
@@ -31,7 +28,7 @@ from downstream.segmentation.masks import (
 )
 from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
-from downstream.selection import at_edge, best, best_by_stage, several
+from downstream.selection import OneSetting, at_edge, best, best_by_stage, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -128,25 +125,14 @@ class Hypercolumn(Segmentation):
         )
 
 
-@dataclass(frozen=True)
-class FittedHypercolumn(Fitted):
+@dataclass(frozen=True, kw_only=True)
+class FittedHypercolumn(OneSetting):
     """One head, cut into the parts that belong to the stages and to place; their logits add up."""
 
-    stage: str
-    trials: tuple[Trial, ...]
-    at_edge: tuple[str, ...]
-    train_score: float
     encoder: Encoder
     runtime: Runtime
-    setting: dict[str, float | int | str]
     heads: dict[str, LinearHead]
     place: Tensor
-    course: Course | None = None
-
-    @property
-    def selected(self) -> dict[str, float | int | str]:
-        """Learning rate, weight decay and adjustment."""
-        return dict(self.setting)
 
     def predict(self, test: Split) -> dict[str, Rows]:
         """Rows {"confusion": (N, K, K) uint32}, from one pass over the images."""

@@ -158,6 +158,8 @@ def test_pictures_show_the_prediction() -> None:
         head.score.bias[2] = 1.0
     copied = private_copy(small_encoder(), torch.device("cpu"))
     model = Segmenter(copied, "conv1", CLASSES, lambda channels, classes: head)
-    fitted = FittedSegmenter("conv1", (), (), 0.0, {}, model, Runtime())
+    fitted = FittedSegmenter(
+        stage="conv1", trials=(), at_edge=(), train_score=0.0, setting={}, model=model, runtime=Runtime()
+    )
     picture = fitted.show(few)
     assert (cut(picture, 0, 2, 3, (SIZE, SIZE)) == [0, 128, 0]).all()

@@ -108,8 +108,7 @@ class Task(nn.Module, ABC):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        if "__init__" in cls.__dict__:
-            setattr(cls, "__init__", _keeping_arguments(cls))  # noqa: B010  # to mypy a method is no attribute
+        setattr(cls, "__init__", _keeping_arguments(cls))  # noqa: B010  # to mypy a method is no attribute
 
     def initialise_from(self, parent: Task) -> None:
         """Start from another task's weights, before training: by default from its encoder's.

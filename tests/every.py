@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import toy
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -38,6 +39,8 @@ NARROW = {"hidden": 16, "clusters": 8}
 @cache
 def composed(*overrides: str) -> DictConfig:
     schema.register()
+    if GlobalHydra.instance().is_initialized():  # by the fixture of a test, on the same folder
+        return compose("config", [*overrides])
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         return compose("config", [*overrides])
 

@@ -206,6 +206,11 @@ def test_arguments_are_kept_from_the_signature() -> None:
     assert Clustering(toy.encoder(), 4).arguments == {"groups": 4, "freeze": 0.5, "scale": [1, 2]}
     assert Random(toy.encoder()).arguments == {}
 
+    class Turned(Rotation):
+        """Has the constructor of what it is made of."""
+
+    assert Turned(toy.encoder(), padding=2).arguments == {"crop": None, "padding": 2}
+
 
 def test_a_run_that_was_kept_with_all_its_arguments_is_known_again(tmp_path: Path) -> None:
     """Results once held arguments at their defaults, too."""

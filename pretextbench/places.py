@@ -17,6 +17,8 @@ FORMS = (
     "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
     "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; another project's checkpoint"
 )
+OWN_READERS = "pretext.data."
+"""Readers whose `root` is a folder that must be there."""
 DIGEST = re.compile(r"[0-9a-f]{6,64}")
 """A run's digest, or the beginning of one."""
 
@@ -67,9 +69,11 @@ def _sets(cfg: DictConfig) -> tuple[str, ...]:
 
 
 def _check_set(cfg: DictConfig, place: str) -> None:
-    """A set's folder; what has to lie in it its reader knows."""
+    """A set's folder; what has to lie in it its reader knows, and what `root` is to a reader of one's own."""
     config = cfg[place]
     if not config or "root" not in config or config.get("download"):
+        return
+    if not config["_target_"].startswith(OWN_READERS):
         return
     fetch = f", or {place}.download=true to fetch the set" if "download" in config else ""
     name = config.get("name") or config["_target_"].rpartition(".")[2]

@@ -30,5 +30,9 @@ def test_where_they_are_missing_both_places_are_named(tmp_path: Path) -> None:
         folder(tmp_path / "pretextbench")
 
 
-def test_they_are_yaml_alone() -> None:
-    assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
+def test_they_are_yaml_and_what_freezes_it_alone() -> None:
+    """No program: a suite has a lock beside it, and the rows that ship with it."""
+    there = [path for path in CONF.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    others = {path.relative_to(CONF) for path in there if path.suffix != ".yaml"}
+    assert all(path.parts[0] == "suite" for path in others)
+    assert all(path.name.endswith((".lock.json", ".jsonl.gz")) for path in others)

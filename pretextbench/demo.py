@@ -1,4 +1,4 @@
-"""`job=demo`: what is measured, in half a minute: a gain, and where it goes when the signal is destroyed.
+"""`job=demo`: what is measured, in under a minute: a gain, and where it goes when the signal is destroyed.
 
 Colorization is pretrained twice on the same scenes, once with their own colours and once with those of other
 scenes. Both see the same lightness, and both are judged on it.
@@ -26,7 +26,7 @@ SMALL = (
     *(f"target.{key}=${{data.{key}}}" for key in ("train", "val", "test", "size", "seed", "workers")),
     "trainer.epochs=3", "trainer.validate_every=3", "logger.enabled=false",
 )  # fmt: skip
-"""What makes it half a minute, judged on the scenes as they are; what is typed has the last word."""
+"""What makes it short (the gain needs some 4,000 images seen), judged on the scenes as they are; what is typed has the last word."""
 
 DESTROYED = "data.colour=image_permuted"
 

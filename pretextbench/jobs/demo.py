@@ -9,7 +9,7 @@ from pretextbench.workbench import opened
 
 
 def run(cfg: DictConfig) -> list[str]:
-    """Show in half a minute what is measured; see `pretextbench.demo`.
+    """Show in under a minute what is measured; see `pretextbench.demo`.
 
     Raises:
         ValueError: settings that leave no score to show.

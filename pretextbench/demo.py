@@ -26,7 +26,10 @@ SMALL = (
     *(f"target.{key}=${{data.{key}}}" for key in ("train", "val", "test", "size", "seed", "workers")),
     "trainer.epochs=3", "trainer.validate_every=3", "logger.enabled=false",
 )  # fmt: skip
-"""What makes it short (the gain needs some 4,000 images seen), judged on the scenes as they are; what is typed has the last word."""
+"""What makes it short, judged on the scenes as they are; what is typed has the last word.
+
+The gain begins at about 4,000 images seen: 1,200 scenes for three epochs show none.
+"""
 
 DESTROYED = "data.colour=image_permuted"
 

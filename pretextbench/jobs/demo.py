@@ -1,4 +1,4 @@
-"""`job=demo`: what is measured, in half a minute."""
+"""`job=demo`: what is measured, in under a minute."""
 
 from __future__ import annotations
 

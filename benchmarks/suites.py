@@ -39,11 +39,8 @@ def lock(name: str) -> frozen.Lock:
 def belongs(record: Record, kept: frozen.Lock) -> bool:
     """Whether a record has the data and the settings of a suite, and its encoder the suite's pretraining."""
     own = record.subject.blind or record.subject.pretraining_digest == kept.splits["train"]
-    return own and any(
-        target.splits == record.data.digests
-        and target.protocols.get(record.evaluation.protocol) == record.evaluation.settings
-        for target in kept.targets.values()
-    )
+    e = record.evaluation
+    return own and kept.holds(record.data.digests, e.protocol, e.settings)
 
 
 def reference(name: str, files: list[str]) -> list[Record]:

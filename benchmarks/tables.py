@@ -8,6 +8,7 @@ python benchmarks/tables.py --check   exits 1 where a committed file differs fro
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import sys
@@ -214,6 +215,17 @@ def provenance(records: list[Record]) -> str:
     )
 
 
+@functools.cache
+def configured() -> list[tuple[str, str, Protocol]]:
+    """Name of each YAML of a protocol, the digest of what it says, and the protocol."""
+    found = []
+    for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml")):
+        config = OmegaConf.load(path)
+        asked = digest(OmegaConf.to_container(config, resolve=True))
+        found.append((path.stem, asked, instantiate(config, _convert_="all")))
+    return found
+
+
 def protocols() -> str:
     """Page of all protocols, each as its YAML configures it."""
     parts = [
@@ -222,9 +234,8 @@ def protocols() -> str:
         "A score without its protocol means nothing. Each protocol below is one YAML of `conf/downstream/` "
         "and one class; its name and version are stored with every score, its settings by digest.",
     ]
-    for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml")):
-        protocol = instantiate(OmegaConf.load(path), _convert_="all")
-        parts.append(f"## `{path.stem}`, version {protocol.version}")
+    for name, _, protocol in configured():
+        parts.append(f"## `{name}`, version {protocol.version}")
         parts.append(_about(protocol))
         parts.append(_settings(protocol))
     return "\n\n".join(parts) + "\n"
@@ -232,22 +243,15 @@ def protocols() -> str:
 
 def protocol_list() -> str:
     """What `job=protocols` reads: the facts of every protocol, by the digest of its configuration."""
-    asked = [OmegaConf.load(path) for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml"))]
-    return listed.written(
-        {
-            digest(OmegaConf.to_container(config, resolve=True)): facts(instantiate(config, _convert_="all"))
-            for config in asked
-        }
-    )
+    return listed.written({asked: facts(protocol) for _, asked, protocol in configured()})
 
 
 def stated_settings() -> str:
     """The settings that the names of protocols stand for: those of their YAMLs."""
     found = {}
-    for path in sorted((ROOT / "conf" / "downstream").glob("*.yaml")):
-        protocol = instantiate(OmegaConf.load(path), _convert_="all")
+    for name, _, protocol in configured():
         fields = settings(protocol)
-        found[path.stem] = options.Stated(protocol.version, digest(fields), fields)
+        found[name] = options.Stated(protocol.version, digest(fields), fields)
     return options.written(found)
 
 

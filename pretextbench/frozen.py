@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,19 @@ class Lock(NamedTuple):
     @property
     def label(self) -> str:
         """How records name the suite."""
-        return f"{self.name} v{self.version}"
+        return label_of(self.name, self.version)
+
+    def holds(self, splits: Mapping[str, str], protocol: str, settings: str) -> bool:
+        """Whether an evaluation on these splits, with these settings of a protocol, is one of the suite."""
+        return any(
+            target.splits == splits and target.protocols.get(protocol) == settings
+            for target in self.targets.values()
+        )
+
+
+def label_of(name: str, version: int) -> str:
+    """How records name a suite."""
+    return f"{name} v{version}"
 
 
 @functools.cache

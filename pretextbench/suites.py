@@ -72,11 +72,7 @@ def label(data: DataSet, protocol: Protocol) -> str:
     """The suite that an evaluation belongs to, by name and version; empty where it is one's own."""
     splits = {name: split.digest for name, split in data.splits.items()}
     own = digest(settings(protocol))
-    for lock in locks():
-        for target in lock.targets.values():
-            if target.splits == splits and target.protocols.get(protocol.name) == own:
-                return lock.label
-    return ""
+    return next((lock.label for lock in locks() if lock.holds(splits, protocol.name, own)), "")
 
 
 def lock_of(name: str, version: int, benches: Sequence[tuple[str, Workbench]]) -> Lock:

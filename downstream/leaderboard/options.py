@@ -42,7 +42,7 @@ def written(found: Mapping[str, Stated]) -> str:
 
 
 def unlike_stated(options: Mapping[Column, Mapping[str, Any]]) -> dict[Column, str]:
-    """The fields in which a column's settings are not those of its protocol's YAML: "pools=[3] (not [1, 2])".
+    """In what a column's settings are not those of its YAML, in words: "… pools=[3] (not [1, 2])".
 
     Args:
         options: as in `told_apart`.
@@ -64,7 +64,8 @@ def unlike_stated(options: Mapping[Column, Mapping[str, Any]]) -> dict[Column, s
         missing = sorted(there.keys() - here.keys())
         if fields and missing:
             told.append(f"without {', '.join(missing)}, which came later")
-        said[column] = ", ".join(told) or "its records did not keep them by name"
+        difference = ", ".join(told) or "its records did not keep them by name"
+        said[column] = f"settings other than those that {column.protocol} stands for: {difference}"
     return said
 
 

@@ -377,15 +377,6 @@ def _on_ranking(board: Board) -> list[str]:
     return notes
 
 
-def _unlike(board: Board, column: Column) -> str:
-    said = board.unlike.get(column)
-    return (
-        f"; {OTHER_SETTINGS} settings other than those that {column.protocol} stands for: {said}"
-        if said
-        else ""
-    )
-
-
 def _legend(board: Board) -> list[str]:
     notes = []
     for number, column in enumerate(board.columns, start=1):
@@ -396,7 +387,7 @@ def _legend(board: Board) -> list[str]:
             f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
             f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
             + (f"; {board.options[column]}" if column in board.options else "")
-            + _unlike(board, column)
+            + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")
             + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
         )
     return notes

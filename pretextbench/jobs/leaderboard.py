@@ -22,7 +22,7 @@ def run(cfg: DictConfig) -> list[str]:
     output = Path(cfg.output)
     records, notes = recorded(output / "records")
     if cfg.suite is not None and cfg.leaderboard.reference:
-        records += frozen.reference(f"{cfg.suite.name} v{cfg.suite.version}")
+        records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
     if not records:
         raise ValueError(f"{output / 'records'} has no records; run job=benchmark first")
     show_board(output, filters.chosen(records, by), cfg.leaderboard, notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from pretext.atomic import sweep
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.pixels import check_unchanged
-from pretext.described import chosen, defaults
 from pretext.encoder import recalibrate_batchnorm
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.effort import Effort, effort
+from pretext.fit.identity import check_same, identity_of
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
@@ -127,14 +126,14 @@ def pretrain(
     validation = validation or Validation()
     where = choose_device(device)
     exact = choose_precision(precision, where)
-    identity = _identity(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
+    identity = identity_of(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
     if epoch_batches is not None:
         identity["epoch_batches"] = epoch_batches
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
-        _same(task, identity, finished.identity, folder / RESULT)
+        check_same(task, identity, finished.identity, folder / RESULT)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was killed between the two
         return finished
     for split in (train, val):
@@ -222,46 +221,6 @@ def _shows_colour(split: Split) -> bool:
     return False
 
 
-def _identity(
-    task: Task,
-    train: Split,
-    val: Split,
-    name: str,
-    seed: int,
-    epochs: int,
-    batch_size: int,
-    optimisation: Optimisation | None,
-    precision: str,
-) -> dict[str, Any]:
-    kind = type(task)
-    values = {
-        "name": name,
-        "task": f"{kind.__module__}.{kind.__qualname__}",
-        "arguments": chosen(task.arguments, defaults(kind)),
-        "encoder": task.encoder.architecture,
-        "train": train.digest,
-        "val": val.digest,
-        "seed": seed,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimisation": optimisation.describe() if optimisation is not None else None,
-        "precision": precision,
-    }
-    if task.version != 1:  # left out where it is 1: finished runs are compared by these values
-        values["version"] = task.version
-    plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
-    return plain
-
-
-def _same(task: Task, identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
-    # Results once kept arguments that were at their defaults, too.
-    found = {**found, "arguments": chosen(found.get("arguments", {}), defaults(type(task)))}
-    differing = [key for key in identity if identity[key] != found.get(key)]
-    if differing:
-        listed = "; ".join(f"{key}: {found.get(key)!r} there, {identity[key]!r} now" for key in differing)
-        raise ValueError(f"{path} belongs to another run ({listed}); choose another folder or delete it")
-
-
 def _in_order(split: Split, batch_size: int, device: torch.device, images: int | None = None) -> EpochLoader:
     """Batches of all images in order, or of so many evenly spaced ones."""
     few = None if images is None else spaced(len(split), images)
@@ -325,7 +284,7 @@ def _fit(
     resumed = checkpoint.is_file()
     if resumed:
         held = AtomicCheckpointIO().load_checkpoint(checkpoint)
-        _same(module.task, identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
+        check_same(module.task, identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
     try:
         trainer.fit(module, loader, val, ckpt_path=checkpoint if resumed else None, weights_only=True)
     except NonFiniteLoss as error:

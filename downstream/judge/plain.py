@@ -1,19 +1,33 @@
-"""Frozen dataclasses to and from plain JSON, with nothing let through that does not belong."""
+"""Frozen dataclasses to and from plain JSON, with nothing let through that does not belong.
+
+msgspec holds values to their types: no missing or unknown field, no bool and no float for an int. What it
+does not say is done here: numbers are finite, free mappings hold plain JSON, and an error names the dotted
+path to the value, and the value.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
+import re
 import types
 import typing
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+import msgspec
 
 T = TypeVar("T")
 
 JSON = dict[str, Any]
 """A free mapping of strings to plain JSON, as resolved configurations are."""
+
+_TOLD = re.compile(r"(?P<problem>.*?)(?: - at `\$(?P<path>.*)`)?", re.S)
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN = frozenset({int, bool, type(None)})
+"""What needs no look at its value."""
 
 
 class FieldError(ValueError):
@@ -22,10 +36,6 @@ class FieldError(ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field, self.problem = field, problem
-
-    def within(self, where: str) -> FieldError:
-        """The same error, told from what holds the value at `where`."""
-        return FieldError(where + self.field, self.problem)
 
 
 def to_plain(value: Any) -> Any:
@@ -45,10 +55,14 @@ def from_plain(kind: type[T], value: Any, where: str = "") -> T:
     Raises:
         FieldError: a missing or unknown field, a wrong type, a number that is not finite.
     """
+    for path, problem in _not_plain(value):
+        raise FieldError((where + path).lstrip("."), problem)
+    of: Any = kind
     try:
-        return typing.cast("T", _reader(typing.cast("Any", kind))(value))
-    except FieldError as error:
-        raise FieldError((where + error.field).lstrip("."), error.problem) from None
+        return typing.cast("T", build(of)(msgspec.convert(value, wire(of))))
+    except msgspec.ValidationError as error:
+        path, problem = _explained(kind, value, str(error))
+        raise FieldError((where + path).lstrip("."), problem) from None
 
 
 def check(instance: Any, where: str = "") -> None:
@@ -61,160 +75,186 @@ def check(instance: Any, where: str = "") -> None:
 
 
 @functools.cache
-def _reader(hint: Any) -> Callable[[Any], Any]:
-    """What reads a value of a type: made once for each, as tables are made of thousands of records.
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
-    It raises FieldError with the path from the value on; whatever holds the value puts its own before it.
+
+@functools.cache
+def wire(kind: Any, **instead: Any) -> type[msgspec.Struct]:
+    """The struct with the fields of a dataclass that msgspec reads, and which refuses every other field.
+
+    Args:
+        instead: types of fields that are read as another than their own.
     """
-    origin = get_origin(hint)
-    if hint is Any:
-        return _free
-    if origin in (Union, types.UnionType):
-        return _union_reader(hint)
-    if origin is tuple:
-        return _tuple_reader(hint)
-    if origin is dict:
-        return _dict_reader(_reader(get_args(hint)[1]))
+    hints = _hints(kind) | instead
+    fields = [(name, _wired(hint)) for name, hint in hints.items()]
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True)
+
+
+@functools.cache
+def build(kind: Any) -> Callable[[Any], Any]:
+    """What makes the dataclass of its struct."""
+    hints = list(_hints(kind).values())
+    inner = {place: build(own) for place, hint in enumerate(hints) if (own := _dataclass_in(hint))}
+
+    def made(struct: Any) -> Any:
+        values = msgspec.structs.astuple(struct)
+        if inner:
+            values = tuple(
+                inner[place](value) if place in inner and value is not None else value
+                for place, value in enumerate(values)
+            )
+        return kind(*values)
+
+    return made
+
+
+class Reader(Generic[T]):
+    """Reads many JSON objects as one dataclass, of which some fields are often alike.
+
+    Bytes that are the same are read, held to their type and made once, so that such fields of several objects
+    are one object: nobody may change what it holds.
+
+    Args:
+        kind: the dataclass.
+        alike: fields of it that are dataclasses.
+    """
+
+    def __init__(self, kind: type[T], alike: Sequence[str]) -> None:
+        of: Any = kind
+        outer: Any = wire(of, **dict.fromkeys(alike, msgspec.Raw))
+        self._one, self._list = _decoder(outer), _decoder(list[outer])
+        self._kind = kind
+        self._made: list[Callable[[Any], Any] | None] = []
+        for name, hint in _hints(of).items():
+            inner = _dataclass_in(hint)
+            self._made.append(_once(hint) if name in alike else build(inner) if inner else None)
+
+    def one(self, content: bytes) -> T:
+        """The object of some JSON.
+
+        Raises:
+            msgspec.MsgspecError: not JSON, or not of this kind; `from_plain` says what is wrong.
+            RecursionError: nested too deeply.
+        """
+        return self._build(self._one.decode(content))
+
+    def all(self, content: bytes) -> list[T]:
+        """The objects of a JSON list; raises as `one`."""
+        return [self._build(each) for each in self._list.decode(content)]
+
+    def _build(self, struct: Any) -> T:
+        values = msgspec.structs.astuple(struct)
+        return self._kind(
+            *[value if make is None else make(value) for make, value in zip(self._made, values, strict=True)]
+        )
+
+
+@functools.cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _once(kind: Any) -> Callable[[Any], Any]:
+    """What makes a dataclass of its JSON, once of the same bytes."""
+    decoder, make = _decoder(wire(kind)), build(kind)
+    known: dict[bytes, Any] = {}
+
+    def made(raw: Any) -> Any:
+        content = bytes(raw)
+        if content not in known:
+            known[content] = make(decoder.decode(content))
+        return known[content]
+
+    return made
+
+
+def _wired(hint: Any) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _dataclass_reader(typing.cast("type[Any]", hint))
-    return _float if hint is float else _scalar_reader(hint)
+        return wire(typing.cast("Any", hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return Union[tuple(_wired(option) for option in get_args(hint))]  # noqa: UP007 (options are a tuple)
+    return hint
 
 
-def _dataclass_reader(kind: type[Any]) -> Callable[[Any], Any]:
-    readers = {name: _reader(hint) for name, hint in typing.get_type_hints(kind).items()}
+def _dataclass_in(hint: Any) -> Any:
+    """The dataclass that a field holds, or may hold beside None."""
+    found: list[Any] = [option for option in (hint, *get_args(hint)) if dataclasses.is_dataclass(option)]
+    return found[0] if found else None
 
-    def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            expected = f"expected an object with the fields of {kind.__name__}"
-            raise FieldError("", f"{expected}, got {_shown(value)}")
-        if value.keys() != readers.keys():
-            raise FieldError("", _other_fields(value, readers))
-        found, name = {}, ""
+
+def _not_plain(value: Any) -> Iterator[tuple[str, str]]:
+    """Path and problem of everything that JSON has no form for."""
+    if type(value) is str:
+        if not _in_utf8(value):
+            yield "", f"expected text that has a form in UTF-8, got {_shown(value)}"
+    elif type(value) in _PLAIN:
+        return
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not _in_utf8(key):
+                yield "", f"expected string keys, got {_shown(key)}"
+            for path, problem in _not_plain(item):
+                yield f".{key}{path}", problem
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            for path, problem in _not_plain(item):
+                yield f"[{place}]{path}", problem
+    elif type(value) is not float:
+        yield "", f"expected plain JSON, got {_shown(value)}"
+    elif not math.isfinite(value):
+        yield "", f"expected a finite number, got {value}"
+
+
+def _in_utf8(text: str) -> bool:
+    return text.isascii() or _SURROGATE.search(text) is None
+
+
+def _explained(kind: Any, value: Any, told: str) -> tuple[str, str]:
+    """Path and problem of what msgspec told; it names no value, nor the key of a mapping."""
+    found = _TOLD.fullmatch(told)
+    assert found is not None
+    steps: list[str | int] = []
+    at = value
+    for name, place in _STEP.findall(found["path"] or ""):
+        step = name or (_culprit(kind, value, steps, at) if place == "..." else int(place))
+        steps.append(step)
+        at = at[step]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    if found["problem"].startswith("Object "):
+        return path, _other_fields(kind, steps, at)
+    problem = found["problem"].replace("`", "").replace(" | ", " or ").partition(", got ")[0]
+    return path, f"{problem[0].lower()}{problem[1:]}, got {_shown(at)}"
+
+
+def _culprit(kind: Any, value: Any, steps: list[str | int], mapping: Mapping[str, Any]) -> str:
+    """The first key of a mapping that is refused when it stands there alone."""
+    for key, item in mapping.items():
         try:
-            for name, reader in readers.items():
-                found[name] = reader(value[name])
-        except FieldError as error:
-            raise error.within(f".{name}") from None
-        return kind(**found)
-
-    return read
+            msgspec.convert(_with(value, steps, {key: item}), wire(kind))
+        except msgspec.ValidationError:
+            return key
+    raise AssertionError(f"nothing is wrong with {mapping}")
 
 
-def _other_fields(value: dict[str, Any], known: Iterable[str]) -> str:
+def _with(value: Any, steps: list[str | int], new: Any) -> Any:
+    """The same value with another at a path."""
+    if not steps:
+        return new
+    changed = value.copy()
+    changed[steps[0]] = _with(value[steps[0]], steps[1:], new)
+    return changed
+
+
+def _other_fields(kind: Any, steps: list[str | int], value: Mapping[str, Any]) -> str:
+    for step in steps:
+        kind = _dataclass_in(_hints(kind)[str(step)])
+    known = [field.name for field in dataclasses.fields(kind)]
     missing = [name for name in known if name not in value]
     unknown = [name for name in value if name not in known]
     if missing:
         return f"missing field{'s' * (len(missing) > 1)} {', '.join(missing)}"
     return f"unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}; known: {', '.join(known)}"
-
-
-def _dict_reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read_dict(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise FieldError("", f"expected an object, got {_shown(value)}")
-        found, key = {}, ""
-        try:
-            for key, item in value.items():
-                found[key] = read(item)
-        except FieldError as error:
-            raise error.within(f".{key}") from None
-        return found
-
-    return read_dict
-
-
-def _tuple_reader(hint: Any) -> Callable[[Any], Any]:
-    kinds = get_args(hint)
-    same = _reader(kinds[0]) if len(kinds) == 2 and kinds[1] is Ellipsis else None
-    each = [] if same else [_reader(kind) for kind in kinds]
-
-    def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise FieldError("", f"expected a list, got {_shown(value)}")
-        readers = [same] * len(value) if same else each
-        if len(readers) != len(value):
-            raise FieldError("", f"expected {len(readers)} entries, got {len(value)}")
-        found: list[Any] = []
-        try:
-            for reader, item in zip(readers, value, strict=True):
-                found.append(reader(item))  # its length is the place of an error
-        except FieldError as error:
-            raise error.within(f"[{len(found)}]") from None
-        return tuple(found)
-
-    return read
-
-
-def _union_reader(hint: Any) -> Callable[[Any], Any]:
-    options = get_args(hint)
-    kinds = {kind: _reader(kind) for kind in options if kind is not type(None)}
-    optional = len(kinds) < len(options)
-    only = next(iter(kinds.values())) if len(kinds) == 1 else None
-
-    def read(value: Any) -> Any:
-        if value is None and optional:
-            return None
-        if (exact := kinds.get(type(value))) is not None:  # int before float, exactly as it was written
-            return exact(value)
-        if only is not None:
-            return only(value)
-        raise FieldError("", f"expected {' or '.join(k.__name__ for k in kinds)}, got {_shown(value)}")
-
-    return read
-
-
-def _float(value: Any) -> float:
-    if type(value) is int:
-        return float(value)
-    if type(value) is not float:
-        raise FieldError("", f"expected float, got {_shown(value)}")
-    if not math.isfinite(value):
-        raise FieldError("", f"expected a finite number, got {value}")
-    return value
-
-
-def _scalar_reader(kind: Any) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:  # bool is an int to isinstance
-            raise FieldError("", f"expected {getattr(kind, '__name__', kind)}, got {_shown(value)}")
-        return value
-
-    return read
-
-
-def _free(value: Any) -> Any:
-    """Plain JSON of any shape, as it is."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, dict):
-        return _free_dict(value)
-    return _free_list(value) if isinstance(value, list) else _float(value)
-
-
-_PLAIN = frozenset({str, int, bool, type(None)})
-"""What needs no look at its value."""
-
-
-def _free_dict(value: dict[Any, Any]) -> Any:
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise FieldError("", f"expected string keys, got {_shown(key)}")
-        if type(item) not in _PLAIN:
-            try:
-                _free(item)
-            except FieldError as error:
-                raise error.within(f".{key}") from None
-    return value
-
-
-def _free_list(value: list[Any]) -> Any:
-    for place, item in enumerate(value):
-        if type(item) not in _PLAIN:
-            try:
-                _free(item)
-            except FieldError as error:
-                raise error.within(f"[{place}]") from None
-    return value
 
 
 def _shown(value: Any) -> str:

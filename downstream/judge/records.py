@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import MsgspecError
 from numpy.typing import NDArray
 
-from downstream.judge.plain import JSON, FieldError, check, from_plain, to_plain
+from downstream.judge.plain import JSON, FieldError, Reader, check, from_plain, to_plain
 from downstream.judge.upgrade import from_schema_1
 from downstream.protocol import Rows
 from pretext.atomic import write_bytes
@@ -288,29 +289,23 @@ def read(path: Path) -> list[Record]:
     Raises:
         RecordError: not JSON, an unknown schema, a missing or unknown field, a value out of type.
     """
-    try:
-        entries = json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path}: not JSON ({error}): delete it to have it measured again") from error
-    if not isinstance(entries, list) or not entries:
-        raise RecordError(
-            f"{path}: expected a list of records, got {type(entries).__name__}: "
-            "delete it to have it measured again"
-        )
-    return [_parse(entry, path, position) for position, entry in enumerate(entries)]
+    return _read(path, _reader())
 
 
 def read_all(folder: Path, on_error: Callable[[RecordError], None] | None = None) -> list[Record]:
     """All records of a folder, in the order of their file names; what is still being written is left out.
+
+    Parts that several records have alike are one object: nobody may change what it holds.
 
     Args:
         on_error: called with the error of each file that cannot be read, which is then left out;
             without it the first such file raises.
     """
     records: list[Record] = []
+    reader = _reader()
     for path in sorted(folder.glob("[!.]*.json")):
         try:
-            records += read(path)
+            records += _read(path, reader)
         except RecordError as error:
             if on_error is None:
                 raise
@@ -337,19 +332,59 @@ def import_jsonl(path: Path) -> list[Record]:
     """
     content = path.read_bytes()
     try:
-        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().splitlines()
-        return [_parse(json.loads(line), path, number) for number, line in enumerate(lines)]
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
+    except (OSError, EOFError) as error:
         raise RecordError(f"{path}: not JSON Lines: {error}") from error
+    reader = _reader()
+    return [_of_line(line, path, number, reader) for number, line in enumerate(lines)]
 
 
 def _line(record: Record) -> str:
     return json.dumps(to_plain(record), allow_nan=False, ensure_ascii=False)
 
 
+def _reader() -> Reader[Record]:
+    return Reader(Record, ("subject", "evaluation", "data", "cost", "provenance"))
+
+
+def _read(path: Path, reader: Reader[Record]) -> list[Record]:
+    again = "delete it to have it measured again"
+    try:
+        content = path.read_bytes()
+        records = _fast(reader.all, content)
+        entries = json.loads(content) if records is None else records
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON ({error}): {again}") from error
+    if not isinstance(entries, list) or not entries:
+        raise RecordError(f"{path}: expected a list of records, got {type(entries).__name__}: {again}")
+    if records is not None:
+        return records
+    return [_parse(entry, path, position) for position, entry in enumerate(entries)]
+
+
+def _of_line(line: bytes, path: Path, number: int, reader: Reader[Record]) -> Record:
+    one = _fast(lambda content: [reader.one(content)], line)
+    if one is not None:
+        return one[0]
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON Lines: line {number}: {error}") from error
+    return _parse(entry, path, number)
+
+
+def _fast(read: Callable[[bytes], list[Record]], content: bytes) -> list[Record] | None:
+    """Records of this schema; None for what is another's, or wrong: `_parse` reads it, or says why not."""
+    try:
+        records = read(content)
+    except (MsgspecError, RecursionError):
+        return None
+    return records if all(record.schema == SCHEMA for record in records) else None
+
+
 def _parse(entry: Any, path: Path, position: int) -> Record:
     schema = entry.get("schema") if isinstance(entry, dict) else None
-    if schema not in (1, SCHEMA):
+    if type(schema) is not int or schema not in (1, SCHEMA):
         raise RecordError(
             f"{path}: record {position}: schema: this version reads 1 and {SCHEMA}, the file has {schema!r}"
         )

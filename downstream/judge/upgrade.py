@@ -40,13 +40,14 @@ def from_schema_1(entry: Mapping[str, Any]) -> dict[str, Any]:
     config = entry["provenance"].get("config")
     config = config if isinstance(config, Mapping) else {}
     evaluation, result = entry["evaluation"], entry["result"]
+    metric = evaluation.get("metric")
     return {
         **entry,
         "schema": 2,
         "subject": {**entry["subject"], **_run(entry["subject"], config), "twins": {}},
         "evaluation": {
             **evaluation,
-            "metric": METRICS.get(evaluation.get("metric"), evaluation.get("metric")),
+            "metric": _of(METRICS, metric) or metric,
             "suite": "",
             "options": _options(evaluation, config),
         },
@@ -70,15 +71,14 @@ def _run(subject: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any
     name = str(network.pop("_target_", subject.get("backbone"))).rpartition(".")[2]
     seen = config.get("input_arguments")
     trainer = config.get("trainer")
-    trainer = trainer if isinstance(trainer, Mapping) else {}
-    epochs = [trainer.get("epochs"), _of(config.get("pretext"), "epochs")]
+    epochs = [_whole(trainer, "epochs"), _whole(config.get("pretext"), "epochs")]
     return {
         "backbone": described(name, network, DEFAULTS.get(name, {})),
         "input": described(str(subject.get("input")), seen if isinstance(seen, Mapping) else {}, {}),
         "budget": budget(
-            max((n for n in epochs if isinstance(n, int)), default=0),
-            trainer.get("epoch_batches"),
-            trainer.get("batch_size") or 0,
+            max((n for n in epochs if n is not None), default=0),
+            _whole(trainer, "epoch_batches"),
+            _whole(trainer, "batch_size") or 0,
         )
         if images
         else "",
@@ -101,5 +101,10 @@ def _fields(node: Any) -> Any:
     return [_fields(item) for item in node] if isinstance(node, list) else node
 
 
+def _whole(node: Any, key: str) -> int | None:
+    found = _of(node, key)
+    return found if isinstance(found, int) else None
+
+
 def _of(node: Any, key: Any) -> Any:
-    return node.get(key) if isinstance(node, Mapping) else None
+    return node.get(key) if isinstance(node, Mapping) and isinstance(key, str) else None

@@ -1,10 +1,12 @@
 """Records: whole or not at all, strict on load, safe among processes."""
 
+import copy
 import dataclasses
 import gzip
 import hashlib
 import json
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from made_records import record
 
 from downstream.digest import canonical, digest, settings, source_digest
 from downstream.judge import records
+from downstream.judge.plain import to_plain
 from downstream.judge.records import RecordError, pack_rows, read_all, write
 from pretext.atomic import write_bytes
 
@@ -77,13 +80,13 @@ EDITS: dict[str, tuple[Any, str]] = {
     ),
     "list length": (
         lambda r: r["data"].update(resolution=[64]),
-        "data.resolution: expected 2 entries, got 1",
+        r"data.resolution: expected array of length 2, got list \[64\]",
     ),
     "inside a list": (lambda r: r["result"].update(flags=["a", 1]), r"result.flags\[1\]: expected str"),
     "inside a dict": (lambda r: r["data"]["counts"].update(val=1.5), "data.counts.val: expected int"),
     "union": (
         lambda r: r["result"]["setting"].update(lr=None),
-        "result.setting.lr: expected float or int or str",
+        "result.setting.lr: expected int or float or str, got NoneType None",
     ),
     "free": (
         lambda r: r["provenance"]["config"].update(x=float("inf")),
@@ -102,6 +105,98 @@ def test_a_corrupt_record_is_an_error_that_names_file_and_field(edit: str, tmp_p
     path.write_text(json.dumps(entries))
     with pytest.raises(RecordError, match=f"e0.json: record 1: .*{message}"):
         read_all(tmp_path)
+
+
+ODD: list[Any] = [None, [], {}, 1, 1.5, "x", True, float("nan"), 2**70, "\ud800"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to every value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+def put(entry: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """The same entry with another value at a path."""
+    if not path:
+        return value
+    changed = copy.copy(entry)
+    changed[path[0]] = put(entry[path[0]], path[1:], value)
+    return changed
+
+
+def test_whatever_stands_in_a_place_is_read_as_it_is_or_refused_by_its_name(tmp_path: Path) -> None:
+    whole, path = to_plain(record()), tmp_path / "e0.json"
+    refused = 0
+    for place in places(whole):
+        for value in ODD if place != ("schema",) else ODD[4:]:  # 1 is a schema
+            entry = put(whole, place, value)
+            path.write_text(json.dumps([entry]))
+            try:
+                (found,) = read_all(tmp_path)
+            except RecordError as error:
+                refused += 1
+                told = str(error)
+                assert told.startswith(f"{path}: "), told
+                assert not place or str(place[-1]) in told, told
+            else:
+                assert to_plain(found) == entry
+                assert (type(found.subject.seed), type(found.result.value)) == (int, float)
+    assert refused > 400
+
+
+HOSTILE = {
+    "nested": b"[" * 100_000,
+    "nested in a record": b'[{"schema": 2, "subject": ' + b'{"a":' * 100_000,
+    "digits": b'[{"schema": ' + b"9" * 5000 + b"}]",
+    "no record": b"[1]",
+    "schema true": b'[{"schema": true}]',
+    "schema list": b'[{"schema": [2]}]',
+    "another encoding": '[{"schema": 2}]'.encode("utf-16"),
+    "a mark before it": b"\xef\xbb\xbf[]",
+    "infinity": b'[{"schema": 1e999}]',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_bytes_that_are_no_records_are_an_error_of_their_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_bytes(content)
+    (tmp_path / "folder.json").mkdir()
+    listed: list[RecordError] = []
+    assert read_all(tmp_path, listed.append) == []
+    assert [str(error).partition(": ")[0] for error in listed] == [
+        str(tmp_path / name) for name in ("bad.json", "folder.json")
+    ]
+
+
+def test_a_key_too_many_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    for place in ("subject", "evaluation", "data", "result", "cost", "provenance", "cost.pretraining", ""):
+        entries = json.loads(path.read_text())
+        of = entries[1]
+        for name in filter(None, place.split(".")):
+            of = of[name]
+        of["euros"] = 3
+        (tmp_path / "other.json").write_text(json.dumps(entries))
+        with pytest.raises(
+            RecordError, match=rf"other\.json: record 1: {place}:? ?unknown field euros; known: "
+        ):
+            records.read(tmp_path / "other.json")
+    of["schema"] = 1
+    del of["euros"]
+    (tmp_path / "other.json").write_text(json.dumps(entries))
+    assert records.read(tmp_path / "other.json")[1].evaluation.suite == ""  # of another schema, in one file
+
+
+def test_what_records_have_alike_is_read_once_and_what_differs_is_not(tmp_path: Path) -> None:
+    saved(tmp_path), saved(tmp_path, "e1")
+    first, second, third, _ = read_all(tmp_path)
+    assert first.provenance is second.provenance is third.provenance
+    assert first.evaluation is second.evaluation
+    assert (first.evaluation.digest, third.evaluation.digest) == ("e0", "e1")
+    assert (first.result.selected, second.result.selected) == (True, False)
 
 
 @pytest.mark.parametrize("content", [b"", b"[{", b"\xff\xfe", b"[]", b"{}"])

@@ -1,7 +1,9 @@
 """Records of schema 1 read as schema 2."""
 
+import contextlib
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,36 @@ def test_a_record_that_is_no_record_is_still_named(tmp_path: Path) -> None:
             upgraded(tmp_path, {**entry, part: 3})
     with pytest.raises(RecordError, match="expected int"):
         upgraded(tmp_path, {**entry, "subject": {**entry["subject"], "images_seen": "many"}})
+
+
+@pytest.mark.parametrize("value", [None, 7, 1.5, "x", [], {}, [[1]], {"a": [1]}])
+def test_no_value_of_an_old_record_stops_more_than_its_file(value: Any, tmp_path: Path) -> None:
+    for part in ("subject", "evaluation", "result", "cost"):
+        for key in schema_1(CONFIG)[part]:
+            refused(tmp_path, schema_1(CONFIG), part, key, value)
+    for part, own in CONFIG.items():
+        refused(tmp_path, schema_1(CONFIG), "provenance", "config", CONFIG | {part: value})
+        for key in own:
+            refused(tmp_path, schema_1(CONFIG), "provenance", "config", CONFIG | {part: own | {key: value}})
+
+
+def refused(tmp_path: Path, entry: dict[str, Any], part: str, key: str, value: Any) -> None:
+    """Read, or refused by name; a configuration may hold anything."""
+    entry[part][key] = value
+    with contextlib.suppress(RecordError) if part == "provenance" else named(key):
+        upgraded(tmp_path, entry)
+
+
+@contextlib.contextmanager
+def named(key: str) -> Iterator[None]:
+    told = key
+    with contextlib.suppress(RecordError):
+        try:
+            yield
+        except RecordError as error:
+            told = str(error)
+            raise
+    assert key in told
 
 
 def test_the_defaults_of_schema_1_are_those_of_the_networks() -> None:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,93 @@ Rows = Mapping[str, NDArray[Any]]
 
 Metric = Callable[[Rows], float]
 """Recomputed by the bootstrap on resampled rows; may not depend on their order."""
+
+
+class Direction(Enum):
+    """Which way is better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the values of a metric mean; without arguments a share of which more is better.
+
+    Attributes:
+        unit: "fraction" is shown in %, any other as it is: "dB", "nats".
+        direction: which way is better.
+        range: the least and the largest value there can be; None where there is no end.
+    """
+
+    unit: str = "fraction"
+    direction: Direction = Direction.HIGHER
+    range: tuple[float | None, float | None] = (0.0, 1.0)
+
+    @property
+    def sign(self) -> float:
+        """What turns values into ones of which more is better."""
+        return 1.0 if self.direction is Direction.HIGHER else -1.0
+
+    @property
+    def perfect(self) -> float | None:
+        """The best value there can be; None where there is no end."""
+        return self.range[1] if self.direction is Direction.HIGHER else self.range[0]
+
+    @property
+    def worst(self) -> float | None:
+        """The worst value there can be; None where there is no end."""
+        return self.range[0] if self.direction is Direction.HIGHER else self.range[1]
+
+    def merit(self, value: float) -> float:
+        """The value with its sign turned where less is better: the higher, the better."""
+        return self.sign * value
+
+    def __contains__(self, value: object) -> bool:
+        """Whether it is a number within the range; NaN and infinity are not."""
+        least, largest = self.range
+        return (
+            isinstance(value, int | float)
+            and math.isfinite(value)
+            and (least is None or least <= value)
+            and (largest is None or value <= largest)
+        )
+
+    def error(self, value: float, examples: int) -> float:
+        """√((v − a) (b − v) / n): of a mean v of n independent numbers in [a, b] the standard error at most.
+
+        0 where the range has no end: then nothing is known of it.
+        """
+        least, largest = self.range
+        if least is None or largest is None:
+            return 0.0
+        return math.sqrt(max((value - least) * (largest - value), 0.0) / examples)
+
+
+FRACTION = Scale()
+"""A share of which more is better: accuracy, average precision, IoU."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric and what its values mean; called as the metric.
+
+    Attributes:
+        metric: what computes it from rows.
+        scale: of its values, which a gate holds them to.
+    """
+
+    metric: Metric
+    scale: Scale = FRACTION
+
+    def __call__(self, rows: Rows) -> float:
+        """The metric of these rows."""
+        return self.metric(rows)
+
+
+def fractions(metrics: Mapping[str, Metric]) -> dict[str, Measure]:
+    """Metrics in [0, 1] of which more is better."""
+    return {name: Measure(metric) for name, metric in metrics.items()}
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -69,12 +157,19 @@ class Trial(NamedTuple):
     """One setting that was fitted on train and scored on val.
 
     val: NaN where the setting diverged: it cannot be selected. why: what happened to such a one.
+    scale: of what val was scored by, which need not be the primary metric.
     """
 
     stage: str
     setting: dict[str, float | int | str]
     val: float
     why: str = ""
+    scale: Scale = FRACTION
+
+    @property
+    def merit(self) -> float:
+        """The score on val, of which more is better; NaN where there is none."""
+        return self.scale.merit(self.val)
 
 
 class Fitted(ABC):
@@ -97,8 +192,8 @@ class Fitted(ABC):
     @property
     def held_out(self) -> float | None:
         """Score on val of what `train_score` is of; None where val was scored by another metric."""
-        own = [trial.val for trial in self.trials if trial.stage == self.stage and math.isfinite(trial.val)]
-        return max(own, default=None)
+        own = [trial for trial in self.trials if trial.stage == self.stage and math.isfinite(trial.val)]
+        return max(own, key=lambda trial: trial.merit).val if own else None
 
     @property
     @abstractmethod
@@ -165,8 +260,8 @@ class Protocol(ABC):
         """Fit and select. Sees train and val; must leave `encoder` as it was (fine-tuning copies it)."""
 
     @abstractmethod
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """Metrics by name for this kind of labels, the primary one first; all in [0, 1], higher better."""
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        """Metrics by name for this kind of labels, each with what its values mean; the primary one first."""
 
     @abstractmethod
     def blind(self) -> dict[str, BlindPredictor]:

@@ -45,7 +45,7 @@ def judged(metric: Metric, rows: Rows) -> float:
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest score on val, of those that have one; the earliest of equal ones.
+    """The trial with the best score on val, of those that have one; the earliest of equal ones.
 
     Raises:
         ValueError: no trial.
@@ -56,7 +56,7 @@ def best(trials: Sequence[Trial]) -> Trial:
     sound = [trial for trial in trials if math.isfinite(trial.val)]
     if not sound:
         raise GateFailed("selection", "every setting diverged: " + "; ".join(map(_named, trials)))
-    return max(sound, key=lambda trial: trial.val)
+    return max(sound, key=lambda trial: trial.merit)
 
 
 def leads(trials: Sequence[Trial]) -> bool:
@@ -87,7 +87,7 @@ C = TypeVar("C", bound=Candidate)
 
 
 def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str, C]]:
-    """Every trial, and of each stage the candidate with the highest score; the earliest of equal ones.
+    """Every trial, and of each stage the candidate with the best score; the earliest of equal ones.
 
     A stage of which every setting diverged has none.
     """
@@ -98,14 +98,9 @@ def best_by_stage(candidates: Iterable[C]) -> tuple[tuple[Trial, ...], dict[str,
         trials.append(trial)
         if not math.isfinite(trial.val):
             continue
-        if trial.stage not in chosen or trial.val > chosen[trial.stage].trial.val:
+        if trial.stage not in chosen or trial.merit > chosen[trial.stage].trial.merit:
             chosen[trial.stage] = candidate
     return tuple(trials), chosen
-
-
-def standard_error(value: float, examples: int) -> float:
-    """√(v (1 − v) / n): of a mean v of n independent numbers in [0, 1] it is never more."""
-    return math.sqrt(max(value * (1 - value), 0.0) / examples)
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class Chosen(Generic[C]):
     Attributes:
         trials: all that was tried.
         by_stage: the candidate of each stage that has one.
-        winner: the candidate with the highest score of all.
+        winner: the candidate with the best score of all.
         at_edge: see `at_edge`.
     """
 
@@ -194,7 +189,7 @@ def at_edge(
 ) -> tuple[str, ...]:
     """Hyper-parameters whose chosen value is the end of its grid, and beats all others by what val can tell.
 
-    That is one standard error of the chosen score, at its most (`standard_error`). An end that is
+    That is one standard error of the chosen score, at its most (`Scale.error`). An end that is
     better by less says that the parameter hardly matters, not that better values lie beyond.
 
     Settings that diverged belong to the grid: it was long enough on their side.
@@ -206,7 +201,7 @@ def at_edge(
     """
     natural = finest or {}
     own = [trial for trial in trials if trial.stage == chosen.stage]
-    error = standard_error(chosen.val, examples)
+    error = chosen.scale.error(chosen.val, examples)
     return tuple(
         name for name in chosen.setting if _edge(own, chosen, name, error, natural.get(name, math.inf))
     )
@@ -220,5 +215,5 @@ def _edge(trials: Sequence[Trial], chosen: Trial, name: str, error: float, fines
         return False  # not tuned, or without an order
     if value not in (numbers[0], numbers[-1]) or value == NATURAL_ENDS.get(name) or value >= finest:
         return False
-    others = [trial.val for trial in trials if trial.setting[name] != value and math.isfinite(trial.val)]
-    return not others or chosen.val - max(others) > error
+    others = [trial.merit for trial in trials if trial.setting[name] != value and math.isfinite(trial.val)]
+    return not others or chosen.merit - max(others) > error

@@ -59,7 +59,7 @@ def judge(
         options: more of the configuration as on a command line: `["data.train=500", "trainer.device=cpu"]`.
 
     Returns: one line a row and column: `label`, `protocol`, `metric`, `value` and `low`, `high` of its
-        interval as fractions, and what tells rows and columns apart.
+        interval in `unit`, and what tells rows and columns apart.
 
     Raises:
         ValueError: what the command says where it ends: unknown names, data that do not suffice.

@@ -16,12 +16,28 @@ from downstream.classification.labels import (
     labels_of,
 )
 from downstream.classification.linear import FittedProbe, LinearProbe
-from downstream.classification.reliability import brier, calibration, temperature
+from downstream.classification.reliability import brier, calibration, likelihood, temperature
 from downstream.course import Course
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import (
+    BlindPredictor,
+    Direction,
+    Fitted,
+    Measure,
+    Protocol,
+    Rows,
+    Runtime,
+    Scale,
+    Trial,
+)
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
+
+ERROR = Scale(direction=Direction.LOWER)
+"""A share of which less is better."""
+
+NATS = Scale("nats", Direction.LOWER, (0.0, None))
+"""A likelihood has no worst value."""
 
 CERTAIN = 100.0
 """A logit whose softmax and sigmoid are 1 in float64, but for 4e-44."""
@@ -29,12 +45,13 @@ CERTAIN = 100.0
 
 @dataclass(frozen=True)
 class Calibration(Protocol):
-    """1 − expected calibration error of the linear probe (arXiv:1706.04599), 15 bins.
+    """Expected calibration error of the linear probe (arXiv:1706.04599), 15 bins; less is better.
 
     The probe is fitted and chosen by accuracy (mAP) on val, as `linear` does; its calibration chooses
-    nothing. Read beside it: the same after temperature scaling on val, 1 − Brier score, and accuracy. Who
-    predicts the shares of the classes is calibrated without knowing anything: a calibration means nothing
-    without the accuracy beside it, and what it is read against claims the most frequent class with certainty.
+    nothing. Read beside it: the same after temperature scaling on val, Brier score, negative log-likelihood,
+    and accuracy. Who predicts the shares of the classes is calibrated without knowing anything: a calibration
+    means nothing without the accuracy beside it, and what it is read against claims the most frequent class
+    with certainty.
 
     Args:
         probe: the linear probe.
@@ -43,7 +60,7 @@ class Calibration(Protocol):
     probe: LinearProbe = field(default_factory=LinearProbe)
 
     name = "calibration"
-    version = 1
+    version = 2
     paper = "arXiv:1706.04599"
     task = "calibration"
     trains_encoder = False
@@ -79,12 +96,13 @@ class Calibration(Protocol):
             temperatures=temperatures,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        """1 − ECE; the same scaled by temperature; 1 − Brier; then the metrics of the probe."""
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        """ECE; the same scaled by temperature; Brier; likelihood; then the metrics of the probe."""
         return {
-            "1-ECE": calibration(scaled=False),
-            "1-ECE_scaled": calibration(scaled=True),
-            "1-Brier": brier(scaled=False),
+            "ECE": Measure(calibration(scaled=False), ERROR),
+            "ECE_scaled": Measure(calibration(scaled=True), ERROR),
+            "Brier": Measure(brier(scaled=False), ERROR),
+            "NLL": Measure(likelihood(scaled=False), NATS),
         } | classification_metrics(split)
 
     def blind(self) -> dict[str, BlindPredictor]:

@@ -25,14 +25,7 @@ from downstream.classification.labels import check_against, fitted_classes, labe
 from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import Key
 from downstream.features.pooling import checked_pools
-from downstream.protocol import (
-    BlindPredictor,
-    Metric,
-    Rows,
-    Runtime,
-    Trial,
-    require_positive,
-)
+from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial, fractions, require_positive
 from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -156,7 +149,7 @@ class Clustering(Labelled):
             chosen=chosen.by_stage,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """NMI, ARI and matched accuracy; homogeneity where an image has several classes."""
         return _metrics(labels_of(split).ndim == 2)
 
@@ -217,14 +210,16 @@ class RandomClusters(BlindPredictor):
         }
 
 
-def _metrics(multi_label: bool) -> dict[str, Metric]:
+def _metrics(multi_label: bool) -> dict[str, Measure]:
     if multi_label:
-        return {"homogeneity": Homogeneity()}
-    return {
-        "NMI": normalized_mutual_information,
-        "ARI": adjusted_rand,
-        "matched_accuracy": matched_accuracy,
-    }
+        return fractions({"homogeneity": Homogeneity()})
+    return fractions(
+        {
+            "NMI": normalized_mutual_information,
+            "ARI": adjusted_rand,
+            "matched_accuracy": matched_accuracy,
+        }
+    )
 
 
 def _unit(features: NDArray[Any]) -> NDArray[Any]:

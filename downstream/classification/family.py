@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import check_labels, classification_metrics
-from downstream.protocol import BlindPredictor, Metric, Protocol
+from downstream.protocol import BlindPredictor, Measure, Protocol
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 
@@ -45,7 +45,7 @@ class Labelled(Protocol):
 class Classification(Labelled):
     """Images are told apart by class: by top-1 where each has one class, by mAP where it may have several."""
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `classification_metrics`."""
         return classification_metrics(split)
 

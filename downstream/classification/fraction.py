@@ -10,7 +10,7 @@ import numpy as np
 from downstream.classification.labels import fitted_classes, labels_of
 from downstream.classification.linear import FittedProbe, LinearProbe
 from downstream.classification.voc_ap import one_hot
-from downstream.protocol import BlindPredictor, Metric, Protocol, Runtime
+from downstream.protocol import BlindPredictor, Measure, Protocol, Runtime
 from pretext.data.dataset import Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder
@@ -63,7 +63,7 @@ class Fraction(Protocol):
         """
         return self.probe.fit(encoder, balanced(train, self.share), val, runtime)
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """Those of the probe."""
         return self.probe.metrics(split)
 

@@ -34,7 +34,7 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Metric, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial
 from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -168,7 +168,7 @@ class Goyal19Svm(Labelled):
             found[part.problems.numpy()] = np.where(np.isfinite(scores).all(0), precision, np.nan)
         return np.asarray(found.reshape(classes, folds, -1).mean(1))
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `voc_metrics`."""
         return voc_metrics(labels_of(split))
 

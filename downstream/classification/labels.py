@@ -16,7 +16,7 @@ from downstream.metrics.scores import (
     mean_per_class,
     top_k_hits,
 )
-from downstream.protocol import Metric, Rows
+from downstream.protocol import Measure, Metric, Rows, fractions
 from pretext.data.dataset import Split
 
 
@@ -114,7 +114,7 @@ def top_k(k: int) -> Metric:
     return example_mean(lambda rows: top_k_hits(rows["scores"], rows["labels"], k))
 
 
-def classification_metrics(split: Split) -> dict[str, Metric]:
+def classification_metrics(split: Split) -> dict[str, Measure]:
     """Metrics for the labels of a split, the primary one first.
 
     Several classes an image: mAP. One class an image: top-1, top-5 where there are more than five classes,
@@ -122,9 +122,9 @@ def classification_metrics(split: Split) -> dict[str, Metric]:
     """
     labels = labels_of(split)
     if labels.ndim == 2:
-        return {"mAP": MeanAveragePrecision()}
+        return fractions({"mAP": MeanAveragePrecision()})
     more = {"top5": top_k(5)} if labels.max(initial=0) >= 5 else {}
-    return {"top1": top_k(1), **more, "mean_per_class": _mean_per_class}
+    return fractions({"top1": top_k(1), **more, "mean_per_class": _mean_per_class})
 
 
 def primary(multi_label: bool) -> Metric:

@@ -26,7 +26,7 @@ from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots,
 from downstream.features.extraction import extract
 from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Measure, Metric, Protocol, Rows, Runtime, Trial
 from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -221,7 +221,7 @@ class LowShot(Protocol):
         )
         return trials, choice
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `shot_metrics`."""
         return shot_metrics(self.shots, labels_of(split))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from downstream.classification.labels import top_k
 from downstream.classification.voc_ap import one_hot, step_ap, voc_ap_11point, voc_ap_area
 from downstream.heads.svm import with_bias
-from downstream.protocol import Metric
+from downstream.protocol import Measure, Metric, fractions
 
 CHUNK = 4096
 SMALLEST_NORM = 1e-5
@@ -66,14 +66,14 @@ def checked_costs(owner: str, costs: Sequence[float]) -> tuple[float, ...]:
     return found
 
 
-def voc_metrics(labels: NDArray[Any]) -> dict[str, Metric]:
+def voc_metrics(labels: NDArray[Any]) -> dict[str, Measure]:
     """Mean average precision by VOC's area (primary), by its 11 points, by steps; top-1 for single labels."""
     several: dict[str, Metric] = {
         "voc_ap_area": voc_ap_area,
         "voc_ap_11point": voc_ap_11point,
         "mAP": step_ap,
     }
-    return several if labels.ndim == 2 else {**several, "top1": top_k(1)}
+    return fractions(several if labels.ndim == 2 else {**several, "top1": top_k(1)})
 
 
 def best_costs(values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities hold what they say: expected calibration error, Brier score, temperature.
+"""Whether predicted probabilities hold what they say: calibration error, Brier score, likelihood.
 
 Rows are {"scores": (N, C) logits, "temperature": (N,), "labels"}. Labels (N,) belong to a softmax over
 classes, labels (N, C) of 0 and 1 to a sigmoid for each class.
@@ -25,7 +25,7 @@ LOG_TEMPERATURES = (-7.0, 7.0)
 
 
 def calibration(scaled: bool) -> Additive:
-    """1 − expected calibration error (arXiv:1706.04599, section 2) in 15 bins.
+    """Expected calibration error (arXiv:1706.04599, section 2) in 15 bins.
 
     One class an image: confidence of the predicted class against how often it is right. Several: the
     probability of each class against how often it is there, over all images and classes.
@@ -47,11 +47,11 @@ def calibration(scaled: bool) -> Additive:
         total = np.bincount(cell.ravel(), weights=(confidence - hits).ravel(), minlength=n * BINS)
         return np.asarray(total.reshape(n, BINS) / columns)
 
-    return Additive(gaps, lambda total, examples: float(1 - np.abs(total).sum() / examples))
+    return Additive(gaps, lambda total, examples: float(np.abs(total).sum() / examples))
 
 
 def brier(scaled: bool) -> Additive:
-    """1 − Brier score: squared distance of probabilities and labels, brought to [0, 1].
+    """Brier score: squared distance of probabilities and labels, brought to [0, 1].
 
     Half the sum over classes where they exclude each other, the mean over classes where they do not.
     """
@@ -59,12 +59,20 @@ def brier(scaled: bool) -> Additive:
     def values(rows: Rows) -> NDArray[np.float64]:
         scores, labels = _logits(rows, scaled), np.asarray(rows["labels"])
         if labels.ndim == 2:
-            return np.asarray(1 - np.square(expit(scores) - labels).mean(1))
+            return np.asarray(np.square(expit(scores) - labels).mean(1))
         probability = softmax(scores, axis=1)
         probability[np.arange(len(labels)), labels] -= 1
-        return np.asarray(1 - np.square(probability).sum(1) / 2)
+        return np.asarray(np.square(probability).sum(1) / 2)
 
     return example_mean(values)
+
+
+def likelihood(scaled: bool) -> Additive:
+    """Negative log-likelihood of the labels, in nats: the mean over images, and over classes of several.
+
+    scaled: logits are divided by the row's temperature first.
+    """
+    return example_mean(lambda rows: _surprise(_logits(rows, scaled), np.asarray(rows["labels"])))
 
 
 def temperature(scores: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -79,13 +87,17 @@ def temperature(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     logits = np.asarray(scores, dtype=np.float64)
 
     def loss(log_t: float) -> float:
-        scaled = logits / np.exp(log_t)
-        if labels.ndim == 2:
-            return float(-(np.where(labels == 1, log_expit(scaled), log_expit(-scaled))).mean())
-        return float(-log_softmax(scaled, axis=1)[np.arange(len(labels)), labels].mean())
+        return float(_surprise(logits / np.exp(log_t), labels).mean())
 
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
+
+
+def _surprise(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Negative log-likelihood (N,) of the labels of each image."""
+    if labels.ndim == 2:
+        return np.asarray(-np.where(labels == 1, log_expit(logits), log_expit(-logits)).mean(1))
+    return np.asarray(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
 
 
 def _logits(rows: Rows, scaled: bool) -> NDArray[np.float64]:

@@ -21,10 +21,12 @@ from downstream.features.pooling import checked_pools
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
     BlindPredictor,
+    Measure,
     Metric,
     Rows,
     Runtime,
     Trial,
+    fractions,
     require_positive,
 )
 from downstream.selection import choose_over_stages, several
@@ -147,9 +149,11 @@ class Retrieval(Labelled):
             multi_label=labels.ndim == 2,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """Mean average precision, then recall at each k."""
-        return {"mAP": mean_average_precision} | {f"recall@{k}": recall_at(k) for k in self.recalls}
+        return fractions(
+            {"mAP": mean_average_precision, **{f"recall@{k}": recall_at(k) for k in self.recalls}}
+        )
 
     def blind(self) -> dict[str, BlindPredictor]:
         """Retrieval by a constant, which is chance, and by histograms of the image."""

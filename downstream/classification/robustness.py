@@ -17,7 +17,18 @@ from downstream.features.extraction import extract
 from downstream.images.corruptions import ALL, Corruption, corrupt
 from downstream.metrics.bootstrap import example_mean
 from downstream.metrics.scores import Ranking, mean_over_classes, top_k_hits
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial, silent
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Measure,
+    Metric,
+    Protocol,
+    Rows,
+    Runtime,
+    Trial,
+    fractions,
+    silent,
+)
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
 
@@ -85,15 +96,14 @@ class Robustness(Protocol):
             corruptions=self.corruptions,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """Mean over corruptions, clean, each corruption: top-1, or mAP where an image has several classes."""
         several = labels_of(split).ndim == 2
         unit, of = ("mAP", _CorruptedPrecision) if several else ("top1", _corrupted_top1)
         every = tuple(range(len(self.corruptions)))
         clean: Metric = _clean_precision if several else _clean_top1
-        return {f"{unit}_corrupted": of(every), f"{unit}_clean": clean} | {
-            f"{unit}_{corruption.name}": of((i,)) for i, corruption in enumerate(self.corruptions)
-        }
+        each = {f"{unit}_{corruption.name}": of((i,)) for i, corruption in enumerate(self.corruptions)}
+        return fractions({f"{unit}_corrupted": of(every), f"{unit}_clean": clean, **each})
 
     def blind(self) -> dict[str, BlindPredictor]:
         """The share of each class, and a histogram of colours, which corruptions change as well."""

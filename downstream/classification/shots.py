@@ -20,7 +20,7 @@ from downstream.classification.voc_ap import (
 from downstream.metrics.bootstrap import example_mean
 from downstream.metrics.interpolation import area_interpolation
 from downstream.metrics.scores import mean_over_classes, top_k_hits
-from downstream.protocol import BlindPredictor, Metric, Rows, Runtime
+from downstream.protocol import BlindPredictor, Measure, Metric, Rows, Runtime, fractions
 from pretext.data.dataset import Split
 
 
@@ -114,13 +114,13 @@ def shot_rows(scores: NDArray[np.float32], split: Split) -> Rows:
     return {"hits": np.stack(hits, 1).reshape(n, ks, draws).astype(np.float32)}
 
 
-def shot_metrics(ks: Sequence[int], labels: NDArray[Any]) -> dict[str, Metric]:
+def shot_metrics(ks: Sequence[int], labels: NDArray[Any]) -> dict[str, Measure]:
     """The mean over all k and draws (primary), then the mean over draws for each k."""
     if labels.ndim == 2:
         each: dict[str, Metric] = {f"voc_ap_area_k{k}": ShotPrecision(i) for i, k in enumerate(ks)}
-        return {"voc_ap_area": ShotPrecision(None), **each}
+        return fractions({"voc_ap_area": ShotPrecision(None), **each})
     hits: dict[str, Metric] = {f"top1_k{k}": example_mean(_Hits(i)) for i, k in enumerate(ks)}
-    return {"top1": example_mean(_Hits(None)), **hits}
+    return fractions({"top1": example_mean(_Hits(None)), **hits})
 
 
 def _at(values: NDArray[Any], position: int | None) -> NDArray[Any]:

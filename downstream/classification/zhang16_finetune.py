@@ -31,7 +31,7 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import batches, load_images
 from downstream.features.pooling import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
-from downstream.protocol import BlindPredictor, Metric, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial, fractions
 from downstream.selection import OneSetting
 from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
 from downstream.tuning.iterations import SteppedRecipe
@@ -209,7 +209,7 @@ class Zhang16Finetune(Labelled):
             runtime=runtime,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """Several classes an image: mAP by steps (primary), area and 11 points; else top-1 and others."""
         return _metrics(split)
 
@@ -308,7 +308,7 @@ def _loss(
     return loss
 
 
-def _metrics(split: Split) -> dict[str, Metric]:
+def _metrics(split: Split) -> dict[str, Measure]:
     if labels_of(split).ndim == 1:
         return classification_metrics(split)
-    return {"mAP": step_ap, "voc_ap_area": voc_ap_area, "voc_ap_11point": voc_ap_11point}
+    return fractions({"mAP": step_ap, "voc_ap_area": voc_ap_area, "voc_ap_11point": voc_ap_11point})

@@ -24,7 +24,7 @@ from downstream.detection.matching import Detections
 from downstream.detection.proposals import Propose, no_proposals
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import batches, load_images
-from downstream.protocol import Metric, Runtime, Trial
+from downstream.protocol import Measure, Runtime, Trial
 from downstream.selection import at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
 from pretext.data.dataset import Split
@@ -146,7 +146,7 @@ class OneDetector(EndToEnd):
         """See `trained`."""
         return self.trained(encoder, train, val, runtime)
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `detection_metrics`."""
         return detection_metrics(split)
 

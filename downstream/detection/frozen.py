@@ -25,7 +25,7 @@ from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import Key, extract
-from downstream.protocol import Metric, Runtime, Trial, require_positive
+from downstream.protocol import Measure, Runtime, Trial, require_positive
 from downstream.selection import at_edge, attempt, best, leads, several
 from downstream.tuning.finetuning import Optimiser, Recipe, finetune, seeded
 from pretext.backbones import Stage
@@ -133,7 +133,7 @@ class DetectionFrozen(Detection):
             classes=classes,
         )
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `detection_metrics`."""
         return detection_metrics(split)
 

@@ -8,7 +8,7 @@ from downstream.detection.end_to_end import EndToEnd
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
 from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
 from downstream.detection.scoring import average_precisions
-from downstream.protocol import Metric, Runtime
+from downstream.protocol import Measure, Runtime, fractions
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
 from pretext.data.dataset import Split
@@ -83,6 +83,6 @@ class MocoC4(EndToEnd):
         runtimes = [replace(runtime, seed=first + i) for i in range(self.trials)]
         return repeated([self.trained(encoder, train, val, one) for one in runtimes])
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """Means over trials of what `average_precisions` has."""
-        return {name: MeanOverTrials(metric) for name, metric in average_precisions(split).items()}
+        return fractions({name: MeanOverTrials(of) for name, of in average_precisions(split).items()})

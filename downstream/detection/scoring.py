@@ -12,7 +12,7 @@ from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrec
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
 from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
-from downstream.protocol import Metric, Rows
+from downstream.protocol import Measure, Rows, fractions
 from downstream.selection import OneSetting
 from pretext.data.dataset import Split
 from pretext.data.split import limit, subset
@@ -37,9 +37,9 @@ def average_precisions(split: Split) -> dict[str, AveragePrecision]:
     return {**METRICS, **there}
 
 
-def detection_metrics(split: Split) -> dict[str, Metric]:
+def detection_metrics(split: Split) -> dict[str, Measure]:
     """See `average_precisions`."""
-    return {**average_precisions(split)}
+    return fractions(average_precisions(split))
 
 
 def rows_of(detect: Detect, split: Split, classes: int) -> Rows:

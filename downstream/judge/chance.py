@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from downstream.judge.flags import BELOW_CHANCE, BELOW_COLOUR, by
 from downstream.judge.records import BLIND, Record
-from downstream.protocol import BlindPredictor
+from downstream.protocol import BlindPredictor, Scale
 
 
 class Level(NamedTuple):
@@ -38,13 +38,14 @@ class Chance:
         for record in blind:
             name, metric = record.subject.pretext.removeprefix(BLIND), record.evaluation.metric
             levels = coloured if predictors[name].sees_colour and not sees_colour else comparable
-            if metric not in levels or record.result.value > levels[metric].value:
-                levels[metric] = Level(record.result.value, name)
+            value, scale = record.result.value, record.result.scale
+            if metric not in levels or scale.merit(value) > scale.merit(levels[metric].value):
+                levels[metric] = Level(value, name)
         return Chance(comparable, coloured)
 
-    def flags(self, metric: str, value: float) -> tuple[str, ...]:
-        """Name what a score does not exceed; a predictor that sees more only where it is all."""
+    def flags(self, metric: str, value: float, scale: Scale) -> tuple[str, ...]:
+        """Name what a score is no better than; a predictor that sees more only where it is all."""
         for levels, flag in ((self.comparable, BELOW_CHANCE), (self.coloured, BELOW_COLOUR)):
-            if metric in levels and value <= levels[metric].value:
+            if metric in levels and scale.merit(value) <= scale.merit(levels[metric].value):
                 return (by(flag, levels[metric].predictor),)
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 from downstream.digest import digest, settings
 from downstream.judge import flags as flagged
 from downstream.judge import gates
-from downstream.judge.chance import Chance, Level
+from downstream.judge.chance import Chance
 from downstream.judge.cost import Meter
 from downstream.judge.plain import from_plain
 from downstream.judge.provenance import provenance
@@ -137,17 +136,23 @@ def evaluate(
     predictors = protocol.blind()
     blind = _all_blind(predictors, protocol, data, runtime, records, draws, suite)
     chance = Chance.of(blind, predictors, encoder.input.sees_colour)
-    primary = next((r.evaluation.metric for r in blind if r.evaluation.primary), "")
-    level = chance.comparable.get(primary, Level(0.0, "nothing"))
-    flags += gates.head_trained(fitted, level.value if protocol.trains_head else -math.inf, level.predictor)
+    metrics = protocol.metrics(data.test)
+    primary, measure = next(iter(metrics.items()))
+    level, scale = chance.comparable.get(primary), measure.scale
+    flags += gates.head_trained(
+        fitted,
+        (scale.worst if level is None else level.value) if protocol.trains_head else None,
+        "nothing" if level is None else level.predictor,
+        scale,
+    )
     if protocol.trains_head:
-        flags += gates.head_fitted(fitted, protocol.trains_encoder, len(data.val))
+        flags += gates.head_fitted(fitted, protocol.trains_encoder, len(data.val), scale)
     flags += tuple(f"{flagged.AT_EDGE}{edge}" for edge in fitted.at_edge)
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
     job = Scoring(
-        name, protocol, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite
+        name, protocol, metrics, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite
     )
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
@@ -246,6 +251,7 @@ def _evaluate_blind(
     job = Scoring(
         evaluation,
         protocol,
+        protocol.metrics(data.test),
         data,
         runtime,
         subject,

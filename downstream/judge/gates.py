@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from downstream.judge.flags import DIVERGED, HEAD_UNTRAINED, OVERLAP_UNCHECKED, UNDERFITTED, by
 from downstream.judge.records import Subject
-from downstream.protocol import Fitted, GateFailed, Rows, Trial
-from downstream.selection import standard_error
+from downstream.protocol import Fitted, GateFailed, Rows, Scale, Trial
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import check_unchanged
 from pretext.data.split import Leak, check_disjoint
@@ -109,20 +108,29 @@ def rows_complete(rows: Rows, split: Split, stage: str) -> None:
             raise GateFailed("rows", f"stage {stage!r}, {name!r}: not finite, first in row {first}")
 
 
-def score_in_range(value: float, metric: str, stage: str) -> float:
-    """The metric, if it is a number in [0, 1]."""
-    if not 0 <= value <= 1:  # false for NaN as well
-        raise GateFailed("score", f"{metric} of stage {stage!r} is {value}, which is not in [0, 1]")
+def score_in_range(value: float, scale: Scale, metric: str, stage: str) -> float:
+    """The metric, if it is a number in its range."""
+    if value not in scale:
+        least, largest = ("…" if end is None else f"{end:g}" for end in scale.range)
+        raise GateFailed(
+            "score", f"{metric} of stage {stage!r} is {value}, which is not in [{least}, {largest}]"
+        )
     return float(value)
 
 
-def head_trained(fitted: Fitted, chance: float, predictor: str) -> tuple[str, ...]:
-    """Flag a head whose train score is not above `chance`, the best encoder-blind predictor's."""
+def head_trained(fitted: Fitted, chance: float | None, predictor: str, scale: Scale) -> tuple[str, ...]:
+    """Flag a head whose train score is no better than `chance`, the best encoder-blind predictor's.
+
+    Args:
+        chance: None where there is nothing to be better than.
+        scale: of the primary metric.
+    """
     if not math.isfinite(fitted.train_score):
         raise GateFailed("head", f"its train score is {fitted.train_score}")
     if not fitted.trials:
         raise GateFailed("head", "nothing was scored on val")
-    flags = () if fitted.train_score > chance else (by(HEAD_UNTRAINED, predictor),)
+    trained = chance is None or scale.merit(fitted.train_score) > scale.merit(chance)
+    flags = () if trained else (by(HEAD_UNTRAINED, predictor),)
     return flags + diverged(fitted.trials)
 
 
@@ -144,7 +152,7 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def head_fitted(fitted: Fitted, trains_encoder: bool, examples: int) -> tuple[str, ...]:
+def head_fitted(fitted: Fitted, trains_encoder: bool, examples: int, scale: Scale) -> tuple[str, ...]:
     """Flag a head that more training would change for the better, by its steps, its scores or its loss.
 
     A train score that is no better than val's is a sign: none of 385 heads that were trained long enough (the
@@ -156,15 +164,17 @@ def head_fitted(fitted: Fitted, trains_encoder: bool, examples: int) -> tuple[st
 
     Args:
         examples: of val.
+        scale: of the primary metric.
     """
     course, reasons = fitted.course, []
     level, train = fitted.held_out, fitted.train_score
+    ahead = None if level is None else scale.merit(train) - scale.merit(level)
     if course is not None and course.steps < FEW_STEPS:
         reasons.append(f"trained for {course.steps} steps")
     falling = course is not None and course.late > LATE and not trains_encoder
-    if falling and level is not None and train - level <= standard_error(level, examples):
+    if falling and ahead is not None and level is not None and ahead <= scale.error(level, examples):
         reasons.append("its loss was still falling")
-    if level is not None and train <= level and train < 1:
+    if ahead is not None and ahead <= 0 and train != scale.perfect:
         reasons.append("its train score is no better than its val score")
     return tuple(UNDERFITTED + reason for reason in reasons)
 

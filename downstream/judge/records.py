@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from downstream.judge.plain import JSON, FieldError, Reader, check, from_plain, to_plain
 from downstream.judge.upgrade import from_schema_1
-from downstream.protocol import Rows
+from downstream.protocol import Direction, Rows, Scale
 from pretext.atomic import write_bytes
 
 SCHEMA = 2
@@ -151,6 +151,11 @@ class Result:
     flags: tuple[str, ...]
     rows: str
     resampled: tuple[float | None, ...] = field(repr=False)
+
+    @property
+    def scale(self) -> Scale:
+        """What the value means."""
+        return Scale(self.unit, Direction(self.direction), self.range)
 
 
 @dataclass(frozen=True)

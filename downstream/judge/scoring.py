@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from downstream.judge.records import (
     pack_rows,
 )
 from downstream.metrics.bootstrap import bootstrap, resamples
-from downstream.protocol import Fitted, GateFailed, Protocol, Rows, Runtime
+from downstream.protocol import Fitted, GateFailed, Measure, Metric, Protocol, Rows, Runtime, Scale
 from pretext.data.dataset import DataSet
 
 
@@ -36,6 +36,7 @@ class Scoring:
 
     name: str
     protocol: Protocol
+    metrics: Mapping[str, Measure]
     data: DataSet
     runtime: Runtime
     subject: Subject
@@ -55,7 +56,6 @@ class Scoring:
         chosen = "" if fitted is None else fitted.stage
         if chosen not in predicted:
             raise GateFailed("rows", f"the selected stage {chosen!r} is not among {', '.join(predicted)}")
-        metrics = self.protocol.metrics(self.data.test)
         records: list[Record] = []
         packed: dict[str, bytes] = {}
         for stage, rows in predicted.items():
@@ -63,16 +63,23 @@ class Scoring:
             content = pack_rows(rows)
             key = hashlib.sha256(content).hexdigest()
             packed[key] = content
-            for position, (metric, measure) in enumerate(metrics.items()):
-                value = gates.score_in_range(measure(rows), metric, stage)
+            for position, (metric, measure) in enumerate(self.metrics.items()):
+                value = gates.score_in_range(measure(rows), measure.scale, metric, stage)
                 main = position == 0 and stage == chosen
-                sample = self._resample(measure, rows) if main else ()
+                sample = self._resample(measure.metric, rows) if main else ()
                 level = chance.comparable.get(metric)
                 result = self._result(
-                    value, stage, fitted, flags, None if level is None else level.value, key, sample
+                    value,
+                    measure.scale,
+                    stage,
+                    fitted,
+                    flags,
+                    None if level is None else level.value,
+                    key,
+                    sample,
                 )
                 if main:
-                    told = chance.flags(metric, value) + _interval_flags(result)
+                    told = chance.flags(metric, value, measure.scale) + _interval_flags(result)
                     result = replace(result, flags=result.flags + told)
                 records.append(
                     Record(
@@ -87,15 +94,16 @@ class Scoring:
                 )
         return records, packed
 
-    def _resample(self, measure: Callable[[Rows], float], rows: Rows) -> tuple[float | None, ...]:
+    def _resample(self, metric: Metric, rows: Rows) -> tuple[float | None, ...]:
         test = self.data.test
         index = resamples(test.digest, len(test), self.draws)
-        values = bootstrap(measure, rows, index, self.runtime.progress)
+        values = bootstrap(metric, rows, index, self.runtime.progress)
         return tuple(None if np.isnan(value) else float(value) for value in np.round(values, 7))
 
     def _result(
         self,
         value: float,
+        scale: Scale,
         stage: str,
         fitted: Fitted | None,
         flags: tuple[str, ...],
@@ -107,9 +115,9 @@ class Scoring:
         setting, val = _choice(fitted, stage)
         return Result(
             value=value,
-            unit="fraction",
-            direction="higher",
-            range=(0.0, 1.0),
+            unit=scale.unit,
+            direction=scale.direction.value,
+            range=scale.range,
             selected=selected,
             selected_on="test" if self.protocol.legacy else "val",
             setting=setting,
@@ -157,7 +165,7 @@ def _choice(fitted: Fitted | None, stage: str) -> tuple[dict[str, float | int | 
     trials = [trial for trial in fitted.trials if trial.stage == stage and math.isfinite(trial.val)]
     if not trials:
         raise GateFailed("head", f"stage {stage!r} has no finite score on val")
-    best = max(trials, key=lambda trial: trial.val)
+    best = max(trials, key=lambda trial: trial.merit)
     return dict(fitted.selected if stage == fitted.stage else best.setting), best.val
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from downstream.leaderboard.statistics import Interval, Pooled, Scores, Share, Verdict
-from downstream.protocol import SOLVED
+from downstream.protocol import FRACTION, SOLVED, Scale
 
 RANDOM, SUPERVISED = "random", "supervised"
 TWINS = (RANDOM, SUPERVISED)
@@ -68,6 +68,7 @@ class RowKey(NamedTuple):
 class Gain(NamedTuple):
     """A row read against its twins: row − random, row − supervised, and the share of the gap between them.
 
+    Above 0 where the row is better: where less is better, differences have their sign turned.
     Seeds are those that row and twins have in common.
     """
 
@@ -79,9 +80,9 @@ class Gain(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table: the mean over seeds in [0, 1], its interval, and what must be said of it.
+    """What stands in a table: the mean over seeds, its interval, and what must be said of it.
 
-    flags: with the share of the cell's records that each is true of.
+    scale: what the values mean. flags: with the share of the cell's records that each is true of.
     """
 
     scores: Scores
@@ -92,11 +93,17 @@ class Cell:
     verdict: Verdict | None = None
     best: bool = False
     gain: Gain | None = None
+    scale: Scale = FRACTION
 
     @property
     def value(self) -> float:
         """Mean over seeds."""
         return self.scores.mean
+
+    @property
+    def merit(self) -> float:
+        """The value, of which more is better."""
+        return self.scale.merit(self.value)
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Board:
     pooled: variance between seeds by column. codes: how many versions of the scoring code a column mixes.
     stages: mean score of every stage, where a protocol scores several. options: by column, what its protocol
     was set to, where another column has the same protocol with other settings. unlike: by column, in what its
-    settings are not those of its protocol's YAML.
+    settings are not those of its protocol's YAML. scales: what the values of a column mean.
     """
 
     columns: tuple[Column, ...]
@@ -162,6 +169,7 @@ class Board:
     stages: Mapping[Column, Mapping[RowKey, Mapping[str, float]]]
     options: Mapping[Column, str]
     unlike: Mapping[Column, str]
+    scales: Mapping[Column, Scale]
     notes: tuple[str, ...]
 
     @property

@@ -70,8 +70,9 @@ def _gain(cell: Cell, random: Cell | None, supervised: Cell | None, pooled: Pool
 
 
 def _at(cell: Cell, seeds: Sequence[int]) -> Scores:
-    index = [cell.seeds.index(seed) for seed in seeds]
-    return Scores(cell.scores.values[index], cell.scores.resampled[index])
+    """The scores of these seeds, of which more is better."""
+    index, sign = [cell.seeds.index(seed) for seed in seeds], cell.scale.sign
+    return Scores(sign * cell.scores.values[index], sign * cell.scores.resampled[index])
 
 
 def with_best(
@@ -83,10 +84,10 @@ def with_best(
         rivals = {r.key: r.cells[column] for r in rows if not r.twin and column in r.cells}
         if not column.ranks or not rivals:
             continue
-        top = max(cell.value for cell in rivals.values())
-        best = next(cell for cell in rivals.values() if cell.value == top)
+        top = max(cell.merit for cell in rivals.values())
+        best = next(cell for cell in rivals.values() if cell.merit == top)
         for key, cell in rivals.items():
-            if cell.value == top:
+            if cell.merit == top:
                 cells[key][column] = replace(cell, best=True)
             else:
                 verdict = against_best(cell.scores, best.scores, pooled[column])
@@ -102,7 +103,7 @@ def with_ranks(rows: Sequence[Row], columns: Iterable[Column]) -> list[Row]:
         return list(rows)
     ranks: dict[RowKey, dict[Column, float]] = defaultdict(dict)
     for column in ranking:
-        places = _places(np.array([row.cells[column].value for row in rivals]))
+        places = _places(np.array([row.cells[column].merit for row in rivals]))
         for row, place in zip(rivals, places, strict=True):
             ranks[row.key][column] = float(place)
     return [

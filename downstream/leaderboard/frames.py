@@ -16,7 +16,7 @@ from downstream.leaderboard.statistics import Interval
 
 
 def cells_frame(board: Board) -> pd.DataFrame:
-    """One line a row and column of the board: value, interval and gains, as fractions."""
+    """One line a row and column of the board: value, interval and gains, in the metric's unit."""
     groups = [(row, "twin" if row.twin else "pretext") for group in board.groups for row in group.rows]
     rows = groups + [(row, "blind") for row in board.blind]
     return pd.DataFrame(
@@ -85,6 +85,8 @@ def _column_fields(column: Column) -> dict[str, Any]:
 def _cell_fields(cell: Cell) -> dict[str, Any]:
     gain = cell.gain
     return {
+        "unit": cell.scale.unit,
+        "direction": cell.scale.direction.value,
         "value": cell.value,
         **_interval_fields("", cell.interval),
         "n": cell.scores.n,

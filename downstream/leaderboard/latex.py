@@ -21,6 +21,7 @@ SYMBOLS = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "≈": r"$\approx$",
+    "↓": r"$\downarrow$",
     "≥": r"$\geq$",
     "·": r"$\cdot$",
     "–": "--",

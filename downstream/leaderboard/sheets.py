@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
 from downstream.judge.flags import ZERO_WIDTH, meaning
-from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Row
+from downstream.leaderboard.board import MACHINERY, Board, Cell, Group, Row
 from downstream.leaderboard.statistics import ENOUGH_SEEDS, Between, Interval, Kind, Verdict
+from downstream.leaderboard.units import LESS, in_unit, metric_name, number
+from downstream.protocol import FRACTION, Direction, Scale
 
 IMAGES_ONLY = "i"
 """The footnote that every interval over test images alone carries."""
@@ -132,11 +134,10 @@ def main_sheet(board: Board) -> Sheet:
         blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
         sections.append(Section("encoder-blind predictors", blind))
     summary = (("n",), ("rank",), ("gain",)) if board.ranked else (("n",),)
-    heads = summary + heads_of(board.columns, board.unlike)
+    heads = summary + heads_of(board)
     notes = [*_how_to_read(board), *_legend(board), *footnotes.notes(), *board.notes]
-    return Sheet(
-        "scores", "Scores in % (higher is better)", heads, tuple(sections), tuple(notes), len(summary)
-    )
+    title = "Scores in % (higher is better)" + ", where a head says nothing else" * _several_scales(board)
+    return Sheet("scores", title, heads, tuple(sections), tuple(notes), len(summary))
 
 
 def gain_sheet(board: Board) -> Sheet:
@@ -149,17 +150,19 @@ def gain_sheet(board: Board) -> Sheet:
         ]
         if lines:
             sections.append(Section(group_title(group, board.groups), tuple(lines)))
-    notes = (
+    notes: tuple[str, ...] = (
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
         "supervised), '–' where no supervised twin is above random by more than its interval. "
         f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
         "of one of the rows, or of both.",
     )
+    if _several_scales(board):
+        notes += ("Where a head names a unit, in that unit; where less is better, points below the twin.",)
     return Sheet(
         "gains",
         "Gain over the random twin, in points",
-        heads_of(board.columns, board.unlike),
+        heads_of(board),
         tuple(sections),
         notes,
     )
@@ -186,7 +189,7 @@ def across_sheet(board: Board) -> Sheet:
     return Sheet(
         "across_inputs",
         "NOT MATCHED: across input spaces",
-        heads_of(board.columns, board.unlike),
+        heads_of(board),
         tuple(sections),
         notes,
     )
@@ -212,7 +215,7 @@ def stage_sheets(board: Board) -> list[Sheet]:
         title = f"Stages: {column.data} · {column.task} · {column.mode} · {column.protocol} · {column.metric}"
         notes = (
             "Bold: the stage chosen on val, by each seed for itself. The last column is the fixed last "
-            "stage. Means over seeds, in %.",
+            f"stage. Means over seeds, {in_unit(board.scales[column])}.",
         )
         name = f"stages_{column.data}_{column.protocol}_{short(digest(list(column)))}"
         made.append(Sheet(name, title, tuple((stage,) for stage in stages), tuple(sections), notes))
@@ -246,17 +249,18 @@ def _apart(group: Group, groups: Sequence[Group]) -> str:
     return " · ".join([match.input, *parts])
 
 
-def heads_of(columns: Sequence[Column], unlike: Collection[Column] = ()) -> tuple[tuple[str, ...], ...]:
+def heads_of(board: Board) -> tuple[tuple[str, ...], ...]:
     """Heads of a few short lines each; no more is said than tells the columns apart.
 
-    Args:
-        unlike: columns of other settings than their protocol's own, which are marked.
+    Columns of other settings than their protocol's own are marked, and so are a unit and a direction that are
+    not the usual.
     """
+    columns = board.columns
     several = len({column.data for column in columns}) > 1
     heads = []
     for column in columns:
         data = (column.data,) if several else ()
-        metric = column.metric + (OTHER_SETTINGS if column in unlike else "")
+        metric = metric_name(column.metric, board.scales[column]) + OTHER_SETTINGS * (column in board.unlike)
         heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], metric))
     if len(set(heads)) == len(heads):
         return tuple(heads)
@@ -264,9 +268,10 @@ def heads_of(columns: Sequence[Column], unlike: Collection[Column] = ()) -> tupl
     return tuple((f"({i + 1})", *head) for i, head in enumerate(named))
 
 
-def percent(value: float) -> str:
-    """A fraction in %, one decimal, no negative zero."""
-    return f"{100 * value + 0.0:.1f}".replace("-0.0", "0.0")
+def _several_scales(board: Board) -> bool:
+    """Whether any column is in another unit than %, or better where it is lower."""
+    usual = (FRACTION.unit, FRACTION.direction)
+    return any((scale.unit, scale.direction) != usual for scale in board.scales.values())
 
 
 def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
@@ -288,7 +293,7 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     if cell is None:
         return Text("–")
     notes = _basis(cell.interval)
-    body = percent(cell.value) + _half(cell.interval)
+    body = number(cell.value, cell.scale) + _half(cell.interval, cell.scale)
     if footnotes is None:
         return Text(body, notes=notes)
     mark = "≈" if cell.verdict is Verdict.NOT_SEPARATED else ""
@@ -305,11 +310,12 @@ def _gain_text(cell: Cell | None) -> Text:
     sign = "" if gain.over_random < 0 else "+"
     share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
     notes = _basis(gain.interval)
-    return Text(sign + percent(gain.over_random) + _half(gain.interval), under=share, notes=notes)
+    body = sign + number(gain.over_random, cell.scale) + _half(gain.interval, cell.scale)
+    return Text(body, under=share, notes=notes)
 
 
-def _half(interval: Interval | None) -> str:
-    return "" if interval is None else f"±{percent(interval.half)}"
+def _half(interval: Interval | None, scale: Scale) -> str:
+    return "" if interval is None else f"±{number(interval.half, scale)}"
 
 
 def _basis(interval: Interval | None) -> str:
@@ -323,7 +329,7 @@ def _basis(interval: Interval | None) -> str:
 
 def _stage_line(row: Row, cell: Cell, curve: Mapping[str, float], stages: Sequence[str]) -> Line:
     cells = tuple(
-        Text(percent(curve[stage]), bold=stage in cell.stages) if stage in curve else Text("–")
+        Text(number(curve[stage], cell.scale), bold=stage in cell.stages) if stage in curve else Text("–")
         for stage in stages
     )
     return Line(row.label, cells)
@@ -352,6 +358,8 @@ def _how_to_read(board: Board) -> list[str]:
             f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
             "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
         )
+    if any(scale.direction is Direction.LOWER for scale in board.scales.values()):
+        notes.append(f"{LESS.strip()} less is better.")
     if any(cell.best for cell in cells):
         notes.append("Bold: best pretext task of its section.")
     if Verdict.NOT_SEPARATED in verdicts:
@@ -379,12 +387,12 @@ def _on_ranking(board: Board) -> list[str]:
 
 def _legend(board: Board) -> list[str]:
     notes = []
-    for number, column in enumerate(board.columns, start=1):
+    for place, column in enumerate(board.columns, start=1):
         pooled = board.pooled[column]
         df = f", df {pooled.df}" if pooled is not None else ""
         df += f" ({pooled.outside} rows of larger variance left out)" if pooled and pooled.outside else ""
         notes.append(
-            f"({number}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
+            f"({place}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
             f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
             + (f"; {board.options[column]}" if column in board.options else "")
             + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")

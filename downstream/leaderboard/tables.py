@@ -14,13 +14,15 @@ from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Matc
 from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
 from downstream.leaderboard.options import told_apart, unlike_stated
 from downstream.leaderboard.statistics import Pooled, Scores, interval, pool
+from downstream.protocol import Scale
 
 
 def build(records: Sequence[Record]) -> Board:
     """Build the board of these records.
 
     Raises:
-        ValueError: no record of a primary metric.
+        ValueError: no record of a primary metric; records of one column that differ in unit, direction or
+            range.
     """
     kept, notes = _newest([r for r in records if r.evaluation.primary])
     if not kept:
@@ -42,6 +44,7 @@ def build(records: Sequence[Record]) -> Board:
         _stage_curves(kept),
         told_apart({column_of(r): r.evaluation.options for r in main}),
         unlike_stated({column_of(r): r.evaluation.options for r in main}),
+        {column: cell.scale for (_, column), cell in cells.items()},
         notes + ambiguous,
     )
 
@@ -132,7 +135,24 @@ def _cells(records: Iterable[Record]) -> dict[tuple[RowKey, Column], Cell]:
             same = [own]
         for column in same:
             runs[row_of(record.subject), column][record.subject.seed].append(record)
-    return {at: _cell(seeds) for at, seeds in runs.items()}
+    scales = _scales(records)
+    return {
+        (key, at): replace(_cell(seeds), scale=scales[at._replace(precision="")])
+        for (key, at), seeds in runs.items()
+    }
+
+
+def _scales(records: Iterable[Record]) -> dict[Column, Scale]:
+    """What the values of each column mean, in every precision; its records must say the same."""
+    found: dict[Column, Scale] = {}
+    for record in records:
+        column, scale = column_of(record)._replace(precision=""), record.result.scale
+        if found.setdefault(column, scale) != scale:
+            raise ValueError(
+                f"records of {column.protocol} v{column.version} on {column.data} say of {column.metric} "
+                f"both {found[column]} and {scale}"
+            )
+    return found
 
 
 def _defined(cells: Mapping[tuple[RowKey, Column], Cell]) -> dict[tuple[RowKey, Column], Cell]:

@@ -1,4 +1,4 @@
-"""Metrics as pure functions on arrays. All lie in [0, 1], higher is better."""
+"""Metrics as pure functions on arrays. All lie in [0, 1]; higher is better."""
 
 from __future__ import annotations
 

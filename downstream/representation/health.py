@@ -11,7 +11,7 @@ from PIL import Image
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import GridPool
 from downstream.images.corruptions import Picture, corrupt, to_bytes
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Fitted, Measure, Protocol, Rows, Runtime, Trial, fractions
 from downstream.representation.hypersphere import alignment, uniformity
 from downstream.representation.spectrum import RankShare, effective_rank, rankme
 from pretext.data.dataset import Split
@@ -107,14 +107,16 @@ class RepresentationHealth(Protocol):
         trial = Trial(stage, {}, rank_share(on_val))
         return MeasuredHealth(stage, (trial,), (), rank_share(on_train), encoder, view, runtime)
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """RankMe first."""
-        return {
-            "RankMe": rank_share,
-            "effective_rank": effective_rank_share,
-            "alignment": _alignment,
-            "uniformity": _uniformity,
-        }
+        return fractions(
+            {
+                "RankMe": rank_share,
+                "effective_rank": effective_rank_share,
+                "alignment": _alignment,
+                "uniformity": _uniformity,
+            }
+        )
 
     def blind(self) -> dict[str, BlindPredictor]:
         """A collapsed representation."""

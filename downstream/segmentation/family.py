@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.protocol import BlindPredictor, Metric, Protocol
+from downstream.protocol import BlindPredictor, Measure, Protocol
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import check_masks, segmentation_metrics
 from pretext.data.dataset import Split
@@ -27,7 +27,7 @@ class Segmentation(Protocol):
         """See `check_masks`."""
         check_masks(limit(train, self.train_limit), *held)
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         """See `segmentation_metrics`."""
         return segmentation_metrics(split)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from downstream.metrics.bootstrap import Additive
 from downstream.metrics.scores import class_iou, confusion, miou, pixel_accuracy
-from downstream.protocol import Metric, Rows
+from downstream.protocol import Measure, Metric, Rows, fractions
 from pretext.data.dataset import IGNORE, Split
 
 CHUNK = 500
@@ -92,12 +92,12 @@ def check_against(split: Split, classes: int) -> NDArray[np.uint8]:
     return masks
 
 
-def segmentation_metrics(split: Split) -> dict[str, Metric]:
+def segmentation_metrics(split: Split) -> dict[str, Measure]:
     """Metrics of rows {"confusion": (N, K, K)}: mIoU, pixel accuracy, IoU of each class of the split."""
     counts = _pixel_counts(masks_of(split))
     present = [k for k in np.flatnonzero(counts).tolist() if k != IGNORE]
     by_class: dict[str, Metric] = {f"IoU_{k}": partial(_class_iou, k) for k in present}
-    return {"mIoU": mean_iou, "pixel_accuracy": accuracy, **by_class}
+    return fractions({"mIoU": mean_iou, "pixel_accuracy": accuracy, **by_class})
 
 
 def upsampled_classes(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from downstream.metrics.bootstrap import example_mean
-from downstream.protocol import BlindPredictor, Fitted, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Fitted, Measure, Protocol, Rows, Runtime, Trial, fractions
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import make_split
@@ -97,8 +97,8 @@ class MeanProbe(Protocol):
         best = max(trials, key=lambda t: t.val).stage
         return Probe(heads, encoder, best, tuple(trials), (), on_train[best])
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        return {"accuracy": accuracy, "worst_recall": error_free}
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        return fractions({"accuracy": accuracy, "worst_recall": error_free})
 
     def blind(self) -> dict[str, BlindPredictor]:
         return {"label_prior": Prior()}

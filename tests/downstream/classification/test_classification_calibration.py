@@ -7,12 +7,12 @@ import pytest
 import torch
 from planted import CLASSES, constant, labelled, multi_label, one_hot_label, single_label, small_encoder
 from scipy.special import expit, softmax
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from downstream.classification.calibration import Calibration, CertainMajority
 from downstream.classification.linear import LinearProbe
-from downstream.classification.reliability import brier, calibration, temperature
+from downstream.classification.reliability import brier, calibration, likelihood, temperature
 from downstream.heads.linear_grid import LinearGrid
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Runtime, take
@@ -40,12 +40,12 @@ def test_error_is_that_of_torchmetrics(t: float) -> None:
     scores, labels = drawn(False)
     probability = torch.from_numpy(softmax(scores / t, axis=1))
     wanted = float(multiclass_calibration_error(probability, torch.from_numpy(labels), 4, n_bins=15))
-    assert calibration(scaled=True)(rows(scores, labels, t)) == pytest.approx(1 - wanted, abs=1e-6)
-    assert calibration(scaled=False)(rows(scores / t, labels)) == pytest.approx(1 - wanted, abs=1e-6)
+    assert calibration(scaled=True)(rows(scores, labels, t)) == pytest.approx(wanted, abs=1e-6)
+    assert calibration(scaled=False)(rows(scores / t, labels)) == pytest.approx(wanted, abs=1e-6)
     scores, labels = drawn(True)
     flat = torch.from_numpy(expit(scores / t)).flatten(), torch.from_numpy(labels).flatten().long()
     wanted = float(binary_calibration_error(*flat, n_bins=15))
-    assert calibration(scaled=True)(rows(scores, labels, t)) == pytest.approx(1 - wanted, abs=1e-6)
+    assert calibration(scaled=True)(rows(scores, labels, t)) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_error_by_hand() -> None:
@@ -54,28 +54,38 @@ def test_error_by_hand() -> None:
     scores = np.array([[logit[0], 0], [0, logit[0]], [logit[0], 0], [logit[1], 0]])
     labels = np.array([0, 1, 1, 1])
     wanted = (abs(3 * 0.9 - 2) + 0.6) / 4
-    assert calibration(scaled=False)(rows(scores, labels)) == pytest.approx(1 - wanted)
+    assert calibration(scaled=False)(rows(scores, labels)) == pytest.approx(wanted)
     certain = np.array([[100.0, 0], [100.0, 0]])
-    assert calibration(scaled=False)(rows(certain, np.array([0, 0]))) == pytest.approx(1)
-    assert calibration(scaled=False)(rows(certain, np.array([1, 1]))) == pytest.approx(0)
+    assert calibration(scaled=False)(rows(certain, np.array([0, 0]))) == pytest.approx(0)
+    assert calibration(scaled=False)(rows(certain, np.array([1, 1]))) == pytest.approx(1)
     ignorant = np.zeros((4, 2))  # says one half of everything, and is right
-    assert calibration(scaled=False)(rows(ignorant, np.array([0, 1, 1, 0]))) == pytest.approx(1)
+    assert calibration(scaled=False)(rows(ignorant, np.array([0, 1, 1, 0]))) == pytest.approx(0)
 
 
 def test_brier_score_is_scikit_learns() -> None:
     scores, labels = drawn(False)
     wanted = brier_score_loss(labels, softmax(scores, axis=1), labels=[0, 1, 2, 3], scale_by_half=True)
-    assert brier(scaled=False)(rows(scores, labels)) == pytest.approx(1 - wanted)
+    assert brier(scaled=False)(rows(scores, labels)) == pytest.approx(wanted)
     scores, labels = drawn(True)
     wanted = np.mean([brier_score_loss(labels[:, c], expit(scores[:, c])) for c in range(4)])
-    assert brier(scaled=False)(rows(scores, labels)) == pytest.approx(1 - wanted)
+    assert brier(scaled=False)(rows(scores, labels)) == pytest.approx(wanted)
+
+
+def test_likelihood_is_scikit_learns() -> None:
+    scores, labels = drawn(False)
+    wanted = log_loss(labels, softmax(scores / 2, axis=1), labels=[0, 1, 2, 3])
+    assert likelihood(scaled=True)(rows(scores, labels, 2.0)) == pytest.approx(wanted)
+    assert likelihood(scaled=False)(rows(scores / 2, labels)) == pytest.approx(wanted)
+    scores, labels = drawn(True)
+    wanted = np.mean([log_loss(labels[:, c], expit(scores[:, c])) for c in range(4)])
+    assert likelihood(scaled=False)(rows(scores, labels)) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("several", [False, True])
 def test_resampled_values_are_those_of_resampled_rows(several: bool) -> None:
     made = rows(*drawn(several, 50))
     index = resamples("digest", 50, 10)
-    for metric in (calibration(scaled=False), brier(scaled=False)):
+    for metric in (calibration(scaled=False), brier(scaled=False), likelihood(scaled=True)):
         again = [metric(take(made, row)) for row in index]
         np.testing.assert_allclose(bootstrap(metric, made, index), again)
 
@@ -88,8 +98,8 @@ def test_temperature_undoes_a_factor(several: bool, factor: float) -> None:
     assert found == pytest.approx(factor * temperature(scores, labels), rel=1e-3)
     assert found == pytest.approx(factor, rel=0.08)
     overconfident = rows(6 * scores, labels, temperature(6 * scores, labels))
-    assert calibration(scaled=False)(overconfident) < 0.95
-    assert calibration(scaled=True)(overconfident) > 0.97
+    assert calibration(scaled=False)(overconfident) > 0.05
+    assert calibration(scaled=True)(overconfident) < 0.03
 
 
 @pytest.mark.parametrize("make", [single_label, multi_label])
@@ -106,8 +116,8 @@ def test_every_stage_is_scored_with_its_own_temperature(tmp_path: Path, make) ->
         on_val = plain.predict(val)[stage]
         assert (predicted["temperature"] == temperature(on_val["scores"], on_val["labels"])).all()
         for metric in CALIBRATION.metrics(test).values():
-            assert 0 <= metric(predicted) <= 1
-    assert list(CALIBRATION.metrics(test))[:3] == ["1-ECE", "1-ECE_scaled", "1-Brier"]
+            assert metric(predicted) in metric.scale
+    assert list(CALIBRATION.metrics(test))[:4] == ["ECE", "ECE_scaled", "Brier", "NLL"]
 
 
 def test_knowing_everything_and_knowing_nothing_are_both_calibrated(tmp_path: Path) -> None:
@@ -121,16 +131,16 @@ def test_knowing_everything_and_knowing_nothing_are_both_calibrated(tmp_path: Pa
             for name, metric in CALIBRATION.metrics(test).items()
         }
         assert values["top1"] == pytest.approx(accuracy)
-        assert values["1-ECE_scaled"] > 0.97
-        assert fitted.train_score > 0.8  # the budget is short: not yet as certain as it is right
+        assert values["ECE_scaled"] < 0.03
+        assert fitted.train_score < 0.2  # the budget is short: not yet as certain as it is right
 
 
 def test_certainty_is_as_good_as_its_class_is_frequent() -> None:
     train, test = labelled(np.array([0, 1, 1, 2] * 10)), labelled(np.array([0, 1, 1, 1, 2] * 8), "test")
     predicted = CertainMajority().fit(train, test, Runtime())(test)
     for metric in (calibration(scaled=False), calibration(scaled=True), brier(scaled=False)):
-        assert metric(predicted) == pytest.approx(0.6)
+        assert metric(predicted) == pytest.approx(0.4)
     several = multi_label("train", 200, 1)
     assert several.labels is not None
     predicted = CertainMajority().fit(several, several, Runtime())(several)
-    assert calibration(scaled=False)(predicted) == pytest.approx(1 - several.labels.mean())
+    assert calibration(scaled=False)(predicted) == pytest.approx(several.labels.mean())

@@ -22,7 +22,7 @@ from downstream.judge import flags
 from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
 from downstream.judge.records import Record, read_all
-from downstream.protocol import Protocol, Runtime
+from downstream.protocol import FRACTION, Protocol, Runtime
 from downstream.segmentation.linear import SegmentationLinear
 from pretext import inputs
 from pretext.backbones import SmallNet
@@ -109,8 +109,8 @@ def test_levels_are_those_of_what_sees_no_more(sees: bool, value: float, flags: 
     records = [record(pretext=f"blind:{name}", metric="top1", value=score) for name, score in rows.items()]
     chance = Chance.of(records, predictors, sees)  # type: ignore[arg-type]
     assert chance.comparable["top1"] == (Level(0.6, "hue") if sees else Level(0.3, "shade"))
-    assert chance.flags("top1", value) == flags
-    assert chance.flags("mAP", value) == ()
+    assert chance.flags("top1", value, FRACTION) == flags
+    assert chance.flags("mAP", value, FRACTION) == ()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,16 @@ from downstream.judge.evaluate import evaluate, evaluate_blind, evaluation_diges
 from downstream.judge.records import Record, read_all, read_rows
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.metrics.scores import mean_average_precision
-from downstream.protocol import BlindPredictor, Fitted, GateFailed, Metric, Protocol, Rows, Runtime
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    GateFailed,
+    Measure,
+    Protocol,
+    Rows,
+    Runtime,
+    fractions,
+)
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import Packed, pixel_digests
 from pretext.data.seal import DamagedCache
@@ -104,8 +113,10 @@ def test_bootstrap_of_sums_equals_the_slow_way() -> None:
 class RareProbe(MeanProbe):
     """Judged by the average precision of a class that two test images have."""
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
-        return {"mAP": lambda r: mean_average_precision(r["scores"][:, 1:], r["target"][:, None] == 1)}
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        return fractions(
+            {"mAP": lambda r: mean_average_precision(r["scores"][:, 1:], r["target"][:, None] == 1)}
+        )
 
 
 def test_a_score_of_few_positives_is_kept_and_its_interval_says_what_it_leaves_out(tmp_path: Path) -> None:
@@ -156,7 +167,7 @@ class Peeking(MeanProbe):
         vars(self)["found"].extend(split.name for split in splits)
         return super().fit(encoder, train, val, runtime)
 
-    def metrics(self, split: Split) -> dict[str, Metric]:
+    def metrics(self, split: Split) -> dict[str, Measure]:
         vars(self)["held"].append(split)
         return super().metrics(split)
 

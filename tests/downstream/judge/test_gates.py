@@ -14,7 +14,7 @@ from downstream.course import Course
 from downstream.judge import flags as flagging
 from downstream.judge import gates
 from downstream.judge.gates import Unmoved
-from downstream.protocol import GateFailed, Runtime, Trial
+from downstream.protocol import FRACTION, GateFailed, Runtime, Trial
 from pretext.data.dataset import DataSet
 from pretext.data.split import make_split
 
@@ -117,24 +117,24 @@ def test_rows_complete() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), -0.1, 1.1, 67.0])
 def test_score_in_range(value: float) -> None:
-    assert gates.score_in_range(1.0, "mAP", "conv1") == 1.0
+    assert gates.score_in_range(1.0, FRACTION, "mAP", "conv1") == 1.0
     with failure("score", "mAP of stage 'conv1'"):
-        gates.score_in_range(value, "mAP", "conv1")
+        gates.score_in_range(value, FRACTION, "mAP", "conv1")
 
 
 def test_head_trained() -> None:
     data = make_data()
     fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
-    assert gates.head_trained(fitted, 0.5, "label_prior") == ()
-    assert gates.head_trained(replaced(fitted, train_score=0.5), 0.5, "label_prior") == (
+    assert gates.head_trained(fitted, 0.5, "label_prior", FRACTION) == ()
+    assert gates.head_trained(replaced(fitted, train_score=0.5), 0.5, "label_prior", FRACTION) == (
         "head_untrained:label_prior",
     )
     with failure("head", "train score is nan"):
-        gates.head_trained(replaced(fitted, train_score=float("nan")), 0.5, "label_prior")
+        gates.head_trained(replaced(fitted, train_score=float("nan")), 0.5, "label_prior", FRACTION)
     with failure("head", "nothing was scored on val"):
-        gates.head_trained(replaced(fitted, train_score=0.9, trials=()), 0.5, "label_prior")
+        gates.head_trained(replaced(fitted, train_score=0.9, trials=()), 0.5, "label_prior", FRACTION)
     trials = (Trial("conv1", {"lr": 1.0}, 0.7), Trial("conv1", {"lr": 1e9}, float("nan")))
-    lost = gates.head_trained(replaced(fitted, trials=trials), 0.5, "label_prior")
+    lost = gates.head_trained(replaced(fitted, trials=trials), 0.5, "label_prior", FRACTION)
     assert lost == ("diverged:1 of 2: lr 1e+09",)
 
 
@@ -169,7 +169,9 @@ def test_head_fitted() -> None:
     def flags(trains_encoder: bool = False, **fields: object) -> tuple[str, ...]:
         fitted = MeanProbe().fit(make_encoder(), data.train, data.val, Runtime())
         shown = {"trials": trials, "stage": "conv2", "train_score": 0.61, "course": settled} | fields
-        return gates.head_fitted(replaced(fitted, **shown), trains_encoder, 600)  # standard error .02
+        return gates.head_fitted(
+            replaced(fitted, **shown), trains_encoder, 600, FRACTION
+        )  # standard error .02
 
     assert flags() == ()
     assert flags(course=None) == ()

@@ -15,8 +15,9 @@ from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record
 from downstream.leaderboard import Paths, cells_frame, leaderboard, show
 from downstream.leaderboard.latex import escape
-from downstream.leaderboard.sheets import Footnotes, percent, sheets
+from downstream.leaderboard.sheets import Footnotes, sheets
 from downstream.leaderboard.tables import build
+from downstream.leaderboard.units import percent
 
 NEAR = [
     one("jigsaw", *column, seed, "photos", value=0.5 + 0.01 * i, recipe="j")

@@ -1,25 +1,35 @@
-"""Freeze a suite: its lock, and the rows that ship with it.
+"""Freeze a suite: its lock, and the rows that ship with it; and the defaults that no digest names.
 
 python benchmarks/suites.py lock NAME               writes the digests of its data and settings; data at hand
 python benchmarks/suites.py reference NAME FILE …   keeps the records of these files that are the suite's
+python benchmarks/suites.py defaults                writes down the defaults of all that has an identity
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from downstream.judge.records import Record, export_jsonl, import_jsonl
 from pretext.atomic import write_json
+from pretext.fit import Optimisation
+from pretext.identity import OWN, declared, defaults, usual, version
+from pretext.inputs import INPUTS
 from pretextbench import frozen, schema, suites
 from pretextbench.configurations import CONF
 from pretextbench.workbench import Workbench
+
+DEFAULTS = Path(__file__).parent.parent / "tests" / "defaults.json"
 
 
 def composed(name: str) -> list[tuple[str, Any]]:
@@ -50,6 +60,57 @@ def reference(name: str, files: list[str]) -> list[Record]:
     return [replace(r, evaluation=replace(r.evaluation, suite=kept.label)) for r in records]
 
 
+def kinds() -> dict[str, Callable[..., Any]]:
+    """Everything of this package that a configuration can name, and what that takes by default, by path."""
+    nodes = [OmegaConf.to_container(OmegaConf.load(path)) for path in CONF.rglob("*.yaml")]
+    paths = {path for node in nodes for path in _targets(node) if path.partition(".")[0] in OWN}
+    found: dict[str, Callable[..., Any]] = {}
+    waiting = [*map(get_object, sorted(paths)), *INPUTS.values(), Optimisation]
+    while waiting:
+        kind = waiting.pop()
+        found[f"{kind.__module__}.{kind.__qualname__}"] = kind
+        waiting += [type(value) for value in usual(kind).values() if is_dataclass(value)]
+    return dict(sorted(found.items()))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _targets(item)
+
+
+def defaults_of(kind: Callable[..., Any]) -> dict[str, Any]:
+    """What stands for a kind in the file of defaults."""
+    return {"name": declared(kind), "version": version(kind), "defaults": defaults(kind)}
+
+
+def changed(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """What is not as it was written down and would give another meaning to digests, in words.
+
+    An option that came moves no digest.
+    """
+    names = {each["name"] for each in found.values()}
+    words = [
+        f"{path} is gone: declare name = {each['name']!r} in what took its place, or delete its entry"
+        for path, each in kept.items()
+        if each["name"] not in names
+    ]
+    there = {(each["name"], each["version"]): each["defaults"] for each in kept.values()}
+    for path, each in found.items():
+        before = there.get((each["name"], each["version"]), {})
+        for name in sorted(before.keys() & each["defaults"].keys()):
+            if before[name] != each["defaults"][name]:
+                now = each["defaults"][name]
+                words.append(
+                    f"{path}: {name} was {before[name]!r} by default and is {now!r}: raise its version"
+                )
+    return words
+
+
 def main() -> int:
     match sys.argv[1:]:
         case ["lock", name]:
@@ -63,6 +124,13 @@ def main() -> int:
             label = frozen.read_lock(frozen.lock_path(name)).label
             export_jsonl(records, frozen.reference_path(label))
             print(f"{len(records)} records of {label}")
+        case ["defaults"]:
+            kept = json.loads(DEFAULTS.read_text()) if DEFAULTS.is_file() else {}
+            found_now = {path: defaults_of(kind) for path, kind in kinds().items()}
+            if wrong := changed(kept, found_now):
+                print("\n".join(wrong))
+                return 1
+            write_json(DEFAULTS, found_now)
         case _:
             print(__doc__)
             return 2

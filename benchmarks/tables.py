@@ -30,6 +30,7 @@ from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
 from downstream.protocol import Protocol
+from pretext.identity import identity_of
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -251,7 +252,7 @@ def stated_settings() -> str:
     found = {}
     for name, _, protocol in configured():
         fields = settings(protocol)
-        found[name] = options.Stated(protocol.version, digest(fields), fields)
+        found[name] = options.Stated(protocol.version, digest(identity_of(protocol)), fields)
     return options.written(found)
 
 

@@ -6,12 +6,10 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-LATER: Mapping[str, bool] = {"later": True}
-"""Metadata of a field that a dataclass got after records were made with it; see `settings`."""
+from pretext.identity import plain
 
 
 def canonical(value: Any) -> str:
@@ -36,23 +34,18 @@ def short(name: str) -> str:
 
 
 def settings(thing: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass as plain JSON, its class named, nested ones included.
+    """Every field of a frozen dataclass as plain JSON, its class named, nested ones included.
 
-    A field that came `LATER` is left out where it has its default: what was recorded before keeps its name.
+    For people to read; what it is addressed by is its identity, see `pretext.identity`.
 
     Raises:
         TypeError: a field that is not plain data; the message names it.
     """
     if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         raise TypeError(f"{type(thing).__name__} is not a dataclass: its settings cannot be named")
-    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if not _silent(f, thing)}
-    return {"class": type(thing).__qualname__} | {
-        name: _plain(value, f"{type(thing).__name__}.{name}") for name, value in fields.items()
-    }
-
-
-def _silent(field: dataclasses.Field[Any], thing: Any) -> bool:
-    return "later" in field.metadata and getattr(thing, field.name) == field.default
+    fields = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
+    named = {name: plain(value, f"{type(thing).__name__}.{name}", settings) for name, value in fields.items()}
+    return {"class": type(thing).__qualname__} | named
 
 
 def source_digest(folder: Path, leave_out: Iterable[str] = ()) -> str:
@@ -76,21 +69,3 @@ def _refuse_keys(value: Any, where: str) -> None:
     elif isinstance(value, list | tuple):
         for position, item in enumerate(value):
             _refuse_keys(item, f"{where}[{position}]")
-
-
-def _plain(value: Any, where: str) -> Any:
-    if isinstance(value, Enum):
-        value = value.value
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Path):
-        return value.as_posix()
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(value):
-        return settings(value)
-    raise TypeError(
-        f"{where} is a {type(value).__name__}, which has no plain form; use numbers, strings, tuples"
-    )

@@ -82,7 +82,8 @@ class Task(nn.Module, ABC):
     """One pretext task. A concrete task is final: it implements `views` and `loss`, and what else it needs.
 
     Attributes:
-        version: raised when a change of code changes what the task computes; under the digest of its runs.
+        version: raised when a change of code or of a default changes what the task computes; under the digest
+            of its runs.
         encoder: the product.
         arguments: the constructor's arguments beside the encoder, defaults included; plain values, so that a
             saved task can be rebuilt.
@@ -91,8 +92,6 @@ class Task(nn.Module, ABC):
             saved task, which is rebuilt without them.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
         needs_colour: whether a data set without colour must be refused.
-        later: constructor arguments that came when runs without them existed; a run's digest names one only
-            where it differs from the signature's default.
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
@@ -103,7 +102,6 @@ class Task(nn.Module, ABC):
     transient: tuple[str, ...] = ()
     needs_labels: bool = False
     needs_colour: bool = False
-    later: tuple[str, ...] = ()
     untrained: bool = False
 
     def __init_subclass__(cls, **named: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from downstream.digest import digest
+from downstream.digest import digest, short
 from downstream.judge.records import Subject
 from pretext import described, inputs
 from pretext.atomic import write_json
@@ -25,14 +24,14 @@ from pretext.fit.calibrate import Magnitude
 from pretext.names import slug
 from pretext.task import Task
 from pretextbench import names
-
-VERSION = 1
-"""Raised when a change of code changes what a pretraining run computes."""
-
-ACCUMULATION = 2
-"""The same for runs whose steps take several batches: 2 averages a short last step over its own batches."""
+from pretextbench.identities import VERSION, of_run, optimisation_options
 
 TWINS = ("random", "supervised")
+
+BUDGET = (
+    "batch_size", "epoch_batches", "warmup", "gradient_clip", "accumulate", "drops", "decay_end",
+)  # fmt: skip
+"""What the trainer's configuration says of a run beside its epochs."""
 
 CONFIG = "config.json"
 """What a run was asked for by, in its folder."""
@@ -41,7 +40,7 @@ CONFIG = "config.json"
 class Member(NamedTuple):
     """One pretraining run: everything that determines it, and where it lives.
 
-    spec: plain values, all of them under the digest. parent: the run it is initialised from, or calibrates.
+    spec: plain values, by which it is addressed and built. parent: the run it starts from, or calibrates.
     budget: what it and its twins are given alike, see `pretext.described.budget`; empty without any step.
     twins: recipes of the runs it is read against, by name.
     config: the whole resolved configuration that asks for this very run, whoever's twin or parent it is.
@@ -59,13 +58,13 @@ class Member(NamedTuple):
     @property
     def digest(self) -> str:
         """Address of the run."""
-        return digest(self.spec)
+        return digest(of_run(self.spec))
 
     @property
     def recipe(self) -> str:
         """What runs of several seeds share."""
-        own = {key: value for key, value in self.spec.items() if key not in ("seed", "parent")}
-        return digest(own | {"parent": self.parent.recipe if self.parent else None})
+        parent = self.parent.recipe if self.parent else None
+        return digest(of_run({**self.spec, "seed": None, "parent": parent}))
 
 
 def plain(node: Any) -> Any:
@@ -97,33 +96,28 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     given = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
     own = given if twin else cfg.trainer.epochs
     epochs = own if pretext.epochs is None else pretext.epochs
-    budget: dict[str, Any] = {"epochs": epochs, "batch_size": cfg.trainer.batch_size}
-    optimizer: dict[str, Any] = {}
-    if epochs:
-        optimizer = plain(pretext.optimizer)
-        budget |= {key: cfg.trainer[key] for key in ("warmup", "gradient_clip", "accumulate")}
-        budget |= _where_set(cfg.trainer, "drops", "epoch_batches", "decay_end")
+    budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
     initialisation = _initialisation(cfg) if epochs and not twin else None
     source = pretext.parent or initialisation
     parent = member(cfg, pretext_config(source), data, precision, twin) if source else None
     spec = {
         "version": VERSION,
         "pretext": pretext.name,
-        "task": _in_use(_of_data(plain(pretext.task), data)),
-        "optimizer": optimizer,
+        "task": _of_data(plain(pretext.task), data),
+        "optimizer": plain(pretext.optimizer),
         "input": cfg.input,
+        "input_arguments": plain(cfg.input_arguments),
         "backbone": plain(cfg.backbone),
         "data": {"name": data.name, "train": data.train.digest, "val": data.val.digest},
         "budget": budget,
         "precision": precision,
         "seed": cfg.seed,
         "parent": parent.digest if parent else None,
-        **_where_set(cfg, "input_arguments"),
-        **_revised(pretext.task, budget),
+        "calibration": None,
     }
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
-    folder = f"{slug(name)}_{shape}_{slug(data.name)}_s{cfg.seed}_{digest(spec)[:12]}"
+    folder = f"{slug(name)}_{shape}_{slug(data.name)}_s{cfg.seed}_{short(digest(of_run(spec)))}"
     shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder
@@ -162,26 +156,6 @@ def _initialisation(cfg: DictConfig) -> str | None:
     if name is not None and pretext_config(name).epochs != 0:
         raise ValueError(f"initialisation={name} trains; it must be a task of zero images")
     return name
-
-
-def _where_set(node: DictConfig, *keys: str) -> dict[str, Any]:
-    """The options that are in use: one that is added later leaves the digests of older runs alone."""
-    return {key: plain(node[key]) for key in keys if node[key]}
-
-
-def _revised(task: DictConfig, budget: dict[str, Any]) -> dict[str, Any]:
-    """Versions of the parts of a run that were revised; runs that have none of these keep their digests."""
-    kind: type[Task] = get_class(task["_target_"])
-    versions = {"task_version": kind.version} if kind.version != 1 else {}
-    return versions | ({"accumulation": ACCUMULATION} if budget.get("accumulate", 1) > 1 else {})
-
-
-def _in_use(task: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what came after runs without it, where it is not in use (see `Task.later`)."""
-    kind = get_class(task["_target_"])
-    defaults = inspect.signature(kind).parameters
-    unused = [key for key in getattr(kind, "later", ()) if key in task and task[key] == defaults[key].default]
-    return {key: value for key, value in task.items() if key not in unused}
 
 
 def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
@@ -224,7 +198,8 @@ def calibrated(cfg: DictConfig, run: Member) -> Member:
         return run
     build_calibration(cfg.calibration).check(build_encoder(run).backbone)
     spec = {**run.spec, "calibration": plain(cfg.calibration), "parent": run.digest}
-    folder = run.folder.with_name(f"{run.folder.name.rpartition('_')[0]}_calibrated_{digest(spec)[:12]}")
+    begin, address = run.folder.name.rpartition("_")[0], digest(of_run(spec))
+    folder = run.folder.with_name(f"{begin}_calibrated_{short(address)}")
     config = {**run.config, "calibration": plain(cfg.calibration)}
     return run._replace(spec=spec, folder=folder, parent=run, config=config)
 
@@ -258,7 +233,7 @@ def subject(run: Member, encoder: Encoder | None) -> Subject:
 
 def _calibration(run: Member) -> str:
     """What was done to the weights without labels; the twin of no training goes by its group's name."""
-    if "calibration" in run.spec:
+    if run.spec["calibration"]:
         return build_calibration(run.spec["calibration"]).name
     return "none" if run.spec["budget"]["epochs"] else "batchnorm"
 
@@ -314,7 +289,7 @@ def build_task(run: Member) -> Task:
 
 def build_encoder(run: Member) -> Encoder:
     """Build the encoder of a run with its initial weights, as torch's random state has them."""
-    seen = inputs.build(run.spec["input"], **run.spec.get("input_arguments", {}))
+    seen = inputs.build(run.spec["input"], **run.spec["input_arguments"])
     return Encoder(seen, instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all"))
 
 
@@ -323,15 +298,8 @@ def build_optimisation(run: Member) -> Optimisation | None:
     if not run.spec["budget"]["epochs"]:
         return None
     arguments = {key: value for key, value in run.spec["optimizer"].items() if not key.startswith("_")}
-    budget = run.spec["budget"]
-    return Optimisation(
-        partial(get_class(run.spec["optimizer"]["_target_"]), **arguments),
-        warmup=budget["warmup"],
-        clip=budget["gradient_clip"],
-        accumulate=budget["accumulate"],
-        drops=tuple((share, factor) for share, factor in budget.get("drops", ())),
-        decay_end=budget.get("decay_end", 1.0),
-    )
+    made_by = partial(get_class(run.spec["optimizer"]["_target_"]), **arguments)
+    return Optimisation(made_by, **optimisation_options(run.spec))
 
 
 def provenance(run: Member) -> dict[str, Any]:
@@ -343,7 +311,7 @@ def provenance(run: Member) -> dict[str, Any]:
         "budget": run.budget,
         "twins": run.twins,
     }
-    if run.parent is None or "calibration" in run.spec:
+    if run.parent is None or run.spec["calibration"]:
         return about
     return about | {"initialisation": run.parent.name}
 

@@ -101,7 +101,7 @@ def _pretraining(bench: Workbench, run: Member) -> Planned:
         return planned("done", 0.0)
     first = [parent for parent in bench.missing_parents(run) if parent.spec["budget"]["epochs"]]
     after = "".join(f", trains {parent.name} first" for parent in first)
-    if "calibration" in run.spec:
+    if run.spec["calibration"]:
         return planned(f"to do (calibration{after})", 300 * forward)
     budget = run.spec["budget"]
     epochs = budget["epochs"]
@@ -110,7 +110,7 @@ def _pretraining(bench: Workbench, run: Member) -> Planned:
     trial.prepare(task, bench.data.train, len(images), bench.device)
     step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), bench.device)
     whole = len(bench.data.train) // len(images)
-    steps = epochs * min(budget.get("epoch_batches", whole), whole)
+    steps = epochs * min(budget["epoch_batches"] or whole, whole)
     goes_on = ", goes on" if (run.folder / "last.ckpt").is_file() else ""
     said = f"{after}{goes_on}".removeprefix(", ")
     return planned(f"to do ({said})" if said else "to do", step * steps)

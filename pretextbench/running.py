@@ -50,7 +50,7 @@ def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> 
     with locked(member.folder):
         if Pretrained.read(member.folder) is None:  # a finished run keeps the configuration it was made with
             members.write_spec(member, bench.data)
-        if member.parent is not None and "calibration" in member.spec:
+        if member.parent is not None and member.spec["calibration"]:
             return calibrate(
                 member.parent.folder,
                 bench.data.train,
@@ -76,7 +76,7 @@ def train(bench: Workbench, member: Member, logger: tracking.Watcher | None) -> 
             epochs=budget["epochs"],
             batch_size=budget["batch_size"],
             optimisation=members.build_optimisation(member),
-            epoch_batches=budget.get("epoch_batches"),
+            epoch_batches=budget["epoch_batches"],
             device=bench.device.type,
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),

@@ -13,15 +13,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from downstream.digest import digest, settings
+from downstream.digest import digest
 from downstream.judge.evaluate import evaluation_digest
 from downstream.judge.records import Record
 from downstream.protocol import Protocol
 from pretext.data.dataset import DataSet
 from pretext.data.source import MissingData
+from pretext.identity import identity_of
 from pretextbench import members
 from pretextbench.console import console
 from pretextbench.frozen import Lock, Target, locks, reference
+from pretextbench.identities import of_node
 from pretextbench.workbench import Workbench
 
 GROUP = "suite"
@@ -71,7 +73,7 @@ def of_target(suite: str, target: str) -> DictConfig:
 def label(data: DataSet, protocol: Protocol) -> str:
     """The suite that an evaluation belongs to, by name and version; empty where it is one's own."""
     splits = {name: split.digest for name, split in data.splits.items()}
-    own = digest(settings(protocol))
+    own = digest(identity_of(protocol))
     return next((lock.label for lock in locks() if lock.holds(splits, protocol.name, own)), "")
 
 
@@ -93,14 +95,14 @@ def lock_of(name: str, version: int, benches: Sequence[tuple[str, Workbench]]) -
 
 def read_as(data: DictConfig) -> str:
     """Digest of how a set is read, wherever it lies."""
-    return digest({key: value for key, value in members.plain(data).items() if key != "root"})
+    return digest(of_node({key: value for key, value in members.plain(data).items() if key != "root"}))
 
 
 def _target_of(bench: Workbench) -> Target:
     return Target(
         read_as(bench.cfg.target or bench.cfg.data),
         {name: split.digest for name, split in bench.target.splits.items()},
-        {protocol.name: digest(settings(protocol)) for protocol in bench.protocols.values()},
+        {protocol.name: digest(identity_of(protocol)) for protocol in bench.protocols.values()},
     )
 
 

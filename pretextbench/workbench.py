@@ -145,7 +145,7 @@ class Workbench:
         budget, train = run.spec["budget"], self.data.train
         with trial.named(run):
             task, optimisation = trial.built(run)
-            check_pretraining(task, train, budget["epochs"], budget.get("epoch_batches"), optimisation)
+            check_pretraining(task, train, budget["epochs"], budget["epoch_batches"], optimisation)
             if optimisation is not None:
                 trial.show(task, train)
 

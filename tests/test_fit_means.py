@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 import toy
-from hydra import compose
 from rich.console import Console
 
-from pretext.data.dataset import DataSet, Split
+from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation, Pretrained, Validation, load_task, pretrain
 from pretext.spacing import spaced
@@ -25,7 +24,6 @@ from pretext.tasks.autoencoder import Autoencoder
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.colorization_l2 import ColorizationL2
 from pretext.tasks.rotation import Rotation
-from pretextbench import members
 
 COLOURING: dict[str, Callable[[], Task]] = {
     "colorization": lambda: Colorization(toy.encoder(), hidden=16),
@@ -126,22 +124,3 @@ def test_a_loader_gives_evenly_spaced_images_in_order(count: int) -> None:
     loader = EpochLoader(toy.split(24, 0), 5, indices=np.arange(2, 24), shuffle=True)
     taken = torch.cat([images.positions for images in loader.spaced(count)]).numpy()
     np.testing.assert_array_equal(taken, 2 + spaced(22, count))
-
-
-def spec(data: DataSet, *overrides: str) -> dict[str, Any]:
-    cfg = compose("config", overrides=list(overrides))
-    return members.member(cfg, cfg.pretext, data, "fp32").spec
-
-
-@pytest.mark.usefixtures("hydra")
-def test_only_runs_whose_numbers_moved_have_new_digests(few_scenes: DataSet) -> None:
-    plain = spec(few_scenes, "pretext=rotation")
-    assert plain.keys() == {
-        "version", "pretext", "task", "optimizer", "input", "backbone", "data", "budget", "precision", "seed",
-        "parent",
-    }  # fmt: skip
-    accumulating = spec(few_scenes, "pretext=rotation", "trainer.accumulate=2")
-    assert accumulating.keys() - plain.keys() == {"accumulation"}
-    assert spec(few_scenes, "pretext=autoencoder").keys() - plain.keys() == {"task_version"}
-    untrained = spec(few_scenes, "pretext=random", "trainer.accumulate=2")
-    assert untrained.keys() == plain.keys()

@@ -13,6 +13,7 @@ ALLOWED = {
     "pretext.inputs": {"pretext.color"},
     "pretext.backbones": {"pretext.inputs", "pretext.classes"},
     "pretext.described": set(),
+    "pretext.identity": {"pretext.described"},
     "pretext.encoder": {
         "pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.described",
     },
@@ -35,10 +36,10 @@ ALLOWED = {
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {
         "pretext.atomic", "pretext.classes", "pretext.task", "pretext.encoder", "pretext.data",
-        "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.described",
+        "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.identity",
     },
     "pretext": {"pretext.encoder"},
-    "downstream": {"pretext.encoder", "pretext.data"},
+    "downstream": {"pretext.encoder", "pretext.data", "pretext.identity"},
     "downstream.metrics": {"downstream", "pretext.data"},
     "downstream.images": {"pretext.data", "pretext.views"},
     "downstream.features": {
@@ -67,12 +68,13 @@ ALLOWED = {
     },
     "downstream.judge": {
         "downstream", "downstream.heads", "downstream.metrics", "downstream.tuning", "pretext.atomic",
-        "pretext.described", "pretext.encoder", "pretext.data", "pretext.spacing",
+        "pretext.described", "pretext.encoder", "pretext.data", "pretext.identity", "pretext.spacing",
     },
     "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
     "pretextbench": {
         "pretext.atomic", "pretext.backbones", "pretext.colorizers", "pretext.data", "pretext.described",
-        "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.inputs", "pretext.locks",
+        "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.identity", "pretext.inputs",
+        "pretext.locks",
         "pretext.names", "pretext.spacing", "pretext.task", "pretext.tasks", "pretext", "downstream",
         "downstream.judge", "downstream.leaderboard", "downstream.representation", "downstream.tuning",
     },

@@ -11,9 +11,10 @@ from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from downstream.digest import digest, settings
+from downstream.digest import digest
 from downstream.judge.records import export_jsonl, read_all
 from pretext.data.dataset import DataSet
+from pretext.identity import identity_of
 from pretextbench import dispatch, frozen, suites
 from pretextbench.configurations import CONF
 from pretextbench.workbench import Workbench
@@ -45,7 +46,7 @@ def test_a_frozen_suite_is_what_its_lock_says(name: str, composed: Callable[...,
         assert suites.read_as(cfg.data) == lock.pretraining, target
         assert suites.read_as(cfg.target or cfg.data) == kept.config, target
         chosen = {name: node for name, node in cfg.downstream.items() if "_target_" in node}
-        now = {name: digest(settings(instantiate(node, _convert_="all"))) for name, node in chosen.items()}
+        now = {name: digest(identity_of(instantiate(node, _convert_="all"))) for name, node in chosen.items()}
         assert now == kept.protocols, target
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.course import Course
-from downstream.digest import LATER
 
 RESIDENT = 2 * 1024**3
 """Bytes of features kept ready: turned, and on a GPU as they are; others come from the memory map."""
@@ -65,7 +64,7 @@ class LinearGrid:
     weight_decays: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2)
     epochs: int = 20
     batch_size: int = 256
-    least_steps: int = field(default=0, metadata=LATER)
+    least_steps: int = 0
 
     def __post_init__(self) -> None:
         # Lists and integers come from configuration files.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-
-from downstream.digest import LATER
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class SgdRecipe:
     epochs: int | None = None
     iterations: int | None = None
     share: float = 1.0
-    least_steps: int = field(default=0, metadata=LATER)
+    least_steps: int = 0
     milestones: tuple[int, ...] = ()
     batch_size: int = 256
     base_batch: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from downstream.digest import digest, settings
+from downstream.digest import digest
 from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance
@@ -32,6 +32,7 @@ from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
+from pretext.identity import identity_of
 from pretext.spacing import spaced
 
 RESAMPLES = 500
@@ -54,13 +55,13 @@ def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runti
     """Digest of all that determines an evaluation; names its file of records."""
     return digest(
         {
-            "schema": 1,  # of this digest, which the form of the records does not enter
+            "schema": 2,  # of this digest, which the form of the records does not enter
             "run": subject.run,
             "pretext": subject.pretext,
             "calibration": subject.calibration,
             "data": data.name,
             "splits": {name: split.digest for name, split in data.splits.items()},
-            "protocol": [protocol.name, protocol.version, settings(protocol)],
+            "protocol": identity_of(protocol),
             "draw": runtime.seed,
             "precision": precision_of(runtime),
         }

@@ -28,6 +28,7 @@ from downstream.judge.records import (
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Fitted, GateFailed, Measure, Metric, Protocol, Rows, Runtime, Scale
 from pretext.data.dataset import DataSet
+from pretext.identity import identity_of
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Scoring:
             task=self.protocol.task,
             protocol=self.protocol.name,
             version=self.protocol.version,
-            settings=digest(settings(self.protocol)),
+            settings=digest(identity_of(self.protocol)),
             options=settings(self.protocol),
             trains_encoder=self.protocol.trains_encoder,
             stage=stage,

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from downstream.course import Course
-from downstream.digest import LATER
 from downstream.features.extraction import batches
 from downstream.protocol import Runtime
 from downstream.selection import Diverged
@@ -142,7 +141,7 @@ class Recipe(Tuning):
     """
 
     epochs: int = 5
-    least_steps: int = field(default=0, metadata=LATER)
+    least_steps: int = 0
     warmup: float = 0.1
 
     def _ranges(self) -> dict[str, bool]:

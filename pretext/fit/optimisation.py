@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from pretext.identity import identity
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 """Takes parameter groups, for example `functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.05)`."""
@@ -20,6 +22,8 @@ class Optimisation:
     """An optimiser with linear warm-up, then a cosine to `floor` (arXiv:1608.03983) or drops, by step.
 
     Attributes:
+        version: raised when a change of code or of a default changes what an optimisation does; 2 averages a
+            last step of few batches over these alone.
         optimizer: makes the optimiser of the task's parameter groups; its learning rates are the peaks.
         warmup: share of all steps that the learning rate rises linearly, in [0, 1).
         floor: learning rate at the end, as a share of the peak; 1 leaves it constant after the warm-up.
@@ -33,6 +37,8 @@ class Optimisation:
     Raises:
         ValueError: a value out of its range.
     """
+
+    version: ClassVar[int] = 2
 
     optimizer: OptimizerFactory
     warmup: float = 0.05
@@ -81,18 +87,10 @@ class Optimisation:
         """Multiple of the optimiser's weight decay at `step` (from 0) of `total`."""
         return self.decay_end + (1 - self.decay_end) * (1 + math.cos(math.pi * step / total)) / 2
 
-    def describe(self) -> dict[str, object]:
-        """Plain values that tell two optimisations apart; written beside the result."""
-        plan: dict[str, object] = {
-            "optimizer": _describe(self.optimizer),
-            "warmup": self.warmup,
-            "floor": self.floor,
-            "clip": self.clip,
-            "accumulate": self.accumulate,
-        }
-        if self.drops:
-            plan["drops"] = [list(drop) for drop in self.drops]
-        return plan | ({"decay_end": self.decay_end} if self.decay_end != 1 else {})
+    def describe(self) -> dict[str, Any]:
+        """What tells two optimisations apart, as plain values; written beside the result."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return identity(type(self), own | {"optimizer": _describe(self.optimizer)})
 
 
 def _describe(factory: OptimizerFactory) -> str:

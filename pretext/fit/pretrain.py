@@ -25,7 +25,7 @@ from pretext.encoder import recalibrate_batchnorm
 from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.effort import Effort, effort
-from pretext.fit.identity import check_same, identity_of
+from pretext.fit.identity import check_same, run_identity
 from pretext.fit.module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
@@ -126,14 +126,14 @@ def pretrain(
     validation = validation or Validation()
     where = choose_device(device)
     exact = choose_precision(precision, where)
-    identity = identity_of(task, train, val, name, seed, epochs, batch_size, optimisation, exact)
-    if epoch_batches is not None:
-        identity["epoch_batches"] = epoch_batches
+    identity = run_identity(
+        task, train, val, name, seed, epochs, epoch_batches, batch_size, optimisation, exact
+    )
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
-        check_same(task, identity, finished.identity, folder / RESULT)
+        check_same(identity, finished.identity, folder / RESULT)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # of a run that was killed between the two
         return finished
     for split in (train, val):
@@ -284,7 +284,7 @@ def _fit(
     resumed = checkpoint.is_file()
     if resumed:
         held = AtomicCheckpointIO().load_checkpoint(checkpoint)
-        check_same(module.task, identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
+        check_same(identity, held["callbacks"][EpochEnd.__qualname__]["identity"], checkpoint)
     try:
         trainer.fit(module, loader, val, ckpt_path=checkpoint if resumed else None, weights_only=True)
     except NonFiniteLoss as error:

@@ -31,7 +31,6 @@ class ColouringTask(Task):
     """A task that colours images of any size; they differ in how a colour is read off the network."""
 
     needs_colour = True
-    later = ("stage", "hidden", "block8", "allow_colour")
 
     @abstractmethod
     def paint(self, pixels: Tensor) -> Tensor:

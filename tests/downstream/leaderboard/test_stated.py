@@ -16,6 +16,7 @@ from downstream.judge.records import Record
 from downstream.leaderboard import build, show
 from downstream.leaderboard.options import stated
 from downstream.leaderboard.sheets import sheets
+from pretext.identity import identity_of
 
 YAMLS = sorted((Path(__file__).parents[3] / "conf" / "downstream").glob("*.yaml"))
 
@@ -24,7 +25,7 @@ YAMLS = sorted((Path(__file__).parents[3] / "conf" / "downstream").glob("*.yaml"
 def test_what_is_written_down_is_what_the_yaml_says(path: Path) -> None:
     protocol = instantiate(OmegaConf.load(path), _convert_="all")
     kept = stated()[path.stem]
-    assert (kept.version, kept.settings) == (protocol.version, digest(settings(protocol)))
+    assert (kept.version, kept.settings) == (protocol.version, digest(identity_of(protocol)))
     assert kept.options == settings(protocol)
 
 

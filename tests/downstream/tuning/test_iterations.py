@@ -11,12 +11,10 @@ from torch import Tensor, nn
 
 from downstream.course import Course
 from downstream.detection.faster_rcnn import FasterRcnn
-from downstream.digest import digest, settings
-from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.catalogue import facts
 from downstream.protocol import Runtime
-from downstream.tuning.finetuning import Optimiser, Recipe, Tuning, finetune
-from downstream.tuning.iterations import IterationRecipe, PolynomialRecipe, SteppedRecipe
+from downstream.tuning.finetuning import Optimiser, Tuning, finetune
+from downstream.tuning.iterations import PolynomialRecipe, SteppedRecipe
 
 
 def train(recipe: Tuning, examples: int = 5) -> tuple[list[float], list[Tensor], Course]:
@@ -103,20 +101,3 @@ def test_wrong_values_are_named() -> None:
         stepped(iterations=9, warmup_iterations=10)
     with pytest.raises(ValueError, match="power=0 is out of range"):
         polynomial(iterations=9, power=0)
-
-
-def test_recipes_by_epochs_keep_the_name_that_records_have() -> None:
-    """A field that moved would orphan every stored record of a fine-tuned encoder."""
-    assert settings(by_epochs()) == {
-        "class": "Recipe", "epochs": 5, "batch_size": 32, "lr": 1e-3, "backbone_lr": 1.0,
-        "weight_decay": 1e-2, "warmup": 0.1, "clip": 10.0, "optimiser": "adamw", "norm": "eval",
-        "frozen_stages": [],
-    }  # fmt: skip
-    assert digest(settings(by_epochs())) == DIGEST
-    # What came later is named only where it says something.
-    assert settings(by_epochs(least_steps=300)) == {**settings(by_epochs()), "least_steps": 300}
-    assert settings(LinearGrid(least_steps=300)) == {**settings(LinearGrid()), "least_steps": 300}
-    assert not issubclass(IterationRecipe, Recipe)
-
-
-DIGEST = "382ba8b282d0086f7cf0a8f1e2b0f9c27fd688a1366fc9d064803bc2b91725a3"

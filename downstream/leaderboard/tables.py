@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,10 @@ def build(records: Sequence[Record]) -> Board:
         ValueError: no record of a primary metric; records of one column that differ in unit, direction or
             range.
     """
-    kept, notes = _newest([r for r in records if r.evaluation.primary])
+    kept, notes = _newest(_placed(r for r in records if r.evaluation.primary))
     if not kept:
         raise ValueError("a leaderboard takes records of primary metrics; there are none")
-    main = [r for r in kept if r.result.selected]
+    main = [p for p in kept if p.record.result.selected]
     cells = _defined(_cells(main))
     columns = tuple(sorted({column for _, column in cells}, key=_column_order))
     pooled = {c: pool(cell.scores.values for (key, at), cell in cells.items() if at == c) for c in columns}
@@ -35,26 +36,55 @@ def build(records: Sequence[Record]) -> Board:
     rows = _rows(cells, main)
     blind = sorted((row for row in rows if row.key.pretext.startswith(BLIND)), key=lambda row: row.label)
     groups, ambiguous = _groups([row for row in rows if not row.key.pretext.startswith(BLIND)], pooled)
+    codes: dict[Column, set[str]] = defaultdict(set)
+    for placed in main:
+        codes[placed.column].add(placed.record.provenance.scoring)
+    options = {placed.column: placed.record.evaluation.options for placed in main}
     return Board(
         columns,
         groups,
         tuple(blind),
         pooled,
-        {c: len({r.provenance.scoring for r in main if column_of(r) == c}) for c in columns},
+        {column: len(codes[column]) for column in columns},
         _stage_curves(kept),
-        told_apart({column_of(r): r.evaluation.options for r in main}),
-        unlike_stated({column_of(r): r.evaluation.options for r in main}),
+        told_apart(options),
+        unlike_stated(options),
         {column: cell.scale for (_, column), cell in cells.items()},
         notes + ambiguous,
     )
 
 
-def _rows(cells: Mapping[tuple[RowKey, Column], Cell], records: Iterable[Record]) -> list[Row]:
+class Placed(NamedTuple):
+    """A record with the row and the column that it belongs to."""
+
+    record: Record
+    row: RowKey
+    column: Column
+
+
+def _placed(records: Iterable[Record]) -> list[Placed]:
+    """Each record with its place, which is found once of parts that are one object."""
+    records = list(records)  # so that no part goes, and another takes its address
+    rows: dict[int, RowKey] = {}
+    columns: dict[tuple[int, int, bool], Column] = {}
+    made: list[Placed] = []
+    for record in records:
+        subject = record.subject
+        if (row := rows.get(id(subject))) is None:
+            row = rows[id(subject)] = row_of(subject)
+        at = (id(record.evaluation), id(record.data), subject.blind)
+        if (column := columns.get(at)) is None:
+            column = columns[at] = column_of(record)
+        made.append(Placed(record, row, column))
+    return made
+
+
+def _rows(cells: Mapping[tuple[RowKey, Column], Cell], records: Iterable[Placed]) -> list[Row]:
     """One row a key, with the twins that its records name."""
     own: dict[RowKey, dict[Column, Cell]] = defaultdict(dict)
     for (key, column), cell in cells.items():
         own[key][column] = cell
-    twins = {row_of(record.subject): record.subject.twins for record in records if record.subject.twins}
+    twins = {row: record.subject.twins for record, row, _ in records if record.subject.twins}
     labels = _labels(own)
     return [Row(key, labels[key], found, twins.get(key, {}), (0, 0)) for key, found in own.items()]
 
@@ -113,28 +143,27 @@ def row_of(subject: Subject) -> RowKey:
     return RowKey(match, subject.pretext, subject.calibration, subject.recipe, subject.images_seen)
 
 
-def _newest(records: Sequence[Record]) -> tuple[list[Record], tuple[str, ...]]:
+def _newest(records: Sequence[Placed]) -> tuple[list[Placed], tuple[str, ...]]:
     """One record for each row, column, stage, seed and draw: the newest, the others counted in a note."""
-    newest: dict[object, Record] = {}
-    for record in sorted(records, key=lambda r: (r.provenance.utc, r.evaluation.digest)):
-        e, s = record.evaluation, record.subject
-        newest[row_of(s), column_of(record), e.stage, s.seed, e.draw] = record
+    newest: dict[object, Placed] = {}
+    for placed in sorted(records, key=lambda p: (p.record.provenance.utc, p.record.evaluation.digest)):
+        e, s = placed.record.evaluation, placed.record.subject
+        newest[placed.row, placed.column, e.stage, s.seed, e.draw] = placed
     dropped = len(records) - len(newest)
     note = f"{dropped} records were left out: a newer one has the same row, column, stage, seed and draw."
     return list(newest.values()), (note,) if dropped else ()
 
 
-def _cells(records: Iterable[Record]) -> dict[tuple[RowKey, Column], Cell]:
+def _cells(records: Iterable[Placed]) -> dict[tuple[RowKey, Column], Cell]:
     runs: dict[tuple[RowKey, Column], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    columns = {column_of(r) for r in records if not r.subject.blind}
-    for record in records:
-        own = column_of(record)
+    columns = {column for record, _, column in records if not record.subject.blind}
+    for record, row, own in records:
         if record.subject.blind:
             same = [c for c in columns if c._replace(precision="") == own] or [own]
         else:
             same = [own]
         for column in same:
-            runs[row_of(record.subject), column][record.subject.seed].append(record)
+            runs[row, column][record.subject.seed].append(record)
     scales = _scales(records)
     return {
         (key, at): replace(_cell(seeds), scale=scales[at._replace(precision="")])
@@ -142,11 +171,11 @@ def _cells(records: Iterable[Record]) -> dict[tuple[RowKey, Column], Cell]:
     }
 
 
-def _scales(records: Iterable[Record]) -> dict[Column, Scale]:
+def _scales(records: Iterable[Placed]) -> dict[Column, Scale]:
     """What the values of each column mean, in every precision; its records must say the same."""
     found: dict[Column, Scale] = {}
-    for record in records:
-        column, scale = column_of(record)._replace(precision=""), record.result.scale
+    for record, _, own in records:
+        column, scale = own._replace(precision=""), record.result.scale
         if found.setdefault(column, scale) != scale:
             raise ValueError(
                 f"records of {column.protocol} v{column.version} on {column.data} say of {column.metric} "
@@ -229,15 +258,14 @@ def _labels(rows: Iterable[RowKey]) -> dict[RowKey, str]:
     }
 
 
-def _stage_curves(records: Iterable[Record]) -> dict[Column, dict[RowKey, dict[str, float]]]:
+def _stage_curves(records: Iterable[Placed]) -> dict[Column, dict[RowKey, dict[str, float]]]:
     """Mean score of every stage, over seeds and draws, in the order of the records."""
     found: dict[Column, dict[RowKey, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    for record in records:
+    for record, row, column in records:
         if not record.subject.blind:
-            own = found[column_of(record)][row_of(record.subject)]
-            own[record.evaluation.stage].append(record.result.value)
+            found[column][row][record.evaluation.stage].append(record.result.value)
     return {
         column: {
             key: {stage: float(np.mean(values)) for stage, values in own.items()} for key, own in rows.items()

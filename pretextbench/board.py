@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.judge.records import Record, picture_path, read_all
-from downstream.leaderboard import Published
+from downstream.leaderboard import Board, Published
 from pretext.names import slug
 from pretextbench import frozen
 from pretextbench.console import console
@@ -49,10 +49,11 @@ def show_board(
     ordered = list({_key(record): record for record in every}.values())
     evaluations = sorted({record.evaluation.digest for record in ordered})
     folder = output / "boards" / short(digest(evaluations))
-    published = _published(ordered, settings)
-    leaderboard.leaderboard(ordered, folder, published, notes)
+    board = leaderboard.build(ordered)
+    tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)
+    tables.write(folder)
     count = gather_pictures(output, ordered, folder / "pictures")
-    leaderboard.show(ordered, console, published, notes)
+    tables.show(console)
     console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
 
@@ -63,14 +64,14 @@ def _reference(records: Sequence[Record]) -> list[Record]:
     return [record for label in labels for record in frozen.reference(label)]
 
 
-def _published(records: Sequence[Record], settings: DictConfig) -> tuple[Published, ...]:
+def _published(board: Board, settings: DictConfig) -> tuple[Published, ...]:
     """Others' numbers that the settings ask for: on the table's own data sets, or all there are."""
     if settings.published_everywhere:
         return leaderboard.read_published()
     if not settings.published:
         return ()
     every = leaderboard.read_published()
-    found = leaderboard.beside(leaderboard.build(records), every)
+    found = leaderboard.beside(board, every)
     if not found:
         known = ", ".join(dict.fromkeys(row.data for row in every))
         console.print(
@@ -88,18 +89,18 @@ def _key(record: Record) -> tuple[str, str, str, str]:
 def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
     """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
     wanted: dict[str, Path] = {}
-    for record in records:
-        if record.subject.blind:
-            continue
-        who = f"{slug(record.subject.pretext)}_s{record.subject.seed}"
-        drawn = picture_path(output / "pictures", record.evaluation.digest)
+    seen = [(r.subject, r.evaluation) for r in records if not r.subject.blind]
+    drawn = {(s.pretext, s.seed, e.data, e.protocol, e.digest): None for s, e in seen}
+    for pretext, seed, data, protocol, evaluation in drawn:
         # Networks, inputs and settings may differ under one name: the address keeps them apart.
-        names = (record.evaluation.data, record.evaluation.protocol, short(record.evaluation.digest))
-        wanted[f"{who}_{'_'.join(map(slug, names))}.png"] = drawn
-        for run in (output / "runs").glob(f"*_{slug(short(record.subject.run))}"):
-            samples = sorted((run / "samples").glob("*.png"))
+        name = "_".join(map(slug, (data, protocol, short(evaluation))))
+        wanted[f"{slug(pretext)}_s{seed}_{name}.png"] = picture_path(output / "pictures", evaluation)
+    for pretext, seed, address in {(s.pretext, s.seed, s.run): None for s, _ in seen}:
+        run = slug(short(address))
+        for folder_of_run in (output / "runs").glob(f"*_{run}"):
+            samples = sorted((folder_of_run / "samples").glob("*.png"))
             if samples:
-                wanted[f"{who}_samples_{slug(short(record.subject.run))}.png"] = samples[-1]
+                wanted[f"{slug(pretext)}_s{seed}_samples_{run}.png"] = samples[-1]
     there = {name: path for name, path in wanted.items() if path.is_file()}
     if there:
         folder.mkdir(parents=True, exist_ok=True)

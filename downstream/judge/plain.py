@@ -76,7 +76,7 @@ def check(instance: Any, where: str = "") -> None:
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 @functools.cache
@@ -113,22 +113,24 @@ class Reader(Generic[T]):
     """Reads many JSON objects as one dataclass, of which some fields are often alike.
 
     Bytes that are the same are read, held to their type and made once, so that such fields of several objects
-    are one object: nobody may change what it holds.
+    are one object: nobody may change what it holds. So are free mappings in other fields.
 
     Args:
-        kind: the dataclass.
-        alike: fields of it that are dataclasses.
+        kind: the dataclass; its fields are dataclasses, or plain.
+        alike: fields that are dataclasses and mostly the same.
     """
 
     def __init__(self, kind: type[T], alike: Sequence[str]) -> None:
         of: Any = kind
-        outer: Any = wire(of, **dict.fromkeys(alike, msgspec.Raw))
+        made = {name: _Made(hint) for name, hint in _hints(of).items() if dataclasses.is_dataclass(hint)}
+        read = {name: msgspec.Raw if name in alike else made[name].wire for name in made}
+        outer: Any = wire(of, **read)
         self._one, self._list = _decoder(outer), _decoder(list[outer])
         self._kind = kind
-        self._made: list[Callable[[Any], Any] | None] = []
-        for name, hint in _hints(of).items():
-            inner = _dataclass_in(hint)
-            self._made.append(_once(hint) if name in alike else build(inner) if inner else None)
+        self._makers = [
+            None if name not in made else made[name].once if name in alike else made[name].of
+            for name in _hints(of)
+        ]
 
     def one(self, content: bytes) -> T:
         """The object of some JSON.
@@ -146,27 +148,44 @@ class Reader(Generic[T]):
     def _build(self, struct: Any) -> T:
         values = msgspec.structs.astuple(struct)
         return self._kind(
-            *[value if make is None else make(value) for make, value in zip(self._made, values, strict=True)]
+            *[make(value) if make else value for make, value in zip(self._makers, values, strict=True)]
         )
+
+
+class _Made:
+    """What makes one dataclass of its struct, or of its JSON; the same bytes once."""
+
+    def __init__(self, kind: Any) -> None:
+        free = [name for name, hint in _hints(kind).items() if hint == JSON]
+        self.wire: Any = wire(kind, **dict.fromkeys(free, msgspec.Raw))
+        self._free = [list(_hints(kind)).index(name) for name in free]
+        self._kind, self._build = kind, build(kind)
+        self._known: dict[bytes, Any] = {}
+        self._mappings: dict[bytes, dict[str, Any]] = {}
+
+    def of(self, struct: Any) -> Any:
+        """The dataclass of a struct."""
+        if not self._free:
+            return self._build(struct)
+        values = list(msgspec.structs.astuple(struct))
+        for place in self._free:
+            content = bytes(values[place])
+            if (mapping := self._mappings.get(content)) is None:
+                mapping = self._mappings[content] = _decoder(JSON).decode(content)
+            values[place] = mapping
+        return self._kind(*values)
+
+    def once(self, raw: msgspec.Raw) -> Any:
+        """The dataclass of some JSON."""
+        content = bytes(raw)
+        if (made := self._known.get(content)) is None:
+            made = self._known[content] = self.of(_decoder(self.wire).decode(content))
+        return made
 
 
 @functools.cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
-
-
-def _once(kind: Any) -> Callable[[Any], Any]:
-    """What makes a dataclass of its JSON, once of the same bytes."""
-    decoder, make = _decoder(wire(kind)), build(kind)
-    known: dict[bytes, Any] = {}
-
-    def made(raw: Any) -> Any:
-        content = bytes(raw)
-        if content not in known:
-            known[content] = make(decoder.decode(content))
-        return known[content]
-
-    return made
 
 
 def _wired(hint: Any) -> Any:

@@ -13,10 +13,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import MsgspecError
+from msgspec import Meta, MsgspecError
 from numpy.typing import NDArray
 
 from downstream.judge.plain import JSON, FieldError, Reader, check, from_plain, to_plain
@@ -140,7 +140,7 @@ class Result:
 
     value: float
     unit: str
-    direction: str
+    direction: Annotated[str, Meta(pattern=rf"\A({'|'.join(way.value for way in Direction)})\Z")]
     range: tuple[float | None, float | None]
     selected: bool
     selected_on: str
@@ -349,7 +349,7 @@ def _line(record: Record) -> str:
 
 
 def _reader() -> Reader[Record]:
-    return Reader(Record, ("subject", "evaluation", "data", "cost", "provenance"))
+    return Reader(Record, ("subject", "data", "cost", "provenance"))
 
 
 def _read(path: Path, reader: Reader[Record]) -> list[Record]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
-from downstream.leaderboard.sheets import Line, Sheet, Text
+from downstream.leaderboard.sheets import Line, Section, Sheet, Text
 
 SYMBOLS = {
     "\\": r"\textbackslash{}",
@@ -34,17 +32,38 @@ def latex(sheets: Iterable[Sheet]) -> str:
 
 
 def _sheet(sheet: Sheet) -> str:
-    lines = [(section.title, line) for section in sheet.sections for line in section.lines]
-    index = pd.MultiIndex.from_tuples([(escape(title), _label(line)) for title, line in lines])
     heads = [" ".join(escape(part) for part in head) for head in sheet.heads]
-    frame = pd.DataFrame([[_text(text) for text in line.cells] for _, line in lines], index, heads)
-    body = frame.style.to_latex(hrules=True, column_format="ll" + "r" * len(heads), clines="skip-last;data")
+    width = 2 + len(heads)
+    rows = [row for section in sheet.sections for row in (*_rows(section), rf"\cline{{1-{width}}}")]
+    lines = [
+        rf"\begin{{tabular}}{{ll{'r' * len(heads)}}}",
+        r"\toprule",
+        f"{_row(['', '', *heads])}",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     notes = "\n\n".join(escape(note) for note in sheet.notes)
     return (
         "\\begin{table}\n\\centering\\footnotesize\n"
-        f"\\caption{{{escape(sheet.title)}}}\n{body}\n"
+        f"\\caption{{{escape(sheet.title)}}}\n" + "\n".join(lines) + "\n\n"
         f"\\par\\raggedright {notes}\n\\end{{table}}\n"
     )
+
+
+def _rows(section: Section) -> list[str]:
+    """Its lines; the title stands before the first and reaches over all."""
+    title, height = escape(section.title), len(section.lines)
+    first = rf"\multirow[c]{{{height}}}{{*}}{{{title}}}" if height > 1 else title
+    return [
+        _row([first if place == 0 else "", _label(line), *map(_text, line.cells)])
+        for place, line in enumerate(section.lines)
+    ]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def escape(text: str) -> str:

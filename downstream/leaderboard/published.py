@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from downstream.digest import digest, short
 from downstream.leaderboard.board import Board, Column
@@ -108,9 +107,12 @@ def published_sheets(board: Board, rows: Sequence[Published]) -> list[Sheet]:
     return [replace(sheet, notes=(HOW_TO_READ, *sheet.notes)) for sheet in made[:1]] + made[1:]
 
 
-def published_frame(rows: Sequence[Published]) -> pd.DataFrame:
+def published_csv(rows: Iterable[Published]) -> str:
     """One line a number, in percent as printed; `measured_here` is False in each."""
-    return pd.DataFrame(rows, columns=list(Published._fields)).assign(measured_here=False)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerows([(*Published._fields, "measured_here"), *((*row, False) for row in rows)])
+    return text.getvalue()
 
 
 def _sheet(board: Board, rows: Sequence[Published]) -> Sheet:

@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import fdtrc, stdtrit
 
 LEVEL = 0.95
 ENOUGH_SEEDS = 3
 """From so many seeds on two rows may be called separated, or not."""
+PRECISE = 1e-12
+"""Of the ends of a share's interval, relative to them where they are large."""
 OUTLYING = 0.05
 """Level, over all rows of a protocol, at which the largest variance between seeds is left out of the pool."""
 
@@ -257,14 +258,36 @@ def gap_share(row: Scores, random: Scores, supervised: Scores, pooled: Pooled | 
 
 
 def _falls(function: Callable[[float], float], near: float) -> float:
-    """Where a function that falls from above 0 to below it, over the whole line, passes 0."""
+    """Where a function that falls from above 0 to below it, over the whole line, passes 0.
+
+    Bracketed, then by regula falsi with the Illinois rule (an end that stays twice counts half) and a step to
+    the middle where that does not help. `scipy.optimize` has better ones, and takes as long to import as a
+    table to make.
+    """
     low = high = near
+    above = below = function(near)
     step = 1.0
-    while function(low) < 0:
+    while above < 0:
         low, step = low - step, 2 * step
-    while function(high) > 0:
+        above = function(low)
+    while below > 0:
         high, step = high + step, 2 * step
-    return float(brentq(function, low, high)) if low < high else near
+        below = function(high)
+    stayed = 0  # steps that the upper end stayed in; below 0 the lower
+    while high - low > PRECISE * max(1.0, abs(low), abs(high)):
+        at = low + (high - low) * above / (above - below)
+        if abs(stayed) > 2 or not low < at < high:
+            at, stayed = (low + high) / 2, 0
+        value = function(at)
+        if value == 0:
+            return at
+        if value > 0:
+            low, above, stayed = at, value, max(stayed, 0) + 1
+            below /= 1 + (stayed > 1)
+        else:
+            high, below, stayed = at, value, min(stayed, 0) - 1
+            above /= 1 + (stayed < -1)
+    return (low + high) / 2
 
 
 class Verdict(Enum):

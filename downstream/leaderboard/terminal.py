@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text as Rich
 
 from downstream.leaderboard.sheets import Line, Sheet, Text
 
 SUPERSCRIPTS = dict(zip("abcdefghijklmnoprstuvwxyz*", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ*", strict=True))
+Parts = list[tuple[str, str]]
+"""A line: texts with their styles."""
 LABEL = 26
 """Widest label; longer ones are folded."""
 
@@ -34,6 +36,15 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
         _print_block(sheet, block, widths, label, console)
     for note in sheet.notes:
         console.print(Rich(note, style="dim"))
+
+
+def plain_text(sheets: Iterable[Sheet]) -> str:
+    """The tables as they are printed without colour, 80 columns wide."""
+    text = io.StringIO()
+    console = Console(file=text, width=80, color_system=None, legacy_windows=False, markup=False)
+    for sheet in sheets:
+        print_sheet(sheet, console)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def superscript(letters: str) -> str:
@@ -61,28 +72,60 @@ def _print_block(
     sheet: Sheet, block: tuple[list[int], int], widths: Sequence[int], label: int, console: Console
 ) -> None:
     columns, gap = block
-    lines = max(len(sheet.heads[i]) for i in columns)
-    heads = [("",) * (lines - len(sheet.heads[i])) + sheet.heads[i] for i in columns]
-    header = _grid(columns, widths, label, gap)
-    header.add_row("", *(Rich("\n".join(head), style="bold", justify="right") for head in heads))
-    console.print(header)
-    console.print("─" * min(console.width, label + sum(widths[i] + gap for i in columns)))
+    room = [label, *(widths[i] + gap for i in columns)]
+    rule = [("─" * min(console.width, sum(room)), "")]
+    deepest = max(len(sheet.heads[i]) for i in columns)
+    lines: list[Parts] = []
+    for depth in range(deepest, 0, -1):  # heads stand on one foot
+        parts = [sheet.heads[i][-depth] if depth <= len(sheet.heads[i]) else "" for i in columns]
+        lines.append(_spaced([[], *([(part, "bold")] for part in parts)], room))
+    lines.append(rule)
     for section in sheet.sections:
-        console.print(Rich(section.title, style="italic cyan"))
-        grid = _grid(columns, widths, label, gap)
+        lines += [[(part, "italic cyan")] for part in _folded(section.title, console.width, console)]
         for line in section.lines:
-            name = Rich("\n".join(_label(line)))
-            grid.add_row(name, *(_rich(line.cells[i]) for i in columns))
-        console.print(grid)
-    console.print("─" * min(console.width, label + sum(widths[i] + gap for i in columns)))
+            lines += _line(line, columns, room, console)
+    _print(console, [*lines, rule])
 
 
-def _grid(columns: Sequence[int], widths: Sequence[int], label: int, gap: int) -> Table:
-    grid = Table(box=None, show_header=False, padding=(0, 0, 0, 0), pad_edge=False)
-    grid.add_column(width=label, overflow="fold")
-    for i in columns:
-        grid.add_column(width=widths[i] + gap, justify="right", overflow="fold")
-    return grid
+def _line(line: Line, columns: Sequence[int], room: Sequence[int], console: Console) -> list[Parts]:
+    """A row, as many lines as its label or the deepest of its cells takes."""
+    names = [part for name in _label(line) for part in _folded(name, room[0], console)]
+    cells = [_cell(line.cells[i]) for i in columns]
+    depth = max(len(names), *map(len, cells)) if cells else len(names)
+    names += [""] * (depth - len(names))
+    return [
+        _spaced([[(name, "")], *(cell[i] if i < len(cell) else [] for cell in cells)], room)
+        for i, name in enumerate(names)
+    ]
+
+
+def _cell(text: Text) -> list[Parts]:
+    """The lines of a cell."""
+    beside = text.mark + superscript(text.notes)
+    first = [(text.body, "bold green" if text.bold else ""), (beside, "dim")]
+    return [first, *([[(text.under, "dim")]] if text.under else [])]
+
+
+def _spaced(cells: Sequence[Parts], room: Sequence[int]) -> Parts:
+    """The first cell to the left of its room, the others to the right of theirs."""
+    line: Parts = []
+    for place, (parts, width) in enumerate(zip(cells, room, strict=True)):
+        blank = (" " * (width - sum(cell_len(text) for text, _ in parts)), "")
+        line += [*parts, blank] if place == 0 else [blank, *parts]
+    return line
+
+
+def _folded(text: str, width: int, console: Console) -> list[str]:
+    """A text in lines that are no wider than its room."""
+    if cell_len(text) <= width:
+        return [text]
+    return [line.plain.rstrip() for line in Rich(text).wrap(console, width, overflow="fold")]
+
+
+def _print(console: Console, lines: Sequence[Parts]) -> None:
+    """Print lines of which none is wider than the console."""
+    texts = [Rich.assemble(*line) for line in lines]
+    console.print(Rich("\n").join(texts), soft_wrap=True)
 
 
 def _label(line: Line) -> list[str]:
@@ -91,11 +134,3 @@ def _label(line: Line) -> list[str]:
 
 def _parts(text: Text) -> list[str]:
     return [text.body + text.mark + superscript(text.notes), *([text.under] if text.under else [])]
-
-
-def _rich(text: Text) -> Rich:
-    made = Rich(text.body, style="bold green" if text.bold else "", justify="right")
-    made.append(text.mark + superscript(text.notes), style="not bold dim")
-    if text.under:
-        made.append(f"\n{text.under}", style="not bold dim")
-    return made

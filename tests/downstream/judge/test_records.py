@@ -88,6 +88,10 @@ EDITS: dict[str, tuple[Any, str]] = {
         lambda r: r["result"]["setting"].update(lr=None),
         "result.setting.lr: expected int or float or str, got NoneType None",
     ),
+    "direction": (
+        lambda r: r["result"].update(direction="higher\n"),
+        r"result.direction: expected str matching regex .*higher.lower.*, got str 'higher\\n'",
+    ),
     "free": (
         lambda r: r["provenance"]["config"].update(x=float("inf")),
         "provenance.config.x: expected a finite",
@@ -194,7 +198,7 @@ def test_what_records_have_alike_is_read_once_and_what_differs_is_not(tmp_path: 
     saved(tmp_path), saved(tmp_path, "e1")
     first, second, third, _ = read_all(tmp_path)
     assert first.provenance is second.provenance is third.provenance
-    assert first.evaluation is second.evaluation
+    assert first.evaluation.options is third.evaluation.options
     assert (first.evaluation.digest, third.evaluation.digest) == ("e0", "e1")
     assert (first.result.selected, second.result.selected) == (True, False)
 

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_board import COLUMNS, benchmark, blind, one
 from rich.cells import cell_len
@@ -13,8 +16,11 @@ from test_leaderboard_tables import without
 
 from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record
-from downstream.leaderboard import Paths, cells_frame, leaderboard, show
-from downstream.leaderboard.latex import escape
+from downstream.leaderboard import Paths, Tables, cells_frame
+from downstream.leaderboard.frames import scores_csv, scores_frame
+from downstream.leaderboard.latex import _label as latex_label
+from downstream.leaderboard.latex import _text as latex_text
+from downstream.leaderboard.latex import escape, latex
 from downstream.leaderboard.sheets import Footnotes, sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.units import percent
@@ -46,13 +52,16 @@ def shown(records: list[Record], width: int = 80, color: bool = False) -> str:
     out = io.StringIO()
     system = "standard" if color else None
     console = Console(file=out, width=width, force_terminal=color, color_system=system, legacy_windows=False)
-    show(records, console)
+    Tables(records, build(records)).show(console)
     return out.getvalue()
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Paths]:
-    return {name: leaderboard(made, tmp_path_factory.mktemp("board")) for name, made in BOARDS.items()}
+    return {
+        name: Tables(made, build(made)).write(tmp_path_factory.mktemp("board"))
+        for name, made in BOARDS.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,6 +102,44 @@ def test_markdown_rows_have_as_many_cells_as_their_head(board: str, written: dic
     for table in re.split(r"\n(?!\|)", page):
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines() if line.startswith("|")}
         assert len(counts) <= 1
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_latex_is_that_of_pandas(board: str) -> None:
+    for sheet in sheets(build(BOARDS[board])):
+        lines = [
+            (escape(part.title), latex_label(line), line) for part in sheet.sections for line in part.lines
+        ]
+        heads = [" ".join(map(escape, head)) for head in sheet.heads]
+        frame = pd.DataFrame(
+            [[latex_text(text) for text in line.cells] for *_, line in lines],
+            pd.MultiIndex.from_tuples([(title, label) for title, label, _ in lines]),
+            heads,
+        )
+        layout = "ll" + "r" * len(heads)
+        expected = frame.style.to_latex(hrules=True, column_format=layout, clines="skip-last;data")
+        assert expected in latex([sheet])
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_csv_is_that_of_pandas(board: str, written: dict[str, Paths]) -> None:
+    made, own = build(BOARDS[board]), written[board]
+    frames = {own.cells: cells_frame(made), own.scores: scores_frame(BOARDS[board])}
+    for path, frame in frames.items():
+        assert path.read_text() == frame.to_csv(index=False, lineterminator="\n")
+
+
+def test_csv_says_of_each_record_what_it_holds() -> None:
+    """Parts that records share are written down once, those that only look alike are not mixed up."""
+    shared = one("rotation", *COLUMNS[0], 0, "photos")
+    odd = replace(shared, evaluation=replace(shared.evaluation, options={"a": 'x,"y"\n'}))
+    alike = replace(shared, evaluation=replace(shared.evaluation, options={"b": [1, 2.5, None]}))
+    made = [shared, odd, alike, shared, replace(shared, result=replace(shared.result, value=0.125))]
+    lines = list(csv.DictReader(io.StringIO(scores_csv(made), newline="")))
+    assert [json.loads(line["evaluation.options"]) for line in lines] == [r.evaluation.options for r in made]
+    assert [float(line["result.value"]) for line in lines] == [r.result.value for r in made]
+    assert [line["subject.pretext"] for line in lines] == ["rotation"] * 5
+    assert {line["result.val"] for line in lines} == {str(shared.result.val)}
 
 
 def test_one_seed_says_what_its_interval_is_over() -> None:
@@ -215,8 +262,8 @@ def test_stage_curves_are_in_the_files(written: dict[str, Paths]) -> None:
 
 def test_files_depend_on_the_records_alone(tmp_path: Path) -> None:
     records = BOARDS["near"]
-    first = leaderboard(records, tmp_path / "a")
-    second = leaderboard(records[::-1], tmp_path / "b")
+    first = Tables(records, build(records)).write(tmp_path / "a")
+    second = Tables(records[::-1], build(records[::-1])).write(tmp_path / "b")
     for one_path, other in zip(first[:4], second[:4], strict=True):
         assert one_path.read_bytes() == other.read_bytes()
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [

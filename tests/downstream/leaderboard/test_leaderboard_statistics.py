@@ -1,11 +1,14 @@
 """Intervals hold what they promise on synthetic scores whose truth is known."""
 
 import json
+import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 
 from benchmarks.intervals import EFFECTS, GAPS, POINTS, RESULT, WORLDS, Point, World, moved, worlds
 from downstream.leaderboard import statistics
@@ -263,6 +266,33 @@ def test_the_interval_of_a_share_is_fiellers() -> None:
     wide = gap_share(row, random, supervised, Pooled(0.999 * edge, 20)).interval
     assert wide is not None
     assert wide.half > 20
+
+
+@pytest.mark.parametrize("near", [-30.0, 0.0, 0.3, 1.0, 5.0])
+@pytest.mark.parametrize(
+    ("falling", "precision"),
+    [
+        (lambda x: 0.3 - x, 1e-10),
+        (lambda x: math.exp(-3 * x) - 1.5, 1e-10),
+        (lambda x: -((x - 0.7) ** 3), 1e-5),
+        (lambda x: -math.atan(40 * (x - 0.61)) - 0.2, 1e-10),
+        (lambda x: 0.1 - 0.4 * x - 0.05 * math.sqrt(1 + (1 - x) ** 2 + x**2), 1e-10),
+        (lambda x: 500.0 - x, 1e-9),
+        (lambda x: 1.0 if x < 0.25 else -1e-9, 1e-10),
+    ],
+)
+def test_where_a_function_falls_through_0_is_where_scipy_finds_it(
+    falling: Callable[[float], float], precision: float, near: float
+) -> None:
+    asked: list[float] = []
+
+    def counted(x: float) -> float:
+        asked.append(x)
+        return falling(x)
+
+    expected = brentq(falling, -50, 1000, maxiter=1000)
+    assert statistics._falls(counted, near) == pytest.approx(expected, abs=precision)
+    assert len(asked) < 150
 
 
 def test_statistics_are_deterministic() -> None:

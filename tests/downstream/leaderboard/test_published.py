@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_board import COLUMNS, benchmark, blind, one
@@ -16,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from downstream.judge.records import Record
-from downstream.leaderboard import beside, build, leaderboard, read_published, show
+from downstream.leaderboard import Tables, beside, build, read_published
 from downstream.leaderboard.published import DATA, EXTERNAL, Published, published_sheets
 from downstream.leaderboard.sheets import sheets
 from pretextbench import board as boards
@@ -24,6 +25,10 @@ from pretextbench import board as boards
 CONF = Path(__file__).parents[3] / "conf"
 ROWS = read_published()
 MARK = "NOT MEASURED HERE"
+
+
+def tables(records: list[Record], published: tuple[Published, ...] = ()) -> Tables:
+    return Tables(records, build(records), published)
 
 
 def on_imagenet(protocol: str = "linear", metric: str = "top1") -> list[Record]:
@@ -104,7 +109,9 @@ class TestTable:
 class TestShown:
     def shown(self, records: list[Record], published: tuple[Published, ...], width: int = 80) -> str:
         out = io.StringIO()
-        show(records, Console(file=out, width=width, color_system=None, legacy_windows=False), published)
+        tables(records, published).show(
+            Console(file=out, width=width, color_system=None, legacy_windows=False)
+        )
         return out.getvalue()
 
     def test_every_number_is_shown_once_under_its_mark(self) -> None:
@@ -156,8 +163,8 @@ class TestShown:
 
     def test_measured_tables_stay_what_they_are(self, tmp_path: Path) -> None:
         records = on_imagenet() + blind("imagenet")
-        plain = leaderboard(records, tmp_path / "plain")
-        both = leaderboard(records, tmp_path / "both", ROWS)
+        plain = tables(records).write(tmp_path / "plain")
+        both = tables(records, ROWS).write(tmp_path / "both")
         for name in ("cells", "scores"):
             assert getattr(plain, name).read_bytes() == getattr(both, name).read_bytes()
         for name in ("markdown", "latex", "text"):
@@ -172,12 +179,12 @@ class TestShown:
         assert len(lines) == len(ROWS)
         assert {line["measured_here"] for line in lines} == {"False"}
         assert not (tmp_path / "plain" / "published.csv").exists()
-        leaderboard(records, tmp_path / "both")
+        tables(records).write(tmp_path / "both")
         assert not (tmp_path / "both" / "published.csv").exists()
         assert [sheet.name for sheet in sheets(build(records)) if MARK in sheet.title] == []
 
     def test_markdown_and_latex_are_well_formed(self, tmp_path: Path) -> None:
-        paths = leaderboard(on_imagenet(), tmp_path, ROWS)
+        paths = tables(on_imagenet(), ROWS).write(tmp_path)
         for table in re.split(r"\n(?!\|)", paths.markdown.read_text()):
             rows = [line for line in table.splitlines() if line.startswith("|")]
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) <= 1
@@ -208,3 +215,18 @@ def test_settings_of_the_job(
     off = OmegaConf.create({"published": False, "published_everywhere": False, "reference": False})
     folder = boards.show_board(tmp_path, records, off)
     assert MARK not in (folder / "leaderboard.md").read_text()
+
+
+def test_a_board_is_built_once_and_so_are_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[str] = Counter()
+    for module, name in ((boards.leaderboard, "build"), (boards.leaderboard, "sheets")):
+        plain = getattr(module, name)
+
+        def counted(*args: Any, plain: Any = plain, name: str = name) -> Any:
+            made[name] += 1
+            return plain(*args)
+
+        monkeypatch.setattr(module, name, counted)
+    settings = OmegaConf.create({"published": True, "published_everywhere": False, "reference": False})
+    boards.show_board(tmp_path, on_imagenet(), settings)
+    assert made == {"build": 1, "sheets": 1}

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from downstream.digest import digest, settings
 from downstream.judge.records import Record
-from downstream.leaderboard import build, show
+from downstream.leaderboard import Tables, build
 from downstream.leaderboard.options import stated
 from downstream.leaderboard.sheets import sheets
 from pretext.identity import identity_of
@@ -41,7 +41,7 @@ def of_linear(**changes: object) -> Record:
 def shown(made: Record) -> tuple[str, str]:
     """The column's head, and the table as printed."""
     console = Console(record=True, width=200)
-    show([made], console)
+    Tables([made], build([made])).show(console)
     return " ".join(sheets(build([made]))[0].heads[-1]), " ".join(console.export_text().split())
 
 

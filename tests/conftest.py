@@ -5,30 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from hydra import initialize_config_dir
 
-from pretext.data.dataset import DataSet
-from pretext.data.embedded import scenes
-from pretextbench import schema
+if TYPE_CHECKING:
+    from pretext.data.dataset import DataSet
 
 CONF = Path(__file__).parent.parent / "conf"
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tests run side by side: one thread each, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Tests run side by side: one thread each, whatever the machine has, and one for each process they start. Read
+# when torch is loaded, which is why nothing above loads it; the process that only hands tests out never does.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
 def hydra() -> Iterator[None]:
     """Hydra initialised on `conf/`, so that `compose` works."""
+    from hydra import initialize_config_dir
+
+    from pretextbench import schema
+
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         yield
@@ -37,6 +34,8 @@ def hydra() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """A data set of 96 + 32 + 32 scenes at 64 px."""
+    from pretext.data.embedded import scenes
+
     return scenes(str(tmp_path_factory.mktemp("scenes")), train=96, val=32, test=32, workers=1)
 
 

@@ -66,7 +66,7 @@ def run(wheel: Path, tmp_path: Path) -> Run:
         done = subprocess.run(
             [sys.executable, *words],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+            env=os.environ | {"PYTHONPATH": str(wheel), "COLUMNS": "200"},
             capture_output=True,
             text=True,
             timeout=300,

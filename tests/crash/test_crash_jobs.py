@@ -114,7 +114,6 @@ def started(line: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         line,
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

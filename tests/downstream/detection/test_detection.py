@@ -1,30 +1,23 @@
-"""Detectors, baselines and pictures on scenes of coloured rectangles."""
+"""Detectors on scenes of coloured rectangles."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from recipes import by_epochs
-from rectangles import COLOURS, rectangles, small
-from sheet_cut import cut
+from rectangles import rectangles, small
 from torch import Tensor
 
 from downstream.detection.average_precision import METRICS, coco_ap
-from downstream.detection.baselines import ConstantBox, find_boxes
+from downstream.detection.baselines import ConstantBox
 from downstream.detection.boxes import (
     Targets,
     boxes_of,
-    check_against,
-    check_boxes,
-    collect,
-    fitted_classes,
-    mirror_targets,
 )
 from downstream.detection.draw import draw_detections
 from downstream.detection.faster_rcnn import FasterRcnn
@@ -32,17 +25,13 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.finetune import DetectionFinetune, FcosDetector
 from downstream.detection.frozen import DetectionFrozen
 from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stages
-from downstream.detection.matching import Detections
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
-from downstream.detection.scoring import TRAIN_SCORED, train_score
 from downstream.features.extraction import load_images
 from downstream.protocol import Protocol, Rows, Runtime
 from pretext import inputs
 from pretext.backbones import MapBackbone, Stage
-from pretext.data.dataset import Boxes, Split
-from pretext.data.split import limit, make_split
+from pretext.data.dataset import Split
 from pretext.encoder import Encoder
-from pretext.pictures import class_color
 
 QUICK = by_epochs(epochs=8, batch_size=16, lr=5e-3, optimiser="adamw")
 
@@ -245,176 +234,6 @@ def test_maps_are_averaged_down_to_a_stride_and_never_up() -> None:
     assert AtMost(2, 2)(fine, torch.zeros(1)).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
     assert AtMost(8, 8)(fine, torch.zeros(1)) is fine
     assert at_stride(64, 60, 8) == AtMost(8, 8)
-
-
-def test_bad_boxes_are_named(train: Split, runtime: Runtime) -> None:
-    good = boxes_of(train)
-    image = int(np.flatnonzero(np.diff(good.offsets))[3])
-    row = int(good.offsets[image])
-
-    def broken(**change: Any) -> Split:
-        boxes = copy.deepcopy(good)
-        for name, value in change.items():
-            getattr(boxes, name)[row] = value
-        return replace(train, boxes=boxes)
-
-    cases = {
-        f"'train': a box of image {image} has no area": {"xyxy": [9, 9, 9, 12]},
-        f"a box of image {image} lies outside its image of 64 × 64": {"xyxy": [9, 9, 65, 12]},
-        f"a box of image {image} is not finite": {"xyxy": [9, 9, np.nan, 12]},
-        f"a box of image {image} has a negative label": {"labels": -1},
-    }
-    for message, change in cases.items():
-        for protocol in (DetectionFrozen(QUICK), DetectionFinetune(QUICK)):
-            with pytest.raises(ValueError, match=message):
-                protocol.fit(small(), broken(**change), train, runtime)
-    with pytest.raises(ValueError, match=f"image {image} has label 5; train has 3 classes"):
-        DetectionFrozen(QUICK).fit(small(), train, broken(labels=5), runtime)
-    with pytest.raises(ValueError, match="split 'train' has no boxes: detection needs some"):
-        fitted_classes(replace(train, boxes=None))
-    nothing = Boxes(
-        np.zeros(161, np.int64), np.zeros((0, 4), np.float32), good.labels[:0], good.difficult[:0]
-    )
-    with pytest.raises(ValueError, match="has not one box"):
-        fitted_classes(replace(train, boxes=nothing))
-    with pytest.raises(ValueError, match="split 'val' has no object to find"):
-        check_boxes(train, replace(train, name="val", boxes=nothing))
-    with pytest.raises(ValueError, match="split 'train' has no object to find"):
-        check_boxes(replace(train, boxes=replace(good, difficult=np.ones_like(good.difficult))))
-
-
-def test_the_train_score_is_of_images_that_have_objects() -> None:
-    """The part that it is taken on may have none where objects are rare."""
-    count = 3 * TRAIN_SCORED
-    pixels = np.zeros((count, 16, 16, 3), np.uint8)
-    pixels[:, 0, 0, 0], pixels[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
-    empty = make_split("train", pixels)
-    part = limit(empty, TRAIN_SCORED).pixels[:].astype(np.int64)
-    drawn = set((part[:, 0, 0, 0] + 256 * part[:, 0, 1, 0]).tolist())
-    rare = next(i for i in range(count) if i not in drawn)
-    box = np.array([[2, 2, 9, 9]], np.float32)
-    offsets = (np.arange(count + 1) > rare).astype(np.int64)
-    boxes = Boxes(offsets, box, np.zeros(1, np.int64), np.zeros(1, np.bool_))
-    seen = []
-
-    def detect(split: Split) -> Detections:
-        seen.append(len(split))
-        found = {"boxes": torch.tensor(box), "labels": torch.zeros(1), "scores": torch.ones(1)}
-        return collect([found] * len(split))
-
-    assert train_score(detect, replace(empty, boxes=boxes), 1) == 1
-    assert seen == [1]
-
-
-def test_mirrored_boxes_frame_mirrored_objects() -> None:
-    split = rectangles(8, 5)
-    targets = Targets(check_against(split, 3), torch.device("cpu")).of(range(8))
-    flips = torch.tensor([True, False] * 4)
-    mirrored = mirror_targets(targets, flips, 64)
-    for i, (before, after) in enumerate(zip(targets, mirrored, strict=True)):
-        image = split.pixels[i][:, ::-1] if flips[i] else split.pixels[i]
-        assert torch.equal(before["labels"], after["labels"])
-        for (x1, y1, x2, y2), label in zip(
-            after["boxes"].int().tolist(), after["labels"].tolist(), strict=True
-        ):
-            assert x1 < x2
-            assert (image[y1:y2, x1:x2] == COLOURS[label]).all()
-
-
-def test_constant_box_finds_the_box_that_never_moves(runtime: Runtime) -> None:
-    # Class 0 sits at one place in 3 of 4 images; class 1 at either of two places, evenly.
-    fixed, left, right = (10, 10, 30, 30), (0, 40, 20, 60), (40, 40, 60, 60)
-    boxes, labels, offsets = [], [], [0]
-    for i in range(40):
-        if i % 4:
-            boxes.append(fixed)
-            labels.append(0)
-        boxes.append(left if i % 2 else right)
-        labels.append(1)
-        offsets.append(len(boxes))
-    truth = Boxes(
-        np.array(offsets), np.array(boxes, np.float32), np.array(labels), np.zeros(len(boxes), np.bool_)
-    )
-    prior = find_boxes(truth, 0, 3, 50)
-    assert prior.xyxy.tolist() == [list(fixed)]
-    assert prior.scores.tolist() == pytest.approx([0.75])
-    both = find_boxes(truth, 1, 3, 50)
-    assert sorted(both.xyxy.tolist()) == sorted([[*map(float, left)], [*map(float, right)]])
-    assert both.scores.tolist() == pytest.approx([0.5, 0.5])
-    split = Split("train", np.zeros((40, 64, 64, 3), np.uint8), "constant", boxes=truth)
-    rows = ConstantBox().fit(split, split, runtime)(split)
-    # Recall 1 everywhere: precision 3/4 for class 0, about 1/2 for class 1.
-    assert METRICS["voc_ap_area"](rows) > (0.75 + 0.5) / 2
-    assert METRICS["voc_ap_area"](rows) < 0.8
-
-
-def test_constant_box_counts_an_image_once_and_leaves_difficult_objects_out() -> None:
-    crowd, alone = (0, 0, 10, 10), (30, 30, 50, 50)
-    truth = Boxes(
-        np.array([0, 3, 4, 5, 6]),
-        np.array([crowd, crowd, crowd, alone, alone, crowd], np.float32),
-        np.zeros(6, np.int64),
-        np.array([False] * 5 + [True]),
-    )
-    assert find_boxes(truth, 0, 1, 50).xyxy.tolist() == [[*map(float, alone)]]
-    assert find_boxes(truth, 0, 1, 50).scores.tolist() == [0.5]
-
-
-@pytest.mark.parametrize(("crowds", "trained_on"), [(False, [[0, 1], [2], [3]]), (True, [[1], [], [3]])])
-def test_training_leaves_out_crowds_but_not_difficult_objects(
-    crowds: bool, trained_on: list[list[int]]
-) -> None:
-    corners = np.arange(4, dtype=np.float32)[:, None] + [0, 0, 10, 10]
-    marked = np.array([True, False, True, False])
-    boxes = Boxes(np.array([0, 2, 3, 4]), corners.astype(np.float32), np.arange(4), marked, crowds)
-    found = Targets(boxes, torch.device("cpu")).of(range(3))
-    assert [target["labels"].tolist() for target in found] == trained_on
-    assert [target["boxes"][:, 0].tolist() for target in found] == trained_on
-
-
-def test_pictures_show_truth_above_and_detections_below() -> None:
-    split = rectangles(3, 4)
-    boxes = boxes_of(split)
-    split = replace(split, boxes=Boxes(boxes.offsets, boxes.xyxy, boxes.labels, boxes.labels == 0))
-    found = collect(
-        [
-            {
-                "boxes": torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 64.0, 64.0]]),
-                "labels": torch.tensor([2, 1]),
-                "scores": torch.tensor([0.9, 0.1]),
-            }
-        ]
-        * 3
-    )
-    drawn = draw_detections(split, found)
-    assert drawn.dtype == np.uint8
-    size = split.pixels.shape[1:3]
-    right = cut(drawn, 0, 1, 2, size)
-    assert tuple(right[8, 30]) == class_color(2)  # upper edge of the sure detection
-    assert not (right == class_color(1)).all(-1).any()  # the other is too weak
-    row = int(np.flatnonzero(boxes.labels != 0)[0])
-    image = int(np.searchsorted(boxes.offsets, row, side="right")) - 1
-    x1, _, x2, y2 = boxes.xyxy[row].round().astype(int)
-    left = cut(drawn, image, 0, 2, size)
-    assert (left[y2 - 2 : y2 + 1, (x1 + x2) // 2] == class_color(int(boxes.labels[row]))).all(-1).any()
-    named = draw_detections(split, found, ("a", "b", "a name that is much longer than others"))
-    assert not np.array_equal(cut(named, 0, 1, 2, size), right), "names are not written"
-    weak = found._replace(scores=np.full_like(found.scores, 0.01))
-    surest = cut(draw_detections(split, weak), 0, 1, 2, size)
-    assert (surest == class_color(2)).all(-1).any() or (surest == class_color(1)).all(-1).any()
-    with pytest.raises(ValueError, match="detections of 3 images cannot be drawn on 2 images"):
-        draw_detections(rectangles(2, 4), found)
-
-
-def test_collecting_nothing_keeps_shapes() -> None:
-    nothing = {
-        "boxes": torch.zeros(0, 4),
-        "labels": torch.zeros(0, dtype=torch.int64),
-        "scores": torch.zeros(0),
-    }
-    found = collect([nothing, nothing])
-    assert isinstance(found, Detections)
-    assert (found.offsets.tolist(), found.xyxy.shape, found.labels.dtype) == ([0, 0, 0], (0, 4), np.int64)
 
 
 def test_fitted_detectors_show_their_pictures(

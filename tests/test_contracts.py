@@ -141,6 +141,7 @@ def _small_protocol(cfg: Any, name: str) -> Protocol:
         "share": 0.4,
         "min_sizes": [64],
         "trials": 2,
+        "train_limit": 32,
     }
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}

@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,16 +37,24 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def in_child(work: Callable[[], int], output: Path) -> int:
-    """Start `work` in a process of its own, its prints in a file; returns the process."""
+    """Start `work` in a process of its own, its prints in a file, left as Python leaves; returns the process."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            sys.stdout = output.open("w", buffering=1)
+            sys.stdout = sys.stderr = output.open("w", buffering=1)
             status = work()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     return child
+
+
+def status_of(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.slow
@@ -56,7 +66,7 @@ def test_of_two_starts_at_once_the_second_waits_and_computes_nothing_again(
     capsys.readouterr()
     child = in_child(lambda: run(*line), tmp_path / "child.txt")
     assert run(*line) == 0
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert status_of(child) == 0
     said = [capsys.readouterr().out, (tmp_path / "child.txt").read_text()]
     assert any("is being computed by another process; waiting for it" in text for text in said)
     assert sum(text.count("pretrain colorization: epoch 3/3") for text in said) == 1
@@ -84,29 +94,44 @@ def test_without_a_network_the_job_logs_offline(
 
 
 @pytest.mark.slow
-def test_a_job_that_is_asked_to_stop_says_so_and_goes_on_later(tmp_path: Path) -> None:
-    line = [sys.executable, "run.py", "job=pretrain", "trainer.epochs=16", "logger=none", *TINY]
-    line += [f"output={tmp_path}"]
-    done = 0
-    for sent, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        with started(line) as job:
-            assert job.stdout is not None
-            for text in job.stdout:
-                if f"epoch {done + 2}/16" in text:
-                    break
-            job.send_signal(sent)
-            rest = job.stdout.read()
-        assert job.returncode == status, rest
-        assert "Traceback" not in rest
-        assert "the same command continues" in rest
-        before, done = done, len(next((tmp_path / "runs").glob("*/history.csv")).read_text().splitlines()) - 1
-        assert before + 2 <= done < 16
-    with started(line) as job:
+def test_a_job_that_is_asked_to_stop_says_so_and_goes_on_later(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["job=pretrain", "trainer.epochs=16", "logger=none", f"output={tmp_path}"]
+
+    said = tmp_path / "child.txt"
+    child = in_child(lambda: run(*line), said)
+    while not (said.exists() and "epoch 2/16" in said.read_text()):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), said.read_text()
+        time.sleep(0.02)
+    os.kill(child, signal.SIGTERM)
+    assert status_of(child) == 143, said.read_text()
+    first = stopped(said.read_text(), tmp_path)
+    assert 2 <= first < 16
+
+    with started([sys.executable, "run.py", *line, *TINY]) as job:
         assert job.stdout is not None
-        epochs = [int(found) for found in re.findall(r"epoch (\d+)/16", job.stdout.read())]
-    assert job.returncode == 0
-    assert epochs[0] == done + 1
+        for text in job.stdout:
+            if f"epoch {first + 2}/16" in text:
+                break
+        job.send_signal(signal.SIGINT)
+        rest = job.stdout.read()
+    assert job.returncode == 130, rest
+    second = stopped(rest, tmp_path)
+    assert first + 2 <= second < 16
+
+    capsys.readouterr()
+    assert run(*line) == 0
+    epochs = [int(found) for found in re.findall(r"epoch (\d+)/16", capsys.readouterr().out)]
+    assert epochs[0] == second + 1
     assert epochs[-1] == 16
+
+
+def stopped(said: str, folder: Path) -> int:
+    """The epochs that a run has finished which was asked to stop."""
+    assert "Traceback" not in said
+    assert "the same command continues" in said
+    return len(next((folder / "runs").glob("*/history.csv")).read_text().splitlines()) - 1
 
 
 def started(line: list[str]) -> subprocess.Popen[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,13 @@ CONF = Path(__file__).parent.parent / "conf"
 # Tests run side by side: one thread each, whatever the machine has, and one for each process they start. Read
 # when torch is loaded, which is why nothing above loads it; the process that only hands tests out never does.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, then those with many: no worker waits for a long one at the end."""
+    count = Counter(item.path for item in items)
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in long, -count[item.path], item.path))
 
 
 @pytest.fixture

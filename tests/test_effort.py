@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import toy
-from test_fit import At, die, fit
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from toy_fit import At, die, fit
 
 from downstream.judge.evaluate import effort_of
 from downstream.judge.records import Effort

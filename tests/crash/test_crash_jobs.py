@@ -37,7 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def in_child(work: Callable[[], int], output: Path) -> int:
-    """Start `work` in a process of its own, its prints in a file, left as Python leaves; returns the process."""
+    """Start `work` in a process of its own, which it leaves as Python does, its prints in a file."""
     child = os.fork()
     if child == 0:
         status = 1

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 import toy
-from test_fit import At, die, fit
 from torch import Tensor
+from toy_fit import At, die, fit
 
 from pretext.backbones import TokenBackbone
 from pretext.backbones.positions import sincos_positions

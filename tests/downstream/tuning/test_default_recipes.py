@@ -37,7 +37,7 @@ CUTS = {
     "min_size": SIZE,
     "min_sizes": SIZE,
     "max_size": SIZE,
-    "width": 64,
+    "width": 16,
     "hidden": 1024,
     "train_limit": 64,
     **REPEATS,

@@ -59,11 +59,6 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(sound, key=lambda trial: trial.merit)
 
 
-def leads(trials: Sequence[Trial]) -> bool:
-    """Whether the last trial is the best so far."""
-    return math.isfinite(trials[-1].val) and best(trials) is trials[-1]
-
-
 def _named(trial: Trial) -> str:
     setting = ", ".join(f"{name} {value}" for name, value in trial.setting.items())
     return f"stage {trial.stage!r}, {setting}: {trial.why or f'the score on val is {trial.val}'}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -51,36 +52,13 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Goyal19Svm(Labelled):
-    """One linear SVM a class against the rest, as PASCAL VOC 2007 is judged in arXiv:1905.01235.
+class CrossValidatedSvm(Labelled, ABC):
+    """One linear SVM a class against the rest, C by cross-validation; see `Goyal19Svm`."""
 
-    Each stage is pooled to about 9,000 numbers (see `WindowPool`) and each image's feature divided by its
-    length + 1e-5. LinearSVC's objective, positives weighing twice. Train and val together are the training
-    images, as VOC's trainval is: C is chosen for each class by average precision, the mean over 3 stratified
-    folds in the images' order; then the class is fitted again on all of them. The mean over classes of the
-    chosen C's precision is the score on val that chooses the stage; test is seen once, after.
-
-    The primary metric is the area under the envelope of the precision-recall curve, as in the released code;
-    VOC 2007's 11 points and scikit-learn's steps stand beside it. A class that an image shows by difficult
-    objects alone counts as absent when fitting and is left out when scoring, as released. Data with one class
-    an image are judged class by class too; top-1 is by the highest score. The published images are warped to
-    224 × 224, short side 256 before; here they are what the data set holds.
-
-    Args:
-        costs: values of C.
-        folds: of the cross-validation.
-        dimension: numbers that each stage is pooled to at most.
-        train_limit: use that many images of train, drawn by the split's digest; all without it.
-
-    Raises:
-        ValueError: a value out of range.
-    """
-
-    costs: tuple[float, ...] = GOYAL19_COSTS
+    costs: tuple[float, ...]
     folds: int = 3
     dimension: int = 9600
 
-    name = "goyal19_voc07_svm"
     version = 1
     paper = "arXiv:1905.01235"
     trains_encoder = False
@@ -177,8 +155,41 @@ class Goyal19Svm(Labelled):
         return {name: DifficultLeftOut(predictor) for name, predictor in blind_classifiers().items()}
 
 
+@final
 @dataclass(frozen=True)
-class VisslSvm(Goyal19Svm):
+class Goyal19Svm(CrossValidatedSvm):
+    """One linear SVM a class against the rest, as PASCAL VOC 2007 is judged in arXiv:1905.01235.
+
+    Each stage is pooled to about 9,000 numbers (see `WindowPool`) and each image's feature divided by its
+    length + 1e-5. LinearSVC's objective, positives weighing twice. Train and val together are the training
+    images, as VOC's trainval is: C is chosen for each class by average precision, the mean over 3 stratified
+    folds in the images' order; then the class is fitted again on all of them. The mean over classes of the
+    chosen C's precision is the score on val that chooses the stage; test is seen once, after.
+
+    The primary metric is the area under the envelope of the precision-recall curve, as in the released code;
+    VOC 2007's 11 points and scikit-learn's steps stand beside it. A class that an image shows by difficult
+    objects alone counts as absent when fitting and is left out when scoring, as released. Data with one class
+    an image are judged class by class too; top-1 is by the highest score. The published images are warped to
+    224 × 224, short side 256 before; here they are what the data set holds.
+
+    Args:
+        costs: values of C.
+        folds: of the cross-validation.
+        dimension: numbers that each stage is pooled to at most.
+        train_limit: use that many images of train, drawn by the split's digest; all without it.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    costs: tuple[float, ...] = GOYAL19_COSTS
+
+    name = "goyal19_voc07_svm"
+
+
+@final
+@dataclass(frozen=True)
+class VisslSvm(CrossValidatedSvm):
     """`Goyal19Svm` with VISSL's values of C, by which the same features get other numbers.
 
     All else is as in `goyal19_voc07_svm`.

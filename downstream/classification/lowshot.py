@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -72,29 +73,8 @@ class Images:
 
 
 @dataclass(frozen=True)
-class LowShot(Protocol):
-    """Linear SVMs fitted on k images a class and 19 k others, as arXiv:1905.01235 does on VOC 2007.
-
-    Features, objective and values of C are those of `goyal19_voc07_svm`. k images that show the class and
-    19 k that do not are drawn from train in 5 independent draws, the same for every encoder. Where an image
-    has one class, as in Places, k images of each class are drawn, and those of the others are its negatives.
-    One C is chosen for each k, by the score on val averaged over draws and classes; the mean over k of the
-    best scores chooses the stage. Published is C chosen on test: that is `lowshot_legacy`.
-
-    The primary metric is the mean over all k and draws, the others are those of each k: the area under the
-    envelope of the precision-recall curve, or top-1 where an image has one class. The rows keep every draw.
-    The encoder-blind predictors that scores are read against are fitted on all of train.
-
-    Args:
-        shots: values of k. All of them must be drawn for every class, else fitting is refused.
-        draws: independent draws.
-        negatives: images without the class for each one with it.
-        costs: values of C.
-        dimension: numbers that each stage is pooled to at most.
-
-    Raises:
-        ValueError: a value out of range.
-    """
+class FewShotSvm(Protocol, ABC):
+    """Linear SVMs fitted on k images a class and others; see `LowShot`."""
 
     shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 96)
     draws: int = 5
@@ -102,7 +82,6 @@ class LowShot(Protocol):
     costs: tuple[float, ...] = GOYAL19_COSTS
     dimension: int = 9600
 
-    name = "lowshot"
     version = 1
     paper = "arXiv:1905.01235"
     task = "classification"
@@ -235,8 +214,38 @@ def _judged(metric: Metric, scores: NDArray[np.float32], val: Split) -> float:
     return metric(shot_rows(scores, val)) if np.isfinite(scores).all() else math.nan
 
 
+@final
 @dataclass(frozen=True)
-class LowShotLegacy(LowShot):
+class LowShot(FewShotSvm):
+    """Linear SVMs fitted on k images a class and 19 k others, as arXiv:1905.01235 does on VOC 2007.
+
+    Features, objective and values of C are those of `goyal19_voc07_svm`. k images that show the class and
+    19 k that do not are drawn from train in 5 independent draws, the same for every encoder. Where an image
+    has one class, as in Places, k images of each class are drawn, and those of the others are its negatives.
+    One C is chosen for each k, by the score on val averaged over draws and classes; the mean over k of the
+    best scores chooses the stage. Published is C chosen on test: that is `lowshot_legacy`.
+
+    The primary metric is the mean over all k and draws, the others are those of each k: the area under the
+    envelope of the precision-recall curve, or top-1 where an image has one class. The rows keep every draw.
+    The encoder-blind predictors that scores are read against are fitted on all of train.
+
+    Args:
+        shots: values of k. All of them must be drawn for every class, else fitting is refused.
+        draws: independent draws.
+        negatives: images without the class for each one with it.
+        costs: values of C.
+        dimension: numbers that each stage is pooled to at most.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    name = "lowshot"
+
+
+@final
+@dataclass(frozen=True)
+class LowShotLegacy(FewShotSvm):
     """`lowshot` as the released code aggregates it: C of each k is chosen on test, by the mean over draws.
 
     Numbers beside which published ones can be put; not to be compared with those of other protocols.
@@ -250,7 +259,7 @@ class LowShotLegacy(LowShot):
 class FittedShots(StageHeads[Choice]):
     """SVMs of every k, draw and class, for each stage."""
 
-    protocol: LowShot
+    protocol: FewShotSvm
     multi_label: bool
     classes: int
 

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from timm.layers.weight_init import trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from downstream.classification.end_to_end import Classifier, EndToEnd, logits
 from downstream.classification.family import Classification
-from downstream.classification.finetune import (
-    TRAIN_SCORED,
-    Classifier,
-    FittedClassifier,
-    scored_rows,
-)
-from downstream.classification.labels import (
-    fitted_classes,
-    labels_of,
-    primary,
-)
+from downstream.classification.labels import fitted_classes
 from downstream.classification.voc_ap import one_hot
 from downstream.features.extraction import load_images
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
 from downstream.images.erasing import RandomErasing
-from downstream.protocol import Runtime, Trial
-from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
+from downstream.protocol import Runtime
+from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.layer_decay import LayerDecayRecipe
+from downstream.tuning.rates import Loss, TunedModel
 from pretext.backbones.vit import VisionTransformer
 from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 PUBLISHED = LayerDecayRecipe(
@@ -49,20 +43,21 @@ PUBLISHED = LayerDecayRecipe(
 """Budget and rates published for ViT-B."""
 
 
-class AveragedClassifier(Classifier):
+def averaged(encoder: Encoder, classes: int) -> Classifier:
     """The last stage averaged over the image, LayerNorm, a linear layer that starts close to zero."""
+    return Classifier(encoder, encoder.stage_names[-1], classes, _close_to_zero)
 
-    def __init__(self, encoder: Encoder, classes: int) -> None:
-        super().__init__(encoder, encoder.stage_names[-1], classes)
-        channels = encoder.stages[-1].channels
-        linear = nn.Linear(channels, classes)
-        trunc_normal_(linear.weight, std=2e-5)
-        nn.init.zeros_(linear.bias)
-        self.head = nn.Sequential(nn.LayerNorm(channels), linear)
+
+def _close_to_zero(channels: int, classes: int) -> nn.Module:
+    linear = nn.Linear(channels, classes)
+    linear.reset_parameters()  # version 1 drew them twice: the weights below hang on it
+    trunc_normal_(linear.weight, std=2e-5)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.LayerNorm(channels), linear)
 
 
 @dataclass(frozen=True)
-class MaeFinetune(Classification):
+class MaeFinetune(EndToEnd, Classification):
     """Everything fine-tuned by AdamW with rates that fall layer by layer, under strong regularisation.
 
     As published for ViT-B: 100 epochs of batches of 1,024 with five of warm-up, 5e-4 for a batch of 256,
@@ -114,61 +109,30 @@ class MaeFinetune(Classification):
             if not good:
                 raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
     def requires(self, train: Split, *held: Split) -> None:
         """Square images."""
         check_square(*train.pixels.shape[1:3])
 
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedClassifier:
-        """Train on train; val is scored, nothing is chosen by it.
+    def build(self, encoder: Encoder, classes: int, train: Split) -> Classifier:
+        """See `averaged`."""
+        if isinstance(encoder.backbone, VisionTransformer):
+            encoder.backbone.set_drop_path(self.drop_path)
+        return averaged(encoder, classes)
 
-        Raises:
-            ValueError: labels that are missing, out of range or absent from train; images not square.
-        """
-        self.check(train, val)
-        train = limit(train, self.train_limit)
-        classes, labels = fitted_classes(train), labels_of(train)
-        several = labels.ndim == 2
-        with seeded(runtime.seed, runtime.device):
-            own = private_copy(encoder, runtime.device)
-            if isinstance(own.backbone, VisionTransformer):
-                own.backbone.set_drop_path(self.drop_path)
-            model = AveragedClassifier(own, classes).to(runtime.device)
-        targets = torch.from_numpy(one_hot(labels, classes)).float().to(runtime.device)
-        course = finetune(
-            model, self._loss(model, train, targets, several), len(train), self.recipe, runtime, model.encoder
-        )
-        setting: dict[str, float | int | str] = {"lr": self.recipe.lr}
-        metric = primary(several)
-        on_val, on_train = (
-            metric(scored_rows(model, split, several, runtime)) for split in (val, limit(train, TRAIN_SCORED))
-        )
-        return FittedClassifier(
-            stage=model.stage,
-            trials=(Trial(model.stage, setting, on_val),),
-            at_edge=(),
-            train_score=on_train,
-            course=course,
-            setting=setting,
-            model=model,
-            multi_label=several,
-            runtime=runtime,
-        )
+    def scores(self, model: TunedModel, split: Split, runtime: Runtime) -> NDArray[np.float32]:
+        """Of plain images."""
+        return logits(model, split, runtime)
 
-    def _loss(
-        self, model: nn.Module, train: Split, targets: Tensor, several: bool
-    ) -> Callable[[Tensor, torch.Generator], Tensor]:
+    def loss(self, model: TunedModel, train: Split, labels: NDArray[Any], runtime: Runtime) -> Loss:
+        """Of erased and mixed images."""
+        targets = torch.from_numpy(one_hot(labels, fitted_classes(train))).float().to(runtime.device)
         mix = mixing(self.mixup, self.cutmix)
 
         def loss(index: Tensor, generator: torch.Generator) -> Tensor:
             images = load_images(train, index.numpy(), targets.device)
             images = self.erase(self.augment(images, generator), generator)
             images, wanted = mix(images, targets[index.to(targets.device)])
-            return soft_loss(model(images).float(), wanted, self.smoothing, several)
+            return soft_loss(model(images).float(), wanted, self.smoothing, labels.ndim == 2)
 
         return loss
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,13 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.classification.baselines import blind_classifiers
-from downstream.classification.family import Labelled
-from downstream.classification.labels import (
-    check_against,
-    classification_metrics,
-    fitted_classes,
-    labels_of,
-)
+from downstream.classification.end_to_end import EndToEnd
+from downstream.classification.labels import classification_metrics, labels_of
 from downstream.classification.voc_ap import (
     DifficultLeftOut,
     difficult_of,
@@ -31,16 +27,12 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import batches, load_images
 from downstream.features.pooling import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
-from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial, fractions
-from downstream.selection import OneSetting
-from downstream.tuning.finetuning import Norm, Optimiser, finetune, private_copy, seeded
+from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, fractions
+from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
+from downstream.tuning.rates import Loss, TunedModel
 from pretext.data.dataset import Split
-from pretext.data.split import limit
 from pretext.encoder import Encoder
-
-TRAIN_SCORED = 1000
-"""Training examples that the train score is taken on."""
 
 PUBLISHED = SteppedRecipe(
     iterations=80_000,
@@ -59,7 +51,7 @@ FROZEN = replace(PUBLISHED, backbone_lr=0.0)
 """The same with a frozen encoder."""
 
 
-class FullyConnected(nn.Module):
+class FullyConnected(TunedModel):
     """An encoder under fully connected layers: the last map in cells, hidden layers, one score a class.
 
     Dropout stands in front of each hidden layer. Weights start from a normal distribution of standard
@@ -110,7 +102,79 @@ class FullyConnected(nn.Module):
 
 
 @dataclass(frozen=True)
-class Zhang16Finetune(Labelled):
+class UnderFullyConnected(EndToEnd, ABC):
+    """New fully connected layers on an encoder, judged by random crops; see `Zhang16Finetune`."""
+
+    recipe: SteppedRecipe
+    augment: Augmentation = field(default_factory=lambda: ResizedCrop(scale=(0.1, 0.5), ratio=(1, 1)))
+    crops: int = 10
+    hidden: tuple[int, ...] = (4096, 4096)
+    dropout: float = 0.5
+    dimension: int = 9600
+
+    version = 1
+    paper = "arXiv:1603.08511, arXiv:1511.06856"
+
+    def __post_init__(self) -> None:
+        # Lists come from configuration files.
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        ranges = {
+            "crops": self.crops >= 1,
+            "hidden": all(width >= 1 for width in self.hidden),
+            "dropout": 0 <= self.dropout < 1,
+            "dimension": self.dimension >= 1,
+            "recipe": self.trains_encoder or self.recipe.backbone_lr == 0,
+        }
+        for name, good in ranges.items():
+            if not good:
+                raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
+
+    def requires(self, train: Split, *held: Split) -> None:
+        """Square images."""
+        check_square(*train.pixels.shape[1:3])
+
+    def build(self, encoder: Encoder, classes: int, train: Split) -> FullyConnected:
+        """See `FullyConnected`."""
+        height, width = train.pixels.shape[1:3]
+        return FullyConnected(encoder, (height, width), classes, self.hidden, self.dropout, self.dimension)
+
+    def scores(self, model: TunedModel, split: Split, runtime: Runtime) -> NDArray[np.float32]:
+        """The mean over random crops."""
+        return Crops(self.augment, self.crops).scores(model, split, runtime)
+
+    def complete(self, rows: Rows, split: Split) -> Rows:
+        """Classes that an image shows by difficult objects alone are left out."""
+        return with_difficult(rows, split)
+
+    def loss(self, model: TunedModel, train: Split, labels: NDArray[Any], runtime: Runtime) -> Loss:
+        """Cross-entropy; of several classes an image, the logistic losses summed over classes."""
+        targets, difficult = torch.from_numpy(labels).to(runtime.device), difficult_of(train)
+        counted = None if difficult is None else torch.from_numpy(~difficult).to(runtime.device)
+
+        def loss(index: Tensor, generator: torch.Generator) -> Tensor:
+            images = self.augment(load_images(train, index.numpy(), runtime.device), generator)
+            logits, rows = model(images).float(), index.to(runtime.device)
+            if targets.ndim == 1:
+                return F.cross_entropy(logits, targets[rows])
+            each = F.binary_cross_entropy_with_logits(logits, targets[rows].float(), reduction="none")
+            return (each if counted is None else each * counted[rows]).sum(1).mean()
+
+        return loss
+
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        """Several classes an image: mAP by steps (primary), area and 11 points; else top-1 and others."""
+        if labels_of(split).ndim == 1:
+            return classification_metrics(split)
+        return fractions({"mAP": step_ap, "voc_ap_area": voc_ap_area, "voc_ap_11point": voc_ap_11point})
+
+    def blind(self) -> dict[str, BlindPredictor]:
+        """See `blind_classifiers`."""
+        return {name: DifficultLeftOut(predictor) for name, predictor in blind_classifiers().items()}
+
+
+@final
+@dataclass(frozen=True)
+class Zhang16Finetune(UnderFullyConnected):
     """Everything fine-tuned under new fc6, fc7 and fc8, judged by ten random crops an image.
 
     The training of arXiv:1511.06856, on which arXiv:1603.08511 reports: 80 k iterations of 16 crops, SGD at
@@ -138,88 +202,14 @@ class Zhang16Finetune(Labelled):
     """
 
     recipe: SteppedRecipe = PUBLISHED
-    augment: Augmentation = field(default_factory=lambda: ResizedCrop(scale=(0.1, 0.5), ratio=(1, 1)))
-    crops: int = 10
-    hidden: tuple[int, ...] = (4096, 4096)
-    dropout: float = 0.5
-    dimension: int = 9600
 
     name = "zhang16_finetune"
-    version = 1
-    paper = "arXiv:1603.08511, arXiv:1511.06856"
     trains_encoder = True
 
-    def __post_init__(self) -> None:
-        # Lists come from configuration files.
-        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
-        ranges = {
-            "crops": self.crops >= 1,
-            "hidden": all(width >= 1 for width in self.hidden),
-            "dropout": 0 <= self.dropout < 1,
-            "dimension": self.dimension >= 1,
-            "recipe": self.trains_encoder or self.recipe.backbone_lr == 0,
-        }
-        for name, good in ranges.items():
-            if not good:
-                raise ValueError(f"{self.name}: {name}={getattr(self, name)!r} is out of range")
 
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def requires(self, train: Split, *held: Split) -> None:
-        """Square images."""
-        check_square(*train.pixels.shape[1:3])
-
-    def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedCrops:
-        """Train on train; val is scored, nothing is chosen by it.
-
-        Raises:
-            ValueError: labels that are missing, out of range or absent from train; images not square.
-        """
-        self.check(train, val)
-        train = limit(train, self.train_limit)
-        classes, labels = fitted_classes(train), labels_of(train)
-        height, width = train.pixels.shape[1:3]
-        with seeded(runtime.seed, runtime.device):
-            model = FullyConnected(
-                private_copy(encoder, runtime.device),
-                (height, width),
-                classes,
-                self.hidden,
-                self.dropout,
-                self.dimension,
-            ).to(runtime.device)
-        loss = _loss(model, train, labels, self.augment, runtime.device)
-        course = finetune(model, loss, len(train), self.recipe, runtime, model.encoder)
-        scored, primary = Crops(self.augment, self.crops), next(iter(_metrics(train).values()))
-        setting: dict[str, float | int | str] = {"lr": self.recipe.lr}
-        on_train = scored.rows(model, limit(train, TRAIN_SCORED), runtime)
-        return FittedCrops(
-            stage=model.stage,
-            trials=(Trial(model.stage, setting, primary(scored.rows(model, val, runtime))),),
-            at_edge=(),
-            train_score=primary(on_train),
-            course=course,
-            setting=setting,
-            model=model,
-            multi_label=labels.ndim == 2,
-            crops=scored,
-            runtime=runtime,
-        )
-
-    def metrics(self, split: Split) -> dict[str, Measure]:
-        """Several classes an image: mAP by steps (primary), area and 11 points; else top-1 and others."""
-        return _metrics(split)
-
-    def blind(self) -> dict[str, BlindPredictor]:
-        """See `blind_classifiers`."""
-        return {name: DifficultLeftOut(predictor) for name, predictor in blind_classifiers().items()}
-
-
+@final
 @dataclass(frozen=True)
-class Zhang16FinetuneFc(Zhang16Finetune):
+class Zhang16FinetuneFc(UnderFullyConnected):
     """New fc6, fc7 and fc8 trained on a frozen encoder.
 
     All else is as in `zhang16_finetune`.
@@ -231,16 +221,19 @@ class Zhang16FinetuneFc(Zhang16Finetune):
     trains_encoder = False
 
 
+@final
 @dataclass(frozen=True)
-class Zhang16FinetuneFc8(Zhang16FinetuneFc):
+class Zhang16FinetuneFc8(UnderFullyConnected):
     """A linear classifier, fc8 alone, trained on a frozen encoder.
 
     All else is as in `zhang16_finetune`.
     """
 
+    recipe: SteppedRecipe = FROZEN
     hidden: tuple[int, ...] = ()
 
     name = "zhang16_finetune_fc8"
+    trains_encoder = False
 
 
 @dataclass(frozen=True)
@@ -249,12 +242,6 @@ class Crops:
 
     augment: Augmentation
     count: int
-
-    def rows(self, model: nn.Module, split: Split, runtime: Runtime) -> Rows:
-        """Rows of a labelled split."""
-        return with_difficult(
-            {"scores": self.scores(model, split, runtime), "labels": labels_of(split)}, split
-        )
 
     def scores(self, model: nn.Module, split: Split, runtime: Runtime) -> NDArray[np.float32]:
         """Mean logits (N, classes)."""
@@ -270,45 +257,3 @@ class Crops:
             parts.append(torch.stack(logits).float().mean(0).cpu().numpy())
             runtime.progress(f"crops of {split.name}", rows.stop, len(split))
         return np.concatenate(parts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FittedCrops(OneSetting):
-    """The trained model; scores are logits, the mean over random crops."""
-
-    model: FullyConnected
-    multi_label: bool
-    crops: Crops
-    runtime: Runtime
-
-    def predict(self, test: Split) -> dict[str, Rows]:
-        """Rows {"scores": (N, classes), "labels"} of the one stage, "difficult" where there are such."""
-        check_against(test, self.multi_label, self.model.classes)
-        return {self.stage: self.crops.rows(self.model, test, self.runtime)}
-
-
-def _loss(
-    model: nn.Module,
-    train: Split,
-    labels: NDArray[np.int64] | NDArray[np.uint8],
-    augment: Augmentation,
-    device: torch.device,
-) -> Callable[[Tensor, torch.Generator], Tensor]:
-    targets, difficult = torch.from_numpy(labels).to(device), difficult_of(train)
-    counted = None if difficult is None else torch.from_numpy(~difficult).to(device)
-
-    def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-        images = augment(load_images(train, index.numpy(), device), generator)
-        logits, rows = model(images).float(), index.to(device)
-        if targets.ndim == 1:
-            return F.cross_entropy(logits, targets[rows])
-        each = F.binary_cross_entropy_with_logits(logits, targets[rows].float(), reduction="none")
-        return (each if counted is None else each * counted[rows]).sum(1).mean()
-
-    return loss
-
-
-def _metrics(split: Split) -> dict[str, Measure]:
-    if labels_of(split).ndim == 1:
-        return classification_metrics(split)
-    return fractions({"mAP": step_ap, "voc_ap_area": voc_ap_area, "voc_ap_11point": voc_ap_11point})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from abc import abstractmethod
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from downstream.course import Course
 from downstream.detection.boxes import (
     Target,
     Targets,
@@ -24,23 +22,16 @@ from downstream.detection.matching import Detections
 from downstream.detection.proposals import Propose, no_proposals
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import batches, load_images
-from downstream.protocol import Measure, Runtime, Trial
-from downstream.selection import at_edge, attempt, best, leads, several
-from downstream.tuning.finetuning import Tuning, finetune, mirror, private_copy, random_flips, seeded
+from downstream.protocol import Measure, Runtime
+from downstream.tuning.finetuning import mirror, random_flips
+from downstream.tuning.rates import Loss, TunedModel, TunedProtocol
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
 
 
-class Detector(nn.Module, ABC):
-    """An encoder with a detection head, trained and asked by images, and by regions where it is given some.
-
-    Attributes:
-        encoder: the part whose learning rate, BatchNorm and frozen stages the recipe is about.
-        stage: the stage that records name.
-    """
-
-    stage: str
+class Detector(TunedModel):
+    """An encoder with a detection head, trained and asked by images, and by regions where it has some."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -60,40 +51,22 @@ class Detector(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class EndToEnd(Detection):
+class EndToEnd(Detection, TunedProtocol):
     """A detector around a copy of the encoder, everything trained.
 
     Args:
-        recipe: budget, learning rates, frozen stages, BatchNorm.
         flip: mirror training images at random.
     """
 
-    recipe: Tuning
     flip: bool = field(default=True, kw_only=True)
-
-    trains_encoder = True
 
     @abstractmethod
     def build(self, encoder: Encoder, classes: int) -> Detector:
         """An untrained detector around a private copy of the encoder."""
 
-    @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """Head learning rates to choose among on val, each a training of its own; none: the recipe's."""
-        return ()
-
-    def frozen(self, encoder: Encoder) -> tuple[str, ...]:
-        """Stages that are frozen beside the recipe's."""
-        return ()
-
     def proposing(self, runtime: Runtime) -> Propose:
         """Regions of every image, for a detector that does not find its own."""
         return no_proposals
-
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.head_lrs)
 
     def trained(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedDetectors:
         """Train one detector a learning rate on train, keep the one that is best on val by COCO AP.
@@ -105,35 +78,25 @@ class EndToEnd(Detection):
         self.check(train, val)
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
-        recipe = replace(self.recipe, frozen_stages=(*self.recipe.frozen_stages, *self.frozen(encoder)))
         propose = self.proposing(runtime)
-        trials: list[Trial] = []
-        kept: tuple[Detector, Course] | None = None
-        for lr in self.head_lrs or (recipe.lr,):
-            with seeded(runtime.seed, runtime.device):
-                model = self.build(private_copy(encoder, runtime.device), classes).to(runtime.device)
-            what = f"fine-tune the detector, lr {lr:g}"
-            loss = _loss(model, train, self.flip, runtime.device, propose)
-            tune = partial(
-                finetune, model, loss, len(train), replace(recipe, lr=lr), runtime, model.encoder, what
-            )
-            score = partial(val_score, _detector(model, runtime, propose), val, classes)
-            trial, course = attempt(model.stage, {"lr": lr}, tune, score)
-            trials.append(trial)
-            if course is not None and leads(trials):
-                kept = model, course
-        winner = best(trials)
-        assert kept is not None
-        model, course = kept
-        detect = _detector(model, runtime, propose)
+        detector = partial(_detector, runtime=runtime, propose=propose)
+        chosen = self.over_rates(
+            encoder,
+            lambda own: self.build(own, classes),
+            lambda model: _loss(model, train, self.flip, runtime.device, propose),
+            lambda model: val_score(detector(model), val, classes),
+            (train, val),
+            runtime,
+        )
+        winner, detect = chosen.winner, detector(chosen.winner.model)
         return FittedDetectors(
-            stage=winner.stage,
-            trials=tuple(trials),
-            at_edge=at_edge(trials, winner, len(val)),
+            stage=winner.trial.stage,
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
             train_score=train_score(detect, train, classes),
-            course=course,
-            setting=winner.setting,
-            detectors={winner.stage: detect},
+            course=winner.course,
+            setting=winner.trial.setting,
+            detectors={winner.trial.stage: detect},
             classes=classes,
         )
 
@@ -151,9 +114,7 @@ class OneDetector(EndToEnd):
         return detection_metrics(split)
 
 
-def _loss(
-    model: Detector, train: Split, flip: bool, device: torch.device, propose: Propose
-) -> Callable[[Tensor, torch.Generator], Tensor]:
+def _loss(model: Detector, train: Split, flip: bool, device: torch.device, propose: Propose) -> Loss:
     targets = Targets(boxes_of(train), device)
     proposals = propose(train)
     width = train.pixels.shape[2]

@@ -8,11 +8,12 @@ from downstream.detection.end_to_end import OneDetector
 from downstream.detection.rcnn import RcnnDetector, c4_parts, pyramid_parts
 from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Norm, Optimiser, Recipe, Tuning
+from downstream.tuning.rates import WithRates
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class FasterRcnn(OneDetector):
+class FasterRcnn(WithRates, OneDetector):
     """Train a copy of the encoder inside Faster R-CNN, end to end.
 
     The defaults are a schedule of one GPU on PASCAL VOC; arXiv:1905.01235 freezes all stages but the last
@@ -39,7 +40,6 @@ class FasterRcnn(OneDetector):
             norm=Norm.EVAL,
         )
     )
-    lrs: tuple[float, ...] = ()
     pyramid: bool = True
     width: int = 256
     min_size: int = 800
@@ -48,18 +48,12 @@ class FasterRcnn(OneDetector):
     version = 2
 
     def __post_init__(self) -> None:
-        # Lists come from configuration files.
-        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        super().__post_init__()
         if not 1 <= self.min_size <= self.max_size:
             raise ValueError(
                 f"FasterRcnn: 1 ≤ min_size ≤ max_size must hold, got {self.min_size} and {self.max_size}"
             )
         require_positive(self, "width")
-
-    @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """As given."""
-        return self.lrs
 
     def build(self, encoder: Encoder, classes: int) -> RcnnDetector:
         """Faster R-CNN on a pyramid, or in the C4 layout."""

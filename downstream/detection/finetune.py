@@ -12,6 +12,7 @@ from downstream.detection.fcos import FcosHead
 from downstream.detection.maps import Pyramid, SingleMap, pyramid_stages
 from downstream.protocol import require_positive
 from downstream.tuning.finetuning import Recipe
+from downstream.tuning.rates import WithRates
 from downstream.tuning.short import SHORT
 from pretext.encoder import Encoder
 
@@ -40,7 +41,7 @@ class FcosDetector(Detector):
 
 
 @dataclass(frozen=True)
-class DetectionFinetune(OneDetector):
+class DetectionFinetune(WithRates, OneDetector):
     """Train a copy of the encoder and an FCOS head on its last stage, end to end.
 
     Args:
@@ -54,7 +55,6 @@ class DetectionFinetune(OneDetector):
     """
 
     recipe: Recipe = OWN
-    lrs: tuple[float, ...] = ()
     pyramid: bool = False
     width: int = 64
     convs: int = 1
@@ -62,16 +62,10 @@ class DetectionFinetune(OneDetector):
     version = 1
 
     def __post_init__(self) -> None:
-        # Lists come from configuration files.
-        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        super().__post_init__()
         require_positive(self, "width", "train_limit")
         if self.convs < 0:
             raise ValueError(f"{type(self).__name__}: convs must be at least 0, got {self.convs}")
-
-    @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """As given."""
-        return self.lrs
 
     def build(self, encoder: Encoder, classes: int) -> FcosDetector:
         """FCOS on the last stage, or on a pyramid."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -25,9 +25,10 @@ from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
 from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import Key, extract
-from downstream.protocol import Measure, Runtime, Trial, require_positive
-from downstream.selection import at_edge, attempt, best, leads, several
+from downstream.protocol import Measure, Runtime, require_positive
+from downstream.selection import attempt, choose_over_stages, several
 from downstream.tuning.finetuning import Optimiser, Recipe, finetune, seeded
+from downstream.tuning.rates import Trained
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -106,32 +107,31 @@ class DetectionFrozen(Detection):
         self.check(train, val)
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
-        trials: list[Trial] = []
-        detectors: dict[str, Detect] = {}
-        courses: dict[str, Course] = {}
+        chosen = choose_over_stages(self._tried(encoder, train, val, classes, runtime), len(val))
+        winner = chosen.winner
+        return FittedDetectors(
+            stage=winner.trial.stage,
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
+            train_score=train_score(winner.model, train, classes),
+            course=winner.course,
+            setting=winner.trial.setting,
+            detectors={stage: one.model for stage, one in chosen.by_stage.items()},
+            classes=classes,
+        )
+
+    def _tried(
+        self, encoder: Encoder, train: Split, val: Split, classes: int, runtime: Runtime
+    ) -> Iterator[Trained[Detect]]:
+        """Every stage with every learning rate."""
         for stage in encoder.stages[-(self.last_stages or len(encoder.stages)) :]:
-            tried = []
             for lr in self.lrs or (self.recipe.lr,):
                 head = self._head(stage, classes, runtime)
                 fit = partial(self._fit, head, encoder, stage, train, replace(self.recipe, lr=lr), runtime)
                 detect = self._detector(encoder, stage, head, runtime)
                 score = partial(val_score, detect, val, classes)
                 trial, course = attempt(stage.name, {"lr": lr}, fit, score)
-                tried.append(trial)
-                if course is not None and leads(tried):
-                    detectors[stage.name], courses[stage.name] = detect, course
-            trials += tried
-        winner = best(trials)
-        return FittedDetectors(
-            stage=winner.stage,
-            trials=tuple(trials),
-            at_edge=at_edge(trials, winner, len(val)),
-            train_score=train_score(detectors[winner.stage], train, classes),
-            course=courses[winner.stage],
-            setting=winner.setting,
-            detectors=detectors,
-            classes=classes,
-        )
+                yield Trained(trial, detect, course)
 
     def metrics(self, split: Split) -> dict[str, Measure]:
         """See `detection_metrics`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
+from abc import ABC
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -42,7 +43,7 @@ class Corruption(Protocol):
 
 
 @dataclass(frozen=True)
-class _Levels:
+class _Levels(ABC):
     levels: tuple[float, ...]
 
     def __post_init__(self) -> None:

@@ -10,10 +10,11 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from downstream.segmentation.end_to_end import EndToEnd
 from downstream.tuning.finetuning import Norm, Optimiser, Tuning
 from downstream.tuning.iterations import PolynomialRecipe
+from downstream.tuning.rates import WithRates
 
 
 @dataclass(frozen=True)
-class DeepLabV3(EndToEnd):
+class DeepLabV3(WithRates, EndToEnd):
     """Atrous spatial pyramid pooling on one stage (torchvision's head), all trained end to end.
 
     The head reads the stage's map at several atrous rates and as a whole, 256 channels each, and joins them;
@@ -47,7 +48,6 @@ class DeepLabV3(EndToEnd):
             norm=Norm.TRAIN,
         )
     )
-    lrs: tuple[float, ...] = ()
     rates: tuple[int, ...] = (6, 12, 18)
     flip: bool = True
     name = "deeplabv3"
@@ -55,18 +55,12 @@ class DeepLabV3(EndToEnd):
     paper = "arXiv:1706.05587"
 
     def __post_init__(self) -> None:
-        # Lists come from configuration files.
-        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        super().__post_init__()
         object.__setattr__(self, "rates", tuple(int(rate) for rate in self.rates))
         if not self.rates or min(self.rates) < 1:
             raise ValueError(f"{self.name}: rates={self.rates!r} is out of range")
         if self.recipe.batch_size < 2:
             raise ValueError(f"{self.name}: batch_size={self.recipe.batch_size!r} is out of range; 2 or more")
-
-    @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """As given."""
-        return self.lrs
 
     @property
     def flips(self) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from downstream.course import Course
 from downstream.features.extraction import load_images
-from downstream.protocol import Rows, Runtime, Trial
+from downstream.protocol import Rows, Runtime
 from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
@@ -25,8 +23,9 @@ from downstream.segmentation.masks import (
     mean_iou,
 )
 from downstream.segmentation.pictures import side_by_side
-from downstream.selection import OneSetting, at_edge, attempt, best, leads, several
-from downstream.tuning.finetuning import Tuning, finetune, mirror, outputs, private_copy, random_flips, seeded
+from downstream.selection import OneSetting
+from downstream.tuning.finetuning import mirror, outputs, random_flips
+from downstream.tuning.rates import Loss, TunedModel, TunedProtocol
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -38,7 +37,7 @@ Head = Callable[[int, int], nn.Module]
 """(channels of the stage, number of classes) → a module from its map (B, C, h, w) to logits (B, K, h, w)."""
 
 
-class Segmenter(nn.Module):
+class Segmenter(TunedModel):
     """An encoder up to one stage and a head on it, whose logits are upsampled bilinearly to the image."""
 
     def __init__(self, encoder: Encoder, stage: str, classes: int, head: Head) -> None:
@@ -56,37 +55,23 @@ class Segmenter(nn.Module):
 
 
 @dataclass(frozen=True)
-class EndToEnd(Segmentation):
+class EndToEnd(Segmentation, TunedProtocol):
     """A head on one stage of a copy of the encoder, everything trained.
 
     Args:
-        recipe: budget, learning rates, frozen stages, BatchNorm.
         stage: the stage under the head; the last without it.
     """
 
-    recipe: Tuning
     stage: str | None = field(default=None, kw_only=True)
-
-    trains_encoder = True
 
     @abstractmethod
     def head(self, channels: int, classes: int) -> nn.Module:
         """A module from the stage's map (B, channels, h, w) to logits (B, classes, h, w)."""
 
     @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """Head learning rates to choose among on val, each a training of its own; none: the recipe's."""
-        return ()
-
-    @property
     @abstractmethod
     def flips(self) -> bool:
         """Whether training images and masks are mirrored at random."""
-
-    @property
-    def selects(self) -> tuple[str, ...]:
-        """The learning rate where there are several."""
-        return several(lr=self.head_lrs)
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedSegmenter:
         """Train one model a learning rate on train, keep the one that is best on val by mIoU.
@@ -99,30 +84,23 @@ class EndToEnd(Segmentation):
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
         name = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
-        trials: list[Trial] = []
-        kept: tuple[Segmenter, Course] | None = None
-        for lr in self.head_lrs or (self.recipe.lr,):
-            with seeded(runtime.seed, runtime.device):
-                copied = private_copy(encoder, runtime.device)
-                model = Segmenter(copied, name, classes, self.head).to(runtime.device)
-            loss = _loss(model, train, self.flips, runtime.device)
-            own, what = replace(self.recipe, lr=lr), f"fine-tune, lr {lr:g}"
-            tune = partial(finetune, model, loss, len(train), own, runtime, model.encoder, what)
-            trial, course = attempt(name, {"lr": lr}, tune, partial(_score, model, val, runtime))
-            trials.append(trial)
-            if course is not None and leads(trials):
-                kept = model, course
-        winner = best(trials)
-        assert kept is not None
-        model, course = kept
+        chosen = self.over_rates(
+            encoder,
+            lambda own: Segmenter(own, name, classes, self.head),
+            lambda model: _loss(model, train, self.flips, runtime.device),
+            lambda model: _score(model, val, runtime),
+            (train, val),
+            runtime,
+        )
+        winner = chosen.winner
         return FittedSegmenter(
             stage=name,
-            trials=tuple(trials),
-            at_edge=at_edge(trials, winner, len(val)),
-            train_score=_score(model, limit(train, TRAIN_SCORED), runtime),
-            course=course,
-            setting=winner.setting,
-            model=model,
+            trials=chosen.trials,
+            at_edge=chosen.at_edge,
+            train_score=_score(winner.model, limit(train, TRAIN_SCORED), runtime),
+            course=winner.course,
+            setting=winner.trial.setting,
+            model=winner.model,
             runtime=runtime,
         )
 
@@ -144,9 +122,7 @@ class FittedSegmenter(OneSetting):
         return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
 
 
-def _loss(
-    model: Segmenter, train: Split, flip: bool, device: torch.device
-) -> Callable[[Tensor, torch.Generator], Tensor]:
+def _loss(model: Segmenter, train: Split, flip: bool, device: torch.device) -> Loss:
     masks = masks_of(train)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,11 +10,12 @@ from torchvision.models.segmentation.fcn import FCNHead
 from downstream.protocol import require_positive
 from downstream.segmentation.end_to_end import EndToEnd
 from downstream.tuning.finetuning import Tuning
+from downstream.tuning.rates import WithRates
 from downstream.tuning.short import SHORT
 
 
 @dataclass(frozen=True)
-class FCNFinetune(EndToEnd):
+class FCNFinetune(WithRates, EndToEnd):
     """Train a copy of the encoder and an FCN head on one stage, end to end.
 
     The head is torchvision's: 3×3 convolution to a quarter of the channels, BatchNorm, ReLU, dropout, 1×1
@@ -29,20 +30,13 @@ class FCNFinetune(EndToEnd):
     """
 
     recipe: Tuning = SHORT
-    lrs: tuple[float, ...] = ()
     flip: bool = True
     name = "fcn_finetune"
     version = 1
 
     def __post_init__(self) -> None:
-        # Lists come from configuration files.
-        object.__setattr__(self, "lrs", tuple(float(lr) for lr in self.lrs))
+        super().__post_init__()
         require_positive(self, "train_limit")
-
-    @property
-    def head_lrs(self) -> tuple[float, ...]:
-        """As given."""
-        return self.lrs
 
     @property
     def flips(self) -> bool:

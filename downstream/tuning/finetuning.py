@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +130,7 @@ class Tuning(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Tuning):
+class EpochRecipe(Tuning, ABC):
     """How to fine-tune by epochs: a warm-up, then a cosine to zero.
 
     Args:
@@ -177,6 +177,12 @@ class Recipe(Tuning):
         while True:
             order = torch.randperm(examples, generator=generator)
             yield from order.tensor_split(self.steps_a_pass(examples))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipe(EpochRecipe):
+    """How to fine-tune by epochs, all layers of the encoder at one rate; see `EpochRecipe`."""
 
 
 def _member(kind: type[E], field: str, value: str) -> E:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 from torch import nn
 
-from downstream.tuning.finetuning import Recipe
+from downstream.tuning.finetuning import EpochRecipe
 from pretext.encoder import Encoder
 
 BASE_BATCH = 256
@@ -18,8 +18,9 @@ POSITIONS = ("cls_token", "pos_embed")
 """Parameters of several axes that are not decayed."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class LayerDecayRecipe(Recipe):
+class LayerDecayRecipe(EpochRecipe):
     """A recipe by epochs whose learning rate is multiplied by `layer_decay` with every layer below the head.
 
     A transformer's layers are its embedding and its blocks, as in BEiT (arXiv:2106.08254) and MAE

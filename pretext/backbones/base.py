@@ -100,7 +100,7 @@ class Backbone(nn.Module, ABC):
         """
 
 
-class MapBackbone(Backbone):
+class MapBackbone(Backbone, ABC):
     """Blocks in a row: block i takes stage i−1's map and makes stage i's, so that a pass may begin at any."""
 
     def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:

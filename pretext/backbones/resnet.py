@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,7 @@ from pretext.backbones.base import MapBackbone, Stage
 WIDTHS = (64, 128, 256, 512)
 
 
-class ResNet(MapBackbone):
+class ResNet(MapBackbone, ABC):
     """Stages stem, layer1 … layer4 with strides 2, 4, 8, 16, 32, or 1, 1, 2, 4, 8 with the small stem.
 
     The stem's max-pool opens layer1, so that the stem is read before pooling, as published probes read conv1

@@ -13,6 +13,7 @@ HOOKS = {
     "freezes": "nothing more than the recipe says",
     "check": "images alone are enough",
     "requires": "labels alone are enough",
+    "complete": "scores and labels are enough",
     "head_lrs": "the recipe's",
     "frozen": "no stage",
     "proposing": "no regions",

@@ -10,7 +10,7 @@ from recipes import by_epochs
 from torch import Tensor
 from torch.nn import functional as F
 
-from downstream.classification.finetune import ClassificationFinetune, Classifier
+from downstream.classification.finetune import ClassificationFinetune, normalised
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import GridPool
 from downstream.protocol import Runtime
@@ -30,7 +30,7 @@ def test_rate_zero_with_still_batchnorm_equals_the_same_head_on_frozen_features(
     frozen = torch.from_numpy(np.array(extract(encoder, train, (GridPool(1),), runtime)[key]))
     labels = torch.from_numpy(np.asarray(train.labels))
     with seeded(runtime.seed, runtime.device):
-        head = Classifier(encoder, "conv5", CLASSES).head
+        head = normalised(encoder.backbone.stage("conv5").channels, CLASSES)
 
     def loss(index: Tensor, generator: torch.Generator) -> Tensor:
         return F.cross_entropy(head(frozen[index]), labels[index])

@@ -19,8 +19,8 @@ from timm.optim import param_groups_layer_decay
 from torch.nn import functional as F
 
 from downstream.classification.mae_finetune import (
-    AveragedClassifier,
     MaeFinetune,
+    averaged,
     mixing,
     soft_loss,
 )
@@ -103,7 +103,7 @@ def test_same_seed_same_rows() -> None:
 
 def test_rates_by_layer_are_timms() -> None:
     encoder = transformer(depth=6)
-    model = AveragedClassifier(encoder, 5)
+    model = averaged(encoder, 5)
     recipe = by_layers(lr=0.5, batch_size=512, layer_decay=0.65, weight_decay=0.05)
     given = {id(p): (g["lr"], g["weight_decay"]) for g in recipe.groups(model, encoder) for p in g["params"]}
     assert len(given) == len(list(model.parameters()))
@@ -130,7 +130,7 @@ def test_rates_by_layer_are_timms() -> None:
 
 def test_stages_are_the_layers_of_other_networks() -> None:
     encoder = small_encoder()
-    model = AveragedClassifier(encoder, 5)
+    model = averaged(encoder, 5)
     recipe = by_layers(lr=0.5, batch_size=256, layer_decay=0.5, weight_decay=0.1)
     given = {id(p): g["lr"] for g in recipe.groups(model, encoder) for p in g["params"]}
     for i, name in enumerate(encoder.stage_names):
@@ -209,7 +209,7 @@ def test_the_yaml_states_what_is_published() -> None:
     recipe = made.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.layer_decay) == (100, 1024, 5e-4, 0.65)
     encoder = transformer()
-    peak = max(group["lr"] for group in recipe.groups(AveragedClassifier(encoder, 5), encoder))
+    peak = max(group["lr"] for group in recipe.groups(averaged(encoder, 5), encoder))
     assert peak == pytest.approx(2e-3)
     steps = recipe.steps(102_400)
     assert steps == 10_000

@@ -21,6 +21,7 @@ from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Runtime
 from pretext.backbones import Features, TokenBackbone
 from pretext.data.dataset import Split
+from pretext.data.loader import as_float
 from pretext.encoder import Encoder
 
 VERSION = 1
@@ -273,8 +274,7 @@ def frozen(encoder: Encoder, runtime: Runtime) -> Iterator[Frozen]:
 
 def load_images(split: Split, index: Any, device: torch.device) -> Tensor:
     """The images `index` (positions or a slice): (B, 3, H, W) float32 in [0, 1] on `device`."""
-    pixels = torch.from_numpy(np.array(split.pixels[index]))  # (B, H, W, 3), a writable copy
-    return pixels.to(device).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    return as_float(torch.from_numpy(np.array(split.pixels[index])).to(device))  # of a writable copy
 
 
 def batches(split: Split, device: torch.device) -> Iterator[tuple[slice, Tensor]]:

@@ -17,7 +17,7 @@ from downstream.judge import gates
 from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
 from downstream.judge.records import Record, read_all
-from downstream.leaderboard import build, cells_frame, leaderboard
+from downstream.leaderboard import Tables, build, cells_frame
 from downstream.leaderboard.statistics import Verdict
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
@@ -210,7 +210,7 @@ def test_the_table_ranks_the_least_error_first(records: list[Record], tmp_path: 
         assert gain.share.value == pytest.approx(share)
     frame = cells_frame(board)
     assert set(zip(frame.unit, frame.direction, strict=True)) == {("levels", "lower")}
-    paths = leaderboard(records, tmp_path)
+    paths = Tables(records, board).write(tmp_path)
     page = paths.markdown.read_text()
     assert "RMSE levels ↓" in page
     assert f"**{values['rotation']:.3g}±" in page

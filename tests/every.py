@@ -32,8 +32,8 @@ OPTIONS = {
 OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
 """What the data set fills in."""
 
-NARROW = {"hidden": 16, "clusters": 8}
-"""What is smaller for a handful of images: the widths of heads, and how many clusters there are."""
+NARROW = {"hidden": 16, "clusters": 8, "prototypes": 512}
+"""What is smaller for a handful of images: widths of heads, numbers of clusters and prototypes."""
 
 
 @cache

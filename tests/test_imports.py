@@ -36,7 +36,7 @@ ALLOWED = {
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {
         "pretext.atomic", "pretext.classes", "pretext.task", "pretext.encoder", "pretext.data",
-        "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.identity",
+        "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.identity", "pretext.backbones",
     },
     "pretext": {"pretext.encoder"},
     "downstream": {"pretext.encoder", "pretext.data", "pretext.identity"},

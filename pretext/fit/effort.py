@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pretext.backbones import Backbone
 from pretext.fit.module import Pretraining
 from pretext.fit.result import Pretrained
 from pretext.task import Images
@@ -21,7 +22,8 @@ class Effort(Callback):
 
     Attributes:
         images: in that batch; 0 before it.
-        views: images that the encoder's network saw for it, several an image where the task takes several.
+        views: images that the encoder's network, and others beside it (a student's), saw for it: several an
+            image where the task takes several.
         flops: multiply-adds × 2 of all networks of the task, as torch's counter finds them.
     """
 
@@ -37,8 +39,10 @@ class Effort(Callback):
         if self.images or self._counter is not None:
             return
         assert isinstance(pl_module, Pretraining)
-        first = next(iter(pl_module.task.encoder.backbone.blocks.values()))  # whoever calls, it is run
-        self._switched_on.callback(first.register_forward_hook(self._saw).remove)
+        for network in pl_module.task.modules():
+            if isinstance(network, Backbone):  # its first block is run, whoever calls
+                first = next(iter(network.blocks.values()))
+                self._switched_on.callback(first.register_forward_hook(self._saw).remove)
         self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
 
     def on_train_batch_end(

@@ -136,6 +136,14 @@ ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", README, flags=re.M)
 
 
 @pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("group", ["pretext", "backbone"])
+def test_the_tables_name_every_option_of_a_group(group: str) -> None:
+    table = README.partition(f"| `{group}=` |")[2].partition("\n\n")[0]
+    named = {name for line in table.splitlines() for name in re.findall(r"`([a-z0-9_]+)`", line)}
+    options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+    assert options <= named
+
+
 def test_the_options_of_the_networks() -> None:
     assert len(ROWS) == 8
     for names, text in ROWS:

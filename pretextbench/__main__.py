@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 
 def main() -> int:
     """Compose and dispatch; return the exit status."""
-    # Imported here: worker processes that make data import this file and need none of it.
-    from pretextbench import dispatch
+    gc.disable()  # all that is made until a job computes is there to stay; `jobs` turns it on again
+    try:
+        # Imported here: worker processes that make data import this file and need none of it.
+        from pretextbench import dispatch
 
-    sys.path.append(os.getcwd())  # classes of one's own are found by their `_target_`, whoever started us
-    return dispatch.main()
+        sys.path.append(os.getcwd())  # classes of one's own are found by their `_target_`, whoever started us
+        return dispatch.main()
+    finally:
+        gc.enable()
 
 
 if __name__ == "__main__":

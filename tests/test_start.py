@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
+from pretextbench import jobs
 from pretextbench.configurations import CONF
 from pretextbench.jobs import NAMES, READERS
 
@@ -88,3 +92,15 @@ def test_a_missing_path_is_told_before_torch_is_imported(words: list[str], said:
 def test_every_job_has_a_module_and_every_module_a_job() -> None:
     assert sorted(path.stem for path in (CONF / "job").glob("*.yaml")) == list(NAMES)
     assert set(READERS) < set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_garbage_is_collected_again_where_a_job_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "import_module", lambda _: SimpleNamespace(run=lambda _: [str(gc.isenabled())]))
+    monkeypatch.setattr(jobs.places, "check", lambda _: None)
+    gc.disable()
+    try:
+        told = jobs.run(OmegaConf.create({"job": {"name": name}}))
+    finally:
+        gc.enable()
+    assert told == [str(name not in READERS)]

@@ -71,7 +71,10 @@ def _gain(cell: Cell, random: Cell | None, supervised: Cell | None, pooled: Pool
 
 def _at(cell: Cell, seeds: Sequence[int]) -> Scores:
     """The scores of these seeds, of which more is better."""
-    index, sign = [cell.seeds.index(seed) for seed in seeds], cell.scale.sign
+    sign = cell.scale.sign
+    if sign == 1 and tuple(seeds) == cell.seeds:
+        return cell.scores
+    index = [cell.seeds.index(seed) for seed in seeds]
     return Scores(sign * cell.scores.values[index], sign * cell.scores.resampled[index])
 
 

@@ -27,7 +27,8 @@ LEFT_OUT = {"result": {"resampled"}, "provenance": {"config", "versions", "weigh
 """Fields of a record's parts that its line has not."""
 UNNAMED = "provenance"
 """The part whose fields stand under their own names alone."""
-SCALARS = frozenset({str, int, float, bool, type(None)})
+NUMBERS = frozenset({int, float, bool})
+SCALARS = NUMBERS | {str, type(None)}
 
 
 def cells_frame(board: Board) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def scores_frame(records: Sequence[Record]) -> pd.DataFrame:
     import pandas as pd
 
     columns = [key for name in PARTS for key in _fields(name).keys]
-    lines = [[value for name in PARTS for value in _values(name, record, {})] for record in records]
+    lines = [[_flat(value) for name in PARTS for value in _fields(name).of(record)] for record in records]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -55,13 +56,13 @@ def scores_csv(records: Sequence[Record]) -> str:
     """`scores_frame` as CSV; what records have alike is written down once."""
     lines = [_line(key for name in PARTS for key in _fields(name).keys)]
     parts: dict[int, str] = {}
-    mappings: dict[int, str] = {}
+    texts: dict[int | str, str] = {}
     for record in records:
         written = []
         for name in PARTS:
             at = id(getattr(record, name))
             if (text := parts.get(at)) is None:
-                text = parts[at] = _line(_values(name, record, mappings))
+                text = parts[at] = ",".join([_written(value, texts) for value in _fields(name).of(record)])
             written.append(text)
         lines.append(",".join(written))
     return "\n".join((*lines, ""))
@@ -82,25 +83,27 @@ def _fields(name: str) -> Fields:
     return Fields(tuple(keys), operator.attrgetter(*(f"{name}.{field}" for field in own)))
 
 
-def _values(name: str, record: Record, known: dict[int, str]) -> list[Any]:
-    """What stands in a line of a part: scalars as they are, anything else as JSON.
+def _flat(value: Any) -> Any:
+    """A scalar as it is, anything else as JSON."""
+    return value if type(value) in SCALARS else msgspec.json.encode(value, order="sorted").decode()
+
+
+def _written(value: Any, known: dict[int | str, str]) -> str:
+    """A value as it stands in CSV.
 
     Args:
-        known: JSON of mappings, which several parts may share, by their addresses.
+        known: what stands for texts, and for mappings by their addresses.
     """
-    found: list[Any] = []
-    for value in _fields(name).of(record):
-        if type(value) is dict:
-            if (text := known.get(id(value))) is None:
-                text = known[id(value)] = _json(value)
-            found.append(text)
-        else:
-            found.append(value if type(value) in SCALARS else _json(value))
-    return found
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value, order="sorted").decode()
+    if type(value) in NUMBERS:
+        return repr(value)
+    if value is None:
+        return ""
+    key = value if type(value) is str else id(value)
+    if (text := known.get(key)) is None:
+        text = _line([_flat(value), ""])[:-1]
+        if type(value) in (str, dict):  # a tuple may be gone, and another at its address
+            known[key] = text
+    return text
 
 
 def _cells(board: Board) -> list[dict[str, Any]]:

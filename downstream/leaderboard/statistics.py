@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ ENOUGH_SEEDS = 3
 """From so many seeds on two rows may be called separated, or not."""
 PRECISE = 1e-12
 """Of the ends of a share's interval, relative to them where they are large."""
+NORMAL = 1e9
+"""So many degrees of freedom stand for infinitely many, of which the quantile takes none."""
 OUTLYING = 0.05
 """Level, over all rows of a protocol, at which the largest variance between seeds is left out of the pool."""
 
@@ -92,10 +94,25 @@ class Scores:
         """Number of seeds."""
         return len(self.values)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean over seeds."""
         return float(self.values.mean())
+
+    @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """Mean over seeds of each resample (B,)."""
+        return np.asarray(self.resampled.mean(axis=0))
+
+    @cached_property
+    def own_part(self) -> float:
+        """Of the variance of `centre`, what each of the seeds adds that images move in a way of its own."""
+        of_seeds = (self.resampled - self.centre).var(axis=1, ddof=1)
+        return float(of_seeds.mean()) / (self.n - 1)
+
+    def first(self, width: int) -> Scores:
+        """The same with the first resamples alone."""
+        return Scores(self.values, self.resampled[:, :width])
 
 
 class Pooled(NamedTuple):
@@ -193,9 +210,10 @@ def _contrasts(rows: Sequence[Scores], pooled: Pooled | None) -> Callable[[Seque
 
     def made(weights: Sequence[float]) -> Interval:
         w = np.asarray(weights, dtype=np.float64)
-        parts = list((w * w * of_means)[own])
+        of_seeds = w * w * of_means
+        parts = of_seeds[own].tolist()
         if shared:  # one estimate, and so one part
-            parts.append((w * w * of_means)[shared].sum())
+            parts.append(float(of_seeds[shared].sum()))
         half = half_width([*parts, max(float(w @ images @ w), 0.0)], df)
         centre = float(w @ means)
         between = Between.OWN if own else Between.POOLED
@@ -211,19 +229,19 @@ def half_width(variances: Sequence[float], df: Sequence[float]) -> float:
     2 degrees and infinitely many are together taken for many more than 2. It then holds too seldom (.88 for
     .95). So the widest counts that any choice of the parts gives.
     """
-    v, d = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64)
-    chosen = _choices(len(v))
-    total, spread = chosen @ v, chosen @ (v * v / d)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        joint = np.where(spread > 0, total**2 / spread, math.inf)
-    joint = np.minimum(joint, 1e9)  # normal; the quantile takes no infinity
-    return float((stdtrit(joint, (1 + LEVEL) / 2) * np.sqrt(total)).max())
+    v = np.asarray(variances, dtype=np.float64)
+    chosen, over = _choices(tuple(df))
+    total, spread = chosen @ v, over @ (v * v)
+    joint = np.full(len(total), NORMAL)
+    np.divide(total * total, spread, out=joint, where=spread > 0)
+    return float((stdtrit(np.minimum(joint, NORMAL), (1 + LEVEL) / 2) * np.sqrt(total)).max())
 
 
 @cache
-def _choices(parts: int) -> NDArray[np.float64]:
-    """All choices of some of the parts, one a line."""
-    return np.array(list(product((0.0, 1.0), repeat=parts)))[1:]
+def _choices(df: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """All choices of some of the parts, one a line, and the same over their degrees of freedom."""
+    chosen = np.array(list(product((0.0, 1.0), repeat=len(df))))[1:]
+    return chosen, chosen / np.asarray(df, dtype=np.float64)
 
 
 class Share(NamedTuple):
@@ -331,13 +349,11 @@ def _image_covariance(rows: Sequence[Scores]) -> NDArray[np.float64]:
     already, so it is taken out here; both parts are read off the resamples.
     """
     width = _shared(*rows)
-    scores = [row.resampled[:, :width] for row in rows]
-    centres = np.stack([of.mean(axis=0) for of in scores])
-    own = [
-        float((of - centre).var(axis=1, ddof=1).mean()) / (len(of) - 1)
-        for of, centre in zip(scores, centres, strict=True)
-    ]
-    return np.asarray(np.atleast_2d(np.cov(centres)) - np.diag(own))
+    cut = [row if row.resampled.shape[1] == width else row.first(width) for row in rows]
+    centres = np.stack([row.centre for row in cut])
+    centres -= centres.mean(axis=1, keepdims=True)
+    shared = centres @ centres.T / (width - 1)
+    return np.asarray(shared - np.diag([row.own_part for row in cut]))
 
 
 def _shared(*rows: Scores) -> int:
@@ -347,5 +363,12 @@ def _shared(*rows: Scores) -> int:
 
 def _percentiles(values: NDArray[np.float64]) -> Interval:
     """Of B draws the k-th smallest has k / (B + 1) below it, not (k − 1) / (B − 1) as is usual."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
-    return Interval(float(low), float(high), Kind.IMAGES)
+    ordered = np.sort(values)
+    last = len(ordered) - 1
+
+    def at(share: float) -> float:
+        place = min(max(share * (last + 2) - 1, 0.0), float(last))
+        below = min(int(place), last - 1)
+        return float(ordered[below] + (place - below) * (ordered[below + 1] - ordered[below]))
+
+    return Interval(at((1 - LEVEL) / 2), at((1 + LEVEL) / 2), Kind.IMAGES)

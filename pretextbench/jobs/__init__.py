@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -29,4 +30,7 @@ def run(cfg: DictConfig) -> list[str]:
     if name not in READERS:
         places.check(cfg)
         preflight.check()
-    return cast("list[str]", import_module(f"{__name__}.{name}").run(cfg))
+    job = import_module(f"{__name__}.{name}")
+    if name not in READERS:
+        gc.enable()  # after what is imported for good
+    return cast("list[str]", job.run(cfg))

@@ -24,13 +24,16 @@ from pretextbench.workbench import NEEDS
 YAMLS = Path(__file__).parents[3] / "conf" / "downstream"
 
 MARGIN = 0.03
-"""By how much the primary metric must beat the best blind predictor's; all lie in [0, 1]."""
+"""By how much the primary metric must be better than the best blind predictor's; all lie in [0, 1]."""
 
 TRAVEL, LEAST, MOST = 0.2, 24, 200
 """Steps left of a published budget: so many that steps × rate is TRAVEL, between LEAST and MOST."""
 
-WHOLE = {"RetinaNetFinetune": 120}
-"""Steps of what keeps its width: four convolutions of deviation .01 let nothing through that are narrower."""
+STEPS = {"RetinaNetFinetune": 120, "MocoC4": 16}
+"""Steps where others are needed: MoCo's, whose BatchNorm is trained, learns earlier than the others."""
+
+WHOLE = {"RetinaNetFinetune"}
+"""What keeps its width: four convolutions of deviation .01 let nothing through that are narrower."""
 
 REPEATS = {"trials": 1, "draws": 1}
 CUTS = {
@@ -76,7 +79,7 @@ def cut(settings: dict[str, Any], images: int) -> dict[str, Any]:
 def _steps(settings: dict[str, Any]) -> float:
     recipe = settings["recipe"]
     rate = recipe["lr"] if "lr" in recipe else max(recipe["lrs"])
-    return WHOLE.get(_named(settings), min(max(LEAST, TRAVEL / rate), MOST))
+    return STEPS.get(_named(settings), min(max(LEAST, TRAVEL / rate), MOST))
 
 
 def _named(settings: dict[str, Any]) -> str:
@@ -149,7 +152,9 @@ def test_a_default_recipe_beats_blind_predictors(
         kind: metric(predictor.fit(data.train, val, runtime)(data.test))
         for kind, predictor in protocol.blind().items()
     }
-    assert score > max(blind.values()) + MARGIN, f"{name} is {score:.3f}; blind predictors: {blind}"
+    merit = metric.scale.merit
+    best = max(map(merit, blind.values()))
+    assert merit(score) > best + MARGIN, f"{name} is {score:.3f}; blind predictors: {blind}"
 
 
 def unlabelled(split: Split) -> Split:

@@ -145,6 +145,9 @@ def _small_protocol(cfg: Any, name: str) -> Protocol:
     }
     settings = members.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
+    if "hidden" in settings:  # the width of one layer, or of several
+        hidden = settings["hidden"]
+        settings["hidden"] = [64 for _ in hidden] if isinstance(hidden, list) else 64
     for place in (settings, settings.get("probe", {})):
         for budget in ("recipe", "grid"):
             if budget in place:

@@ -25,6 +25,9 @@ TINY = [
     "trainer.batch_size=32",
     "+backbone.widths=[8,8,8,8,8]", "trainer.device=cpu",
 ]  # fmt: skip
+BRIEF = ["downstream.linear.grid.epochs=1", "downstream.linear.grid.least_steps=0"]
+"""A probe of a few steps."""
+
 Run = Callable[..., int]
 
 
@@ -60,6 +63,7 @@ def files(folder: Path) -> dict[str, float]:
 def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = [
         "downstream=[linear,segmentation_linear,detection_frozen]",
+        *BRIEF,
         "downstream.detection_frozen.recipe.epochs=1",
         "downstream.detection_frozen.recipe.least_steps=0",
     ]
@@ -127,7 +131,7 @@ def test_a_dry_run_lists_what_a_run_starts_from(run: Run, capsys: pytest.Capture
 def test_offline_logging_holds_curves_pictures_configuration_scores_and_encoder(
     run: Run, folder: Path
 ) -> None:
-    assert run("downstream=[linear]", "seed=7") == 0
+    assert run("downstream=[linear]", "seed=7", *BRIEF) == 0
     by_task = {}
     for path in folder.glob("outputs/wandb/wandb/offline-run-*/*.wandb"):
         log = read_log(path)
@@ -153,7 +157,7 @@ def test_offline_logging_holds_curves_pictures_configuration_scores_and_encoder(
 def test_a_sweep_makes_one_table_and_lists_what_failed(
     run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["-m", "pretext=rotation,random", "seed=0,1", "downstream=[linear]", "logger=none"]
+    line = ["-m", "pretext=rotation,random", "seed=0,1", "downstream=[linear]", "logger=none", *BRIEF]
     assert run(*line) == 0
     shown = capsys.readouterr().out
     table = shown[shown.rindex("Scores in %") :]
@@ -162,7 +166,8 @@ def test_a_sweep_makes_one_table_and_lists_what_failed(
     assert run(*line) == 0
     assert files(folder) == before
     capsys.readouterr()
-    assert run("-m", "pretext=rotation", "input=lightness,depth", "downstream=[linear]", "logger=none") == 1
+    line[1:3] = "pretext=rotation", "input=lightness,depth"
+    assert run(*line) == 1
     shown = capsys.readouterr().out
     assert "rotation" in shown[shown.rindex("Scores in %") :]
     assert "failed: " in shown

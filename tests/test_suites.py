@@ -93,6 +93,7 @@ def test_an_evaluation_is_of_a_suite_by_its_data_and_settings(
 SMALL = [
     "logger=none", "trainer.device=cpu", "trainer.epochs=1", "trainer.batch_size=32", "data.workers=1",
     "data.train=96", "data.val=32", "data.test=32", "+backbone.widths=[8,8,8,8,8]",
+    "downstream.linear.grid.epochs=1", "downstream.linear.grid.least_steps=0",
 ]  # fmt: skip
 
 

@@ -70,6 +70,9 @@ def _class_precision(one: _Class, counts: Counts, interpolate: Interpolation) ->
     seen = np.cumsum(weight)
     values = []
     for hits, ignored, ignored_before in one.curves:
+        if not len(hits):
+            values.append(0.0)
+            continue
         # Precision changes upward at hits alone, so that the envelope needs no other point.
         excused = np.append(0, np.cumsum(weight[ignored]))[ignored_before]
         values.append(interpolate(np.cumsum(weight[hits]), seen[hits] - excused, objects))

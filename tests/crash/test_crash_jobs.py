@@ -61,7 +61,7 @@ def status_of(child: int) -> int:
 def test_of_two_starts_at_once_the_second_waits_and_computes_nothing_again(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["downstream=[linear]", "trainer.epochs=3", "logger=none"]
+    line = ["downstream=[linear]", "downstream.linear.grid.least_steps=0", "trainer.epochs=3", "logger=none"]
     assert run("job=pretrain", "pretext=random", "logger=none") == 0  # the scenes are made
     capsys.readouterr()
     child = in_child(lambda: run(*line), tmp_path / "child.txt")

@@ -162,6 +162,8 @@ class Task(nn.Module, ABC):
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser; keys beside `params` override its defaults.
 
+        `constant_lr: True` keeps a group's rate at its peak, whatever the schedule.
+
         Biases and the scales of normalisation, all of one dimension, are not decayed.
         """
         trainable = [p for p in self.parameters() if p.requires_grad]

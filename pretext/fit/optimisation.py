@@ -66,8 +66,13 @@ class Optimisation:
             raise ValueError(f"Optimisation.drops have positive factors, got {[f for _, f in self.drops]}")
 
     def schedule(self, optimizer: Optimizer, total: int) -> LambdaLR:
-        """Return the schedule over `total` optimiser steps."""
-        return LambdaLR(optimizer, functools.partial(self.share, total=total))
+        """Return the schedule over `total` optimiser steps.
+
+        Parameter groups that say `constant_lr` stay at their peak.
+        """
+        moving = functools.partial(self.share, total=total)
+        constant = [bool(group.get("constant_lr")) for group in optimizer.param_groups]
+        return LambdaLR(optimizer, [_peak if still else moving for still in constant])
 
     def share(self, step: int, total: int) -> float:
         """Share of the peak learning rate at `step` (from 0) of `total`.
@@ -91,6 +96,10 @@ class Optimisation:
         """What tells two optimisations apart, as plain values; written beside the result."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return identity(type(self), own | {"optimizer": _describe(self.optimizer)})
+
+
+def _peak(step: int) -> float:
+    return 1.0
 
 
 def _describe(factory: OptimizerFactory) -> str:

@@ -14,6 +14,7 @@ from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Epoch, Images, Loader, Progress, Step, Task
 from pretext.tasks.teacher import follow, momentum, teacher_of
+from pretext.tasks.two_views import distorted
 
 JITTER = (0.4, 0.4, 0.2, 0.1)
 """Brightness, contrast, saturation and hue."""
@@ -121,11 +122,10 @@ class Dino(Task):
         side, small_side = (self._sides[0] or shorter, self._sides[1] or max(1, shorter // 2))
         wanted = [views.Crops(2, side, self._areas[0]), views.Crops(self._small, small_side, self._areas[1])]
         large, small = views.multi_crop(images.pixels, wanted, generator, kernel=views.BICUBIC)
-        large, small = large.clamp(0, 1), small.clamp(0, 1)  # a cubic overshoots
         first, second, local = self._blur
-        one = self._distorted(large[0], generator, first, 0.0)
-        two = self._distorted(large[1], generator, second, self._solarise)
-        rest = self._distorted(small.flatten(0, 1), generator, local, 0.0)
+        one = distorted(large[0], generator, JITTER, self._gray, first)
+        two = distorted(large[1], generator, JITTER, self._gray, second, self._solarise)
+        rest = distorted(small.flatten(0, 1), generator, JITTER, self._gray, local)
         return Crops(torch.stack([one, two]), rest.view(small.shape))
 
     def loss(self, batch: Crops) -> Step:
@@ -178,13 +178,6 @@ class Dino(Task):
     def _teacher(self, batch: Crops) -> Tensor:
         answers: Tensor = self.teacher_head(self.encoder.vector(batch.large.flatten(0, 1)))
         return answers.float().view(*batch.large.shape[:2], -1)
-
-    def _distorted(self, pixels: Tensor, generator: torch.Generator, blur: float, solarise: float) -> Tensor:
-        kernel_size = pixels.shape[-1] // 20 * 2 + 1
-        distort = views.Distortion(
-            *JITTER, gray=self._gray, blur=blur, kernel_size=kernel_size, solarise=solarise
-        )
-        return distort(pixels, generator)
 
 
 class _Head(nn.Module):

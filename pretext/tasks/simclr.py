@@ -13,6 +13,7 @@ from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
 from pretext.tasks.cropping import check_square
 from pretext.tasks.ntxent import chance, nt_xent
+from pretext.tasks.two_views import distorted, layer
 
 JITTER = (0.8, 0.8, 0.8, 0.2)
 """Brightness, contrast, saturation and hue at strength 1."""
@@ -85,12 +86,8 @@ class SimCLR(Task):
         """Draw two views of each image."""
         side = min(images.pixels.shape[-2:]) if self._crop is None else self._crop
         (crops,) = views.multi_crop(images.pixels, [views.Crops(2, side, self._area)], generator)
-        brightness, contrast, saturation, hue = (self._strength * size for size in JITTER)
-        kernel_size = side // 20 * 2 + 1
-        distort = views.Distortion(
-            brightness, contrast, saturation, hue, gray=self._gray, blur=self._blur, kernel_size=kernel_size
-        )
-        return Pairs(distort(crops.flatten(0, 1), generator))
+        jitter = [self._strength * size for size in JITTER]
+        return Pairs(distorted(crops.flatten(0, 1), generator, jitter, self._gray, self._blur))
 
     def loss(self, batch: Pairs) -> Step:
         """Return NT-Xent in nats, and how often the partner is the nearest of all views."""
@@ -112,7 +109,7 @@ def _head(widths: list[int]) -> nn.Sequential:
     """Linear layers of these widths, each with BatchNorm in place of a bias, and ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+        layers += layer(before, after)
     *rest, last, _ = layers
     assert isinstance(last, nn.BatchNorm1d)
     last.bias.requires_grad_(False)

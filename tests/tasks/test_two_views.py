@@ -1,0 +1,78 @@
+"""What tasks of two views share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import toy
+from torch import nn
+
+from pretext.fit import Optimisation
+from pretext.tasks.two_views import check_views, draw_pair, spread
+
+STILL: dict[str, Any] = {
+    "crop": None, "area": (0.2, 1.0), "jitter": (0.0, 0.0, 0.0, 0.0), "gray": 0.0, "blur": (0.0, 0.0),
+    "solarise": (0.0, 0.0),
+}  # fmt: skip
+
+
+def drawn(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_both_views_are_of_one_image_and_drawn_apart() -> None:
+    colours = torch.rand(20, 3, generator=drawn(1))
+    flat = colours.view(20, 3, 1, 1).expand(-1, -1, 32, 32)
+    pair = draw_pair(flat, drawn(), **STILL).pixels
+    assert pair.shape == (2, 20, 3, 32, 32)
+    torch.testing.assert_close(pair.mean((3, 4)), colours.expand(2, -1, -1), rtol=0, atol=1e-5)
+    one, two = draw_pair(toy.batch(20).pixels, drawn(), **STILL).pixels
+    assert (one != two).flatten(1).any(1).all()
+
+
+def test_a_probability_is_that_of_its_view() -> None:
+    flat = torch.full((8, 3, 32, 32), 0.8)
+    one, two = draw_pair(flat, drawn(), **{**STILL, "solarise": (0.0, 1.0)}).pixels
+    torch.testing.assert_close(one, flat, rtol=0, atol=1e-5)
+    torch.testing.assert_close(two, 1 - flat, rtol=0, atol=1e-5)
+    noise = torch.rand(8, 3, 64, 64, generator=drawn())
+    sharp, blurred = draw_pair(noise, drawn(), **{**STILL, "blur": (0.0, 1.0)}).pixels
+    assert float(blurred.var()) < 0.7 * float(sharp.var())
+
+
+def test_spread_is_one_for_any_direction_and_zero_for_one() -> None:
+    everywhere = torch.randn(4000, 32, generator=drawn())
+    assert float(spread(everywhere)) == pytest.approx(1, abs=0.01)
+    assert float(spread(everywhere[:1].expand(100, -1))) == pytest.approx(0, abs=1e-6)
+    assert float(spread(5 * everywhere)) == pytest.approx(float(spread(everywhere)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": 0}, "Byol.crop is a number of pixels from 1, or None, got 0"),
+        ({"area": (0.5, 0.2)}, r"Byol.area is two rising numbers in \(0, 1\]"),
+        ({"jitter": (1.0, 1.0, 1.0)}, r"Byol.jitter .* got \[1.0, 1.0, 1.0\]"),
+        ({"jitter": (1.0, 1.0, 1.0, 0.6)}, "hue to 0.5"),
+        ({"gray": 2.0}, r"Byol.gray is a probability in \[0, 1\], got 2.0"),
+        ({"blur": (0.0, 1.5)}, r"Byol.blur is a probability in \[0, 1\], got 1.5"),
+        ({"solarise": (0.0,)}, r"Byol.solarise is a probability for each of two views, got \[0.0\]"),
+    ],
+)
+def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_views("Byol", **{**STILL, **changes})
+
+
+def test_a_group_at_a_constant_rate_stays_at_its_peak() -> None:
+    one, two = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([{"params": [one]}, {"params": [two], "constant_lr": True}], lr=0.5)
+    schedule = Optimisation(torch.optim.SGD, warmup=0.5).schedule(optimizer, 4)
+    rates = []
+    for _ in range(4):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert rates == [[0.25, 0.5], [0.5, 0.5], [0.5, 0.5], [pytest.approx(0.25), 0.5]]

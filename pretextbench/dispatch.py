@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from pretextbench import arguments, jobs, reasons, schema, sweep
 from pretextbench.configurations import CONF
@@ -51,6 +52,26 @@ def _run(cfg: DictConfig) -> list[str]:
     return jobs.run(cfg)
 
 
+def _reads(words: Sequence[str]) -> bool:
+    """Whether these words ask for one job that only says what is there, and for nothing else of Hydra."""
+    asked = [word.partition("=")[2] for word in words if word.startswith("job=")]
+    return (
+        asked[-1:] != []
+        and asked[-1] in jobs.READERS
+        and not any(w.startswith(("-", "hydra")) for w in words)
+    )
+
+
+def _read(words: Sequence[str]) -> None:
+    """Do such a job: composed once, where `hydra.main` composes twice, and without a folder for its logs."""
+    with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=list(words), return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        _run(cfg)
+
+
 def main() -> int:
     """Return the exit status: 0, 1 for an error, 2 for a command line that cannot be, 130 for Ctrl-C."""
     open_door()
@@ -61,7 +82,10 @@ def main() -> int:
     sweep.failures.clear()
     _stopped.clear()
     try:
-        dispatch()
+        if _reads(sys.argv[1:]):
+            _read(sys.argv[1:])
+        else:
+            dispatch()
         if _stopped:
             raise _stopped.pop()
     except reasons.explained() as error:

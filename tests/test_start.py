@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from pretextbench import jobs
+from pretextbench import dispatch, jobs
 from pretextbench.configurations import CONF
 from pretextbench.jobs import NAMES, READERS
 
@@ -58,6 +58,7 @@ def test_jobs_that_only_say_what_is_there_do_without_torch(
     shown, imported = started(words, tmp_path)
     assert said in shown
     assert not imported & (SLOW | TABLES)
+    assert not [path for path in tmp_path.rglob("logs/*") if path.name != "sweep"]  # nothing was run
 
 
 def make_output(folder: Path) -> None:
@@ -92,6 +93,30 @@ def test_a_missing_path_is_told_before_torch_is_imported(words: list[str], said:
 def test_every_job_has_a_module_and_every_module_a_job() -> None:
     assert sorted(path.stem for path in (CONF / "job").glob("*.yaml")) == list(NAMES)
     assert set(READERS) < set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "alone"),
+    [
+        (["job=leaderboard"], True),
+        (["job=status", "sweep=x"], True),
+        (["job=pretrain", "job=protocols"], True),
+        (["job=protocols", "job=pretrain"], False),
+        (["job=leaderboard", "-m"], False),
+        (["job=leaderboard", "hydra.mode=MULTIRUN"], False),
+        (["--help"], False),
+        ([], False),
+    ],
+)
+def test_what_only_reads_is_composed_once(
+    words: list[str], alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way: list[str] = []
+    monkeypatch.setattr(dispatch, "_read", lambda _: way.append("read"))
+    monkeypatch.setattr(dispatch, "dispatch", lambda: way.append("run"))
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    assert dispatch.main() == 0
+    assert way == ["read" if alone else "run"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,7 +27,7 @@ from pretext.identity import OWN, declared, defaults, usual, version
 from pretext.inputs import INPUTS
 from pretextbench import frozen, schema, suites
 from pretextbench.configurations import CONF
-from pretextbench.workbench import Workbench
+from pretextbench.context import Context
 
 DEFAULTS = Path(__file__).parent.parent / "tests" / "defaults.json"
 
@@ -42,8 +42,8 @@ def composed(name: str) -> list[tuple[str, Any]]:
 def lock(name: str) -> frozen.Lock:
     """The lock of a suite as its configuration and the data at hand have it."""
     version = compose("config", [f"suite={name}"]).suite.version
-    benches = [(target, Workbench(cfg)) for target, cfg in composed(name)]
-    return suites.lock_of(name, version, benches)
+    contexts = [(target, Context(cfg)) for target, cfg in composed(name)]
+    return suites.lock_of(name, version, contexts)
 
 
 def belongs(record: Record, kept: frozen.Lock) -> bool:

@@ -15,7 +15,7 @@ from pretext import inputs
 from pretext.backbones.cost import macs, parameter_count
 from pretext.encoder import Encoder
 from pretextbench import schema
-from pretextbench.members import plain
+from pretextbench.runs import plain
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "zhang16.md"

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from downstream.judge.records import Record
 from pretextbench.console import console
-from pretextbench.members import Member
+from pretextbench.context import Context
 from pretextbench.plan import show_plan
 from pretextbench.running import pretrain_and_judge
-from pretextbench.workbench import Workbench
+from pretextbench.runs import Run
 
 SMALL = (
     "data@target=scenes", "downstream=[linear]", "data.train=1500", "data.val=300", "data.test=500",
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     """One line of the table: who, its run, and its score on test."""
 
     name: str
-    run: Member
+    run: Run
     score: Record
 
 
@@ -49,17 +49,17 @@ def show_demo() -> list[str]:
         ValueError: settings that leave no score to show.
     """
     line = [*SMALL, *HydraConfig.get().overrides.task]
-    bench = Workbench(compose("config", overrides=line))
-    destroyed = Workbench(compose("config", overrides=[*line, DESTROYED]))
-    asked, twin, *_ = bench.members
+    context = Context(compose("config", overrides=line))
+    destroyed = Context(compose("config", overrides=[*line, DESTROYED]))
+    asked, twin, *_ = context.runs
     wanted = [
-        ("random weights", bench, twin),
-        (asked.title, bench, asked),
-        (f"{asked.title}, colours of other scenes", destroyed, destroyed.members[0]),
+        ("random weights", context, twin),
+        (asked.title, context, asked),
+        (f"{asked.title}, colours of other scenes", destroyed, destroyed.runs[0]),
     ]
     for _, each, run in wanted:
         each.check([run], judged=True)
-    if bench.cfg.dry_run:
+    if context.cfg.dry_run:
         show_plan([each for _, each, _ in wanted], [[run] for *_, run in wanted])
         return []
     rows = [Row(name, run, _score(pretrain_and_judge(each, run))) for name, each, run in wanted]
@@ -69,7 +69,7 @@ def show_demo() -> list[str]:
         "interval over test images, one seed. Colours of other scenes tell nothing, and nothing is learned "
         "from them: a score that does not move when its signal is destroyed measures nothing."
     )
-    picture = bench.output / "demo.png"
+    picture = context.output / "demo.png"
     shutil.copyfile(sorted((rows[1].run.folder / "samples").glob("*.png"))[-1], picture)
     console.print(f"Gray, coloured by the network, original: {picture}", soft_wrap=True)
     return [row.score.evaluation.digest for row in rows]

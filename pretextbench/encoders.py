@@ -16,35 +16,35 @@ from pretext.fit.pretrain import RECALIBRATION_IMAGES
 from pretext.foreign import ZOOS, open_foreign
 from pretext.inputs import Input
 from pretext.spacing import spaced
-from pretextbench import members
-from pretextbench.workbench import Workbench
+from pretextbench import runs
+from pretextbench.context import Context
 
 
-def named_encoder(bench: Workbench, key: str = "encoder") -> Encoder:
+def named_encoder(context: Context, key: str = "encoder") -> Encoder:
     """Open the encoder that the configuration names under a key, see `places.check`, on the CPU.
 
     Raises:
         ValueError: the beginning of no run's digest or of several, or what opening it raises.
         ConnectionError: weights that cannot be fetched.
     """
-    spec: str = bench.cfg[key]
+    spec: str = context.cfg[key]
     path = Path(spec)
     zoo, colon, _ = spec.partition(":")
     if not path.exists() and not (colon and zoo in ZOOS):
-        path = _run(bench.output / "runs", spec)
+        path = _run(context.output / "runs", spec)
     if path.is_dir() or _is_own(path):
-        if bench.cfg.encoder_arguments:
+        if context.cfg.encoder_arguments:
             raise ValueError(
                 "encoder_arguments are for other projects' checkpoints; this encoder says all itself"
             )
         return open_encoder(str(path))
-    arguments = members.plain(bench.cfg.encoder_arguments)
-    encoder = open_foreign(spec, _asked_input(bench.cfg), arguments, bench.cfg.seed)
+    arguments = runs.plain(context.cfg.encoder_arguments)
+    encoder = open_foreign(spec, _asked_input(context.cfg), arguments, context.cfg.seed)
     if encoder.provenance.get("weights") == "random":
         # As of every run without steps: untrained statistics would make it weak for the wrong reason.
-        train = bench.target.train
+        train = context.target.train
         few = spaced(len(train), RECALIBRATION_IMAGES)
-        recalibrate_batchnorm(encoder, batches(train, bench.cfg.trainer.batch_size, few))
+        recalibrate_batchnorm(encoder, batches(train, context.cfg.trainer.batch_size, few))
         encoder.provenance["calibration"] = "batchnorm"
     return encoder
 
@@ -79,7 +79,7 @@ def _asked_input(cfg: DictConfig) -> Input | None:
     """The input, where the command line names it or its arguments; the default is for training here."""
     overrides = [o.lstrip("+") for o in HydraConfig.get().overrides.task]
     named = any(o.startswith("input=") for o in overrides)
-    arguments = members.plain(cfg.input_arguments)
+    arguments = runs.plain(cfg.input_arguments)
     if not named and not arguments:
         return None
     return inputs.build(cfg.input if named else "rgb", **arguments)

@@ -21,10 +21,10 @@ from pretext.foreign.module import wrap
 from pretextbench import places, preflight, schema
 from pretextbench.board import recorded, show_board
 from pretextbench.configurations import CONF
+from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.jobs.evaluate import judge
 from pretextbench.running import train
-from pretextbench.workbench import Workbench, opened
 
 
 def judge_encoder(
@@ -42,12 +42,12 @@ def judge_encoder(
     if label is None and module is not None and not isinstance(module, Encoder):
         label = type(module).__name__
     line = ["job=evaluate", f"downstream=[{','.join(protocols)}]", *options]
-    with _bench(line, data, output, label=label, encoder=asked) as bench:
-        own = None if module is None else _as_encoder(module, bench.target, stages)
-        records, notes = judge(bench, own or named_encoder(bench))
+    with _bench(line, data, output, label=label, encoder=asked) as context:
+        own = None if module is None else _as_encoder(module, context.target, stages)
+        records, notes = judge(context, own or named_encoder(context))
         if not records:
             raise ValueError("dry_run=true leaves no table; without it the same line computes one")
-        show_board(bench.output, records, bench.cfg.leaderboard, notes)
+        show_board(context.output, records, context.cfg.leaderboard, notes)
     return table(records)
 
 
@@ -64,10 +64,10 @@ def pretrain_encoder(
     task: str, data: str | DataSet, output: str | Path, seed: int, options: Sequence[str]
 ) -> Encoder:
     """See `pretextbench.pretrain`."""
-    with _bench(["job=pretrain", f"pretext={task}", f"seed={seed}", *options], data, output) as bench:
-        run = bench.members[0]
-        bench.check([run], judged=False)
-        train(bench, run, None)
+    with _bench(["job=pretrain", f"pretext={task}", f"seed={seed}", *options], data, output) as context:
+        run = context.runs[0]
+        context.check([run], judged=False)
+        train(context, run, None)
     return open_encoder(str(run.folder))
 
 
@@ -87,8 +87,8 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 @contextmanager
 def _bench(
     line: Sequence[str], data: str | DataSet, output: str | Path, **values: str | None
-) -> Iterator[Workbench]:
-    """The workbench of a command line, on data that are given or named; nothing goes to W&B.
+) -> Iterator[Context]:
+    """The context of a command line, on data that are given or named; nothing goes to W&B.
 
     Args:
         values: of keys that take any text, which a command line would have to quote.
@@ -108,5 +108,5 @@ def _bench(
         schema.check(cfg)
         (places.check if cfg.encoder or cfg.job.name == "pretrain" else places.check_data)(cfg)
         preflight.check()
-        with opened(cfg, given) as bench:
-            yield bench
+        with opened(cfg, given) as context:
+            yield context

@@ -13,12 +13,12 @@ from downstream.digest import digest, short
 from downstream.representation.cka import StageSimilarity, stage_similarity
 from pretext.atomic import write_bytes
 from pretextbench.console import console, progress
+from pretextbench.context import Context
 from pretextbench.encoders import named_encoder
-from pretextbench.members import own_subject
-from pretextbench.workbench import Workbench
+from pretextbench.runs import own_subject
 
 
-def show_similarity(bench: Workbench) -> Path:
+def show_similarity(context: Context) -> Path:
     """Print linear CKA of `encoder`'s stages with those of `against`; write it as Markdown, CSV and picture.
 
     Computed on val, globally pooled: nothing here is a score, and test stays unseen.
@@ -29,20 +29,20 @@ def show_similarity(bench: Workbench) -> Path:
     Raises:
         ValueError: an encoder that is not named or not there, or features that do not vary.
     """
-    first = named_encoder(bench, "encoder")
-    second = named_encoder(bench, "against")
-    images = bench.target.val
+    first = named_encoder(context, "encoder")
+    second = named_encoder(context, "against")
+    images = context.target.val
     with progress("cka") as move:
-        found = stage_similarity(first, second, images, bench.runtime(move))
+        found = stage_similarity(first, second, images, context.runtime(move))
     console.print(_table(found))
     weights = [first.digest(), second.digest()]
-    folder = bench.output / "cka" / short(digest([*weights, images.digest]))
+    folder = context.output / "cka" / short(digest([*weights, images.digest]))
     down, across = (
         f"{own_subject(encoder, None).pretext} {of[:6]}"
         for encoder, of in zip((first, second), weights, strict=True)
     )
     heading = (
-        f"Linear CKA (arXiv:1905.00414) on {len(images)} val images of {bench.target.name}: "
+        f"Linear CKA (arXiv:1905.00414) on {len(images)} val images of {context.target.name}: "
         f"{down} down, {across} across"
     )
     write_bytes(folder / "cka.md", f"{heading}\n\n{found.markdown()}\n".encode())

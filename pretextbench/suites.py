@@ -20,36 +20,36 @@ from downstream.protocol import Protocol
 from pretext.data.dataset import DataSet
 from pretext.data.source import MissingData
 from pretext.identity import identity_of
-from pretextbench import members
+from pretextbench import runs
 from pretextbench.console import console
+from pretextbench.context import Context
 from pretextbench.frozen import Lock, Target, locks, reference
 from pretextbench.identities import of_node
-from pretextbench.workbench import Workbench
 
 GROUP = "suite"
 
 
 class Parts(NamedTuple):
-    """The benches of a command, one a target, and what a reader must know of those that are left out."""
+    """The contexts of a command, one a target, and what a reader must know of those that are left out."""
 
-    benches: list[Workbench]
+    contexts: list[Context]
     notes: tuple[str, ...]
 
 
-def parts(bench: Workbench) -> Parts:
-    """One bench for each target of the suite that is asked for; the bench itself without a suite of several.
+def parts(context: Context) -> Parts:
+    """One context for each target of the suite that is asked for; this one itself without a suite of several.
 
     Targets whose data are not at hand are left out aloud.
 
     Raises:
         ValueError: no target's data are at hand.
     """
-    suite = bench.cfg.suite
+    suite = context.cfg.suite
     if suite is None or not suite.targets:
-        return Parts([bench], ())
-    benches, notes = [], []
+        return Parts([context], ())
+    contexts, notes = [], []
     for name in suite.targets:
-        part = Workbench(of_target(suite.name, name), bench.data)
+        part = Context(of_target(suite.name, name), context.data)
         try:
             part.target  # noqa: B018  # reads it
         except InstantiationException as error:  # Hydra's, around the reader's own
@@ -58,10 +58,10 @@ def parts(bench: Workbench) -> Parts:
             notes.append(f"{suite.name} is not complete: {name} is left out ({error.__cause__})")
             console.print(notes[-1], style="yellow", soft_wrap=True)
         else:
-            benches.append(part)
-    if not benches:
+            contexts.append(part)
+    if not contexts:
         raise ValueError(f"suite={suite.name}: the data of none of its targets are at hand")
-    return Parts(benches, tuple(notes))
+    return Parts(contexts, tuple(notes))
 
 
 def of_target(suite: str, target: str) -> DictConfig:
@@ -77,38 +77,40 @@ def label(data: DataSet, protocol: Protocol) -> str:
     return next((lock.label for lock in locks() if lock.holds(splits, protocol.name, own)), "")
 
 
-def lock_of(name: str, version: int, benches: Sequence[tuple[str, Workbench]]) -> Lock:
+def lock_of(name: str, version: int, contexts: Sequence[tuple[str, Context]]) -> Lock:
     """The lock of a suite as it is now; its data must be at hand.
 
     Args:
-        benches: target and bench of each target.
+        contexts: target and context of each target.
     """
-    first = benches[0][1]
+    first = contexts[0][1]
     return Lock(
         name,
         version,
         read_as(first.cfg.data),
         {part: split.digest for part, split in first.data.splits.items() if part != "test"},
-        {target: _target_of(bench) for target, bench in benches},
+        {target: _target_of(context) for target, context in contexts},
     )
 
 
 def read_as(data: DictConfig) -> str:
     """Digest of how a set is read, wherever it lies."""
-    return digest(of_node({key: value for key, value in members.plain(data).items() if key != "root"}))
+    return digest(of_node({key: value for key, value in runs.plain(data).items() if key != "root"}))
 
 
-def _target_of(bench: Workbench) -> Target:
+def _target_of(context: Context) -> Target:
     return Target(
-        read_as(bench.cfg.target or bench.cfg.data),
-        {name: split.digest for name, split in bench.target.splits.items()},
-        {protocol.name: digest(identity_of(protocol)) for protocol in bench.protocols.values()},
+        read_as(context.cfg.target or context.cfg.data),
+        {name: split.digest for name, split in context.target.splits.items()},
+        {protocol.name: digest(identity_of(protocol)) for protocol in context.protocols.values()},
     )
 
 
-def known(bench: Workbench, twin: members.Member) -> list[Record]:
-    """The records of a twin that ship with a suite, if those of all the bench's evaluations of it do."""
-    subject = members.subject(twin, None)
-    wanted = {evaluation_digest(subject, p, bench.target, bench.runtime()) for p in bench.protocols.values()}
+def known(context: Context, twin: runs.Run) -> list[Record]:
+    """The records of a twin that ship with a suite, if those of all the context's evaluations of it do."""
+    subject = runs.subject(twin, None)
+    wanted = {
+        evaluation_digest(subject, p, context.target, context.runtime()) for p in context.protocols.values()
+    }
     found = [r for lock in locks() for r in reference(lock.label) if r.evaluation.digest in wanted]
     return found if {r.evaluation.digest for r in found} == wanted else []

@@ -29,7 +29,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
 """Arguments that come from the program, by place."""
 
 OF_DATA = frozenset({"classes", "multilabel"})
-"""What a task leaves open (null) for the data set to fill in, see `pretextbench.members`."""
+"""What a task leaves open (null) for the data set to fill in, see `pretextbench.runs`."""
 
 
 def check(cfg: DictConfig) -> None:

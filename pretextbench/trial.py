@@ -17,8 +17,8 @@ from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.fit.optimisation import Optimisation
 from pretext.task import Images, Task
-from pretextbench import members
-from pretextbench.members import Member
+from pretextbench import runs
+from pretextbench.runs import Run
 from pretextbench.targets import TARGET
 
 FEW = 2
@@ -40,7 +40,7 @@ def check_budget(cfg: DictConfig) -> None:
 
 
 @contextmanager
-def named(run: Member) -> Iterator[None]:
+def named(run: Run) -> Iterator[None]:
     """Say of which run an error speaks, and leave torch's random state as it was."""
     state = torch.get_rng_state()
     try:
@@ -51,17 +51,17 @@ def named(run: Member) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def built(run: Member) -> tuple[Task, Optimisation | None]:
+def built(run: Run) -> tuple[Task, Optimisation | None]:
     """Build the task and the optimisation of a run, and let the optimiser take a step on parameters of zero.
 
     Raises:
         ValueError: what their classes refuse; an optimiser that cannot move the task.
     """
-    task = members.build_task(run)
+    task = runs.build_task(run)
     epochs = run.spec["budget"]["epochs"]
     if task.untrained and epochs:
         raise ValueError(f"{type(task).__name__} takes no training, and its budget is {epochs} epochs")
-    optimisation = members.build_optimisation(run)
+    optimisation = runs.build_optimisation(run)
     if optimisation is not None:
         _step(optimisation, task)
     return task, optimisation

@@ -21,7 +21,7 @@ from pretext.encoder import load
 from pretext.fit import Pretrained, Validation, pretrain
 from pretext.fit.calibrate import Magnitude, calibrate
 from pretext.tasks.random import Random
-from pretextbench import dispatch, members
+from pretextbench import dispatch, runs
 
 Compose = Callable[..., DictConfig]
 NARROW = "+backbone.widths=[8,8,8,8,8]"
@@ -83,22 +83,24 @@ def test_what_is_not_finished_is_not_calibrated(tmp_path: Path) -> None:
 def test_every_row_and_its_twins_are_calibrated_from_the_runs_that_exist_without(
     composed: Compose, few_scenes: DataSet
 ) -> None:
-    plain = members.members(composed(NARROW), few_scenes, "fp32")
-    runs = members.members(composed(NARROW, "calibration=magnitude"), few_scenes, "fp32")
+    plain = runs.with_twins(composed(NARROW), few_scenes, "fp32")
+    changed = runs.with_twins(composed(NARROW, "calibration=magnitude"), few_scenes, "fp32")
     assert (
-        [run.name for run in runs] == [run.name for run in plain] == ["colorization", "random", "supervised"]
+        [run.name for run in changed]
+        == [run.name for run in plain]
+        == ["colorization", "random", "supervised"]
     )
-    for run, parent in zip(runs, plain, strict=True):
+    for run, parent in zip(changed, plain, strict=True):
         assert run.parent is not None
         assert run.parent.digest == run.spec["parent"] == parent.digest
         assert run.digest != parent.digest
         assert run.folder != parent.folder
-        assert members.subject(run, None).calibration == "magnitude"
-        assert members.provenance(run)["run"] == run.digest
-    again = members.members(
+        assert runs.subject(run, None).calibration == "magnitude"
+        assert runs.provenance(run)["run"] == run.digest
+    again = runs.with_twins(
         composed(NARROW, "calibration=magnitude", "calibration.images=10"), few_scenes, "fp32"
     )
-    assert {run.digest for run in again}.isdisjoint(run.digest for run in runs)
+    assert {run.digest for run in again}.isdisjoint(run.digest for run in changed)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "colornet"])
@@ -107,7 +109,7 @@ def test_a_network_that_cannot_be_calibrated_is_refused_before_training(
 ) -> None:
     cfg = composed(f"backbone={backbone}", "calibration=magnitude")
     with pytest.raises(ValueError, match="batchnorm"):
-        members.members(cfg, few_scenes, "fp32")
+        runs.with_twins(cfg, few_scenes, "fp32")
 
 
 def test_the_job_pretrains_and_calibrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hydra import compose
 
 from pretext.data.dataset import DataSet
 from pretextbench import dispatch, hints, preflight, schema, tracking
-from pretextbench.workbench import Workbench
+from pretextbench.context import Context
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_w_and_bs_mode_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
 
 def test_the_cache_limit_reaches_the_evaluation(hydra: None) -> None:
     for given, limit in (("cache_gb=0.5", 500_000_000), ("cache_gb=null", None), ("seed=0", 20_000_000_000)):
-        bench = Workbench(compose("config", overrides=[given, "trainer.device=cpu"]))
-        assert bench.runtime().cache_limit == limit
+        context = Context(compose("config", overrides=[given, "trainer.device=cpu"]))
+        assert context.runtime().cache_limit == limit
 
 
 def test_settings_for_protocols_that_were_not_chosen_are_left_aside(hydra: None, few_scenes: DataSet) -> None:
-    def bench(*given: str) -> Workbench:
-        made = Workbench(compose("config", overrides=["downstream=[linear]", "trainer.device=cpu", *given]))
+    def context(*given: str) -> Context:
+        made = Context(compose("config", overrides=["downstream=[linear]", "trainer.device=cpu", *given]))
         made.data = few_scenes
         return made
 
-    assert list(bench("+downstream.finetune.train_limit=7").protocols) == ["linear"]
+    assert list(context("+downstream.finetune.train_limit=7").protocols) == ["linear"]
     with pytest.raises(ValueError, match=r"'lineer', which is none of: .*linear"):
-        bench("+downstream.lineer.pools=[1]").protocols  # noqa: B018
+        context("+downstream.lineer.pools=[1]").protocols  # noqa: B018
 
 
 @pytest.mark.slow

@@ -21,8 +21,8 @@ from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretextbench import members, schema, trial
-from pretextbench.workbench import NEEDS
+from pretextbench import runs, schema, trial
+from pretextbench.context import NEEDS
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -54,10 +54,10 @@ def test_pretext(name: str, composed: Any, few_scenes: DataSet) -> None:
     assert cfg.pretext.name == name
     assert cfg.pretext.title
     assert cfg.pretext.paper
-    run = members.member(cfg, cfg.pretext, few_scenes, "32-true")
+    run = runs.one(cfg, cfg.pretext, few_scenes, "32-true")
     task, optimisation = trial.built(run)
     assert task.untrained == (optimisation is None) == (run.spec["budget"]["epochs"] == 0)
-    twins = members.members(cfg, few_scenes, "32-true")[1:]
+    twins = runs.with_twins(cfg, few_scenes, "32-true")[1:]
     for twin in twins:
         assert {twin.spec[key] for key in ("input", "precision")} == {
             run.spec["input"],
@@ -73,9 +73,9 @@ def test_yaml_and_signature_agree_on_a_papers_constants(
 ) -> None:
     """A value that both hold must be the same value, so that a notebook and a run do the same."""
     cfg = composed(*asked(name))
-    run = members.member(cfg, cfg.pretext, few_scenes, "32-true")
+    run = runs.one(cfg, cfg.pretext, few_scenes, "32-true")
     stated = {key: value for key, value in run.spec["task"].items() if key != "_target_"}
-    task = members.build_task(run)
+    task = runs.build_task(run)
     assert stated.keys() <= task.arguments.keys(), f"{name} states arguments that the task does not keep"
     assert {key: task.arguments[key] for key in stated} == stated
 
@@ -143,7 +143,7 @@ def _small_protocol(cfg: Any, name: str) -> Protocol:
         "trials": 2,
         "train_limit": 32,
     }
-    settings = members.plain(cfg.downstream[name])
+    settings = runs.plain(cfg.downstream[name])
     settings |= {key: value for key, value in small.items() if key in settings}
     if "hidden" in settings:  # the width of one layer, or of several
         hidden = settings["hidden"]
@@ -174,13 +174,13 @@ def test_downstream(
     before = copy.deepcopy(encoder.state_dict())
     fitted = _remembered_fits(protocol, monkeypatch)
     runtime = Runtime(cache=tmp_path / "features")
-    run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
+    run = runs.one(cfg, runs.pretext_config("random"), few_scenes, "32-true")
     records = evaluate(
         encoder,
         protocol,
         few_scenes,
         runtime,
-        subject=members.subject(run, encoder),
+        subject=runs.subject(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -204,7 +204,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=members.subject(run, encoder),
+        subject=runs.subject(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -220,14 +220,14 @@ def test_downstream_refuses_features_that_are_not_finite(
     with torch.no_grad():
         for value in encoder.parameters():
             value.fill_(torch.nan)
-    run = members.member(cfg, members.pretext_config("random"), few_scenes, "32-true")
+    run = runs.one(cfg, runs.pretext_config("random"), few_scenes, "32-true")
     with pytest.raises((FloatingPointError, ValueError, GateFailed), match=r"finite|nan"):
         evaluate(
             encoder,
             _small_protocol(cfg, name),
             few_scenes,
             Runtime(cache=tmp_path / "features"),
-            subject=members.subject(run, encoder),
+            subject=runs.subject(run, encoder),
             records=tmp_path / "r",
             draws=20,
         )

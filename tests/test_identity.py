@@ -17,7 +17,7 @@ from downstream.heads.linear_grid import LinearGrid
 from pretext.data.dataset import DataSet
 from pretext.identity import declared, identity, identity_of
 from pretext.tasks.rotation import Rotation
-from pretextbench import members
+from pretextbench import runs
 from pretextbench.identities import of_node
 
 
@@ -113,9 +113,9 @@ def test_a_node_is_what_it_makes() -> None:
     "given", ["pretext.task.stage=conv4", "pretext.task.hidden=32", "trainer.decay_end=10", "input=lab"]
 )
 def test_a_run_is_another_with_another_option(given: str, hydra: None, few_scenes: DataSet) -> None:
-    def run(*overrides: str) -> members.Member:
+    def run(*overrides: str) -> runs.Run:
         cfg = compose("config", ["pretext=colorization", *overrides])
-        return members.member(cfg, cfg.pretext, few_scenes, "fp32")
+        return runs.one(cfg, cfg.pretext, few_scenes, "fp32")
 
     assert run().digest != run(given).digest
     assert run().digest == run("trainer.decay_end=1", "trainer.accumulate=1").digest

@@ -18,7 +18,7 @@ from PIL import Image
 import pretext
 from downstream.judge.records import read_all
 from pretextbench import dispatch
-from pretextbench.workbench import Workbench
+from pretextbench.context import Context
 
 TINY = [
     "data.train=96", "data.val=32", "data.test=32", "data.workers=1", "trainer.epochs=1",
@@ -193,7 +193,7 @@ def test_photographs_are_coloured(
     assert (folder / "outputs" / "colorized" / "gray.png").is_file()
 
     # A bad one is named, the others are coloured all the same, and no data are read for it.
-    monkeypatch.setattr(Workbench, "_read", lambda bench, config: pytest.fail("data were read"))
+    monkeypatch.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
     (folder / "outputs" / "colorized" / "gray.png").unlink()
     (folder / "photos" / "bad.png").write_bytes(b"no image")
     capsys.readouterr()

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from pretext.data.dataset import DataSet
 from pretextbench import dispatch, hints, schema, status, targets
 from pretextbench.configurations import CONF
+from pretextbench.context import Context
 from pretextbench.fitting import fit, shown
-from pretextbench.workbench import Workbench
 
 GROUPS = ("data", "backbone", "pretext", "experiment")
 
@@ -133,20 +133,20 @@ def test_what_a_configuration_names_is_built_before_anything_is_computed(
     cfg = composed(*given.split(), f"output={tmp_path}", "trainer.device=cpu", "+backbone.widths=[8,8,8,8,8]")
     schema.check(cfg)
     targets.check(cfg)
-    bench = Workbench(cfg)
-    bench.data = few_scenes
+    context = Context(cfg)
+    context.data = few_scenes
     with pytest.raises((ValueError, InstantiationException)) as caught:
-        bench.check(bench.members, judged=True)
+        context.check(context.runs, judged=True)
     assert isinstance(caught.value.__cause__ or caught.value, ValueError)
     assert re.search(said, str(caught.value)), caught.value
     assert not list(tmp_path.iterdir())
 
 
 def test_a_trial_moves_no_random_state(hydra: None, few_scenes: DataSet, tmp_path: Path) -> None:
-    bench = Workbench(composed(f"output={tmp_path}", "trainer.device=cpu", "+backbone.widths=[8,8,8,8,8]"))
-    bench.data = few_scenes
+    context = Context(composed(f"output={tmp_path}", "trainer.device=cpu", "+backbone.widths=[8,8,8,8,8]"))
+    context.data = few_scenes
     before = torch.get_rng_state()
-    bench.check(bench.members, judged=True)
+    context.check(context.runs, judged=True)
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -22,7 +22,7 @@ from small_encoder import small
 from pretext.data.dataset import DataSet
 from pretextbench import dispatch, plan, schema
 from pretextbench.arguments import quoted
-from pretextbench.workbench import Workbench
+from pretextbench.context import Context
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -77,7 +77,7 @@ def run(place: Path, few_scenes: DataSet, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Type a command in that folder; whatever data it names, the scenes are read."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("PRETEXTBENCH_DATA", "sets")
-    monkeypatch.setattr(Workbench, "_read", lambda bench, config: few_scenes)
+    monkeypatch.setattr(Context, "_read", lambda context, config: few_scenes)
     monkeypatch.setattr(plan, "_timed", lambda work, device: (work(), 0.01)[1])
 
     def start(words: list[str]) -> int:

@@ -17,7 +17,7 @@ from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 from pretextbench import dispatch, frozen, suites
 from pretextbench.configurations import CONF
-from pretextbench.workbench import Workbench
+from pretextbench.context import Context
 
 NAMES = sorted(path.stem for path in (CONF / "suite").glob("*.yaml"))
 
@@ -54,7 +54,7 @@ def test_the_data_of_the_scenes_are_those_of_the_lock(
     composed: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
     cfg = composed("suite=scenes", f"output={tmp_path}", "data.workers=1", "data.train=8", "data.val=8")
-    found = {name: split.digest for name, split in Workbench(cfg).data.splits.items()}
+    found = {name: split.digest for name, split in Context(cfg).data.splits.items()}
     kept = frozen.read_lock(frozen.lock_path("scenes")).targets["scenes"].splits
     assert found["test"] == kept["test"]
 
@@ -66,28 +66,28 @@ def test_the_data_of_the_photographs_are_those_of_the_lock(
     monkeypatch.setenv("PRETEXTBENCH_DATA", str(real_data))
     kept = frozen.read_lock(frozen.lock_path("tiny64")).targets
     for target in ("ccp", "animals"):
-        bench = Workbench(compose("config", [f"suite=tiny64/{target}", f"output={tmp_path}"]))
-        assert {name: split.digest for name, split in bench.target.splits.items()} == kept[target].splits
+        context = Context(compose("config", [f"suite=tiny64/{target}", f"output={tmp_path}"]))
+        assert {name: split.digest for name, split in context.target.splits.items()} == kept[target].splits
 
 
-def locked(bench: Workbench) -> frozen.Lock:
-    return suites.lock_of("few", 2, [("scenes", bench)])
+def locked(context: Context) -> frozen.Lock:
+    return suites.lock_of("few", 2, [("scenes", context)])
 
 
-def few(cfg: DictConfig, data: DataSet) -> Workbench:
-    return Workbench(cfg, data)
+def few(cfg: DictConfig, data: DataSet) -> Context:
+    return Context(cfg, data)
 
 
 def test_an_evaluation_is_of_a_suite_by_its_data_and_settings(
     composed: Callable[..., DictConfig], few_scenes: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = few(composed("downstream=[linear,health]"), few_scenes)
-    monkeypatch.setattr(suites, "locks", lambda: (locked(bench),))
-    assert [suites.label(few_scenes, p) for p in bench.protocols.values()] == ["few v2", "few v2"]
+    context = few(composed("downstream=[linear,health]"), few_scenes)
+    monkeypatch.setattr(suites, "locks", lambda: (locked(context),))
+    assert [suites.label(few_scenes, p) for p in context.protocols.values()] == ["few v2", "few v2"]
     other = few(composed("downstream=[linear,finetune]", "downstream.linear.pools=[1]"), few_scenes)
     assert [suites.label(few_scenes, p) for p in other.protocols.values()] == ["", ""]
     shorter = DataSet("scenes", few_scenes.train, few_scenes.train, few_scenes.test)
-    assert suites.label(shorter, bench.protocols["linear"]) == ""
+    assert suites.label(shorter, context.protocols["linear"]) == ""
 
 
 SMALL = [

@@ -22,8 +22,8 @@ from pretext.fit import Validation, load_task, pretrain
 from pretext.tasks.block8 import Block8
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.kmeans_init import KMeansInit
-from pretextbench import members
-from pretextbench.members import Member
+from pretextbench import runs
+from pretextbench.runs import Run
 
 FOLDER = "data=folder"
 """ImageNet itself is not at hand; nothing of its reader is needed to compose the rest."""
@@ -35,8 +35,8 @@ def cfg(hydra: None) -> DictConfig:
 
 
 @pytest.fixture
-def run(cfg: DictConfig, few_scenes: DataSet) -> Member:
-    return members.member(cfg, cfg.pretext, few_scenes, "fp32")
+def run(cfg: DictConfig, few_scenes: DataSet) -> Run:
+    return runs.one(cfg, cfg.pretext, few_scenes, "fp32")
 
 
 def test_without_overrides_it_reads_imagenet_and_only_pretrains(hydra: None) -> None:
@@ -46,8 +46,8 @@ def test_without_overrides_it_reads_imagenet_and_only_pretrains(hydra: None) -> 
     assert cfg.job.name == "pretrain"
 
 
-def test_states_the_published_recipe(run: Member) -> None:
-    task = members.build_task(run)
+def test_states_the_published_recipe(run: Run) -> None:
+    task = runs.build_task(run)
     assert isinstance(task, Colorization)
     assert isinstance(task.encoder.backbone, ColorNet)
     assert isinstance(task.head, Block8)
@@ -61,21 +61,21 @@ def test_states_the_published_recipe(run: Member) -> None:
     assert (budget["batch_size"], budget["gradient_clip"], budget["accumulate"]) == (40, None, 1)
     assert run.name == "colorization_from_kmeans_init"
     assert run.parent is not None
-    assert isinstance(members.build_task(run.parent), KMeansInit)
+    assert isinstance(runs.build_task(run.parent), KMeansInit)
     assert run.parent.spec["input_arguments"] == run.spec["input_arguments"] == {"scale": 1.0}
 
 
-def test_learning_rate_by_iteration(run: Member) -> None:
-    plan = members.build_optimisation(run)
+def test_learning_rate_by_iteration(run: Run) -> None:
+    plan = runs.build_optimisation(run)
     assert plan is not None
     rates = [3e-5 * plan.share(step, 500_000) for step in (0, 224_999, 225_000, 449_999, 450_000)]
     assert rates == pytest.approx([3e-5, 3e-5, 3e-6, 3e-6, 3e-7])
-    optimizer = plan.optimizer(members.build_task(run).param_groups())
+    optimizer = plan.optimizer(runs.build_task(run).param_groups())
     assert type(optimizer) is torch.optim.Adam
     assert tuple(optimizer.param_groups[0]["betas"]) == (0.9, 0.99)
 
 
-def test_mean_loss_with_scaled_decay_steps_as_the_summed_loss_does(run: Member) -> None:
+def test_mean_loss_with_scaled_decay_steps_as_the_summed_loss_does(run: Run) -> None:
     """The release: Adam on Σ over 44² positions, decay 0.001, ε 1e-8, both of the sum's scale."""
     arguments = {k: v for k, v in run.spec["optimizer"].items() if k != "_target_"}
     weights = []
@@ -101,11 +101,11 @@ def fit(task: Any, folder: Path, **changes: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_one_real_step_at_176_pixels(run: Member, tmp_path: Path) -> None:
-    task = members.build_task(run)
+def test_one_real_step_at_176_pixels(run: Run, tmp_path: Path) -> None:
+    task = runs.build_task(run)
     before = {name: value.clone() for name, value in task.named_parameters()}
     result = fit(
-        task, tmp_path, epochs=1, epoch_batches=1, batch_size=2, optimisation=members.build_optimisation(run)
+        task, tmp_path, epochs=1, epoch_batches=1, batch_size=2, optimisation=runs.build_optimisation(run)
     )
     assert (result.steps, result.images_seen) == (1, 2)
     assert all(torch.isfinite(torch.tensor(list(result.measures.values()))))
@@ -118,17 +118,17 @@ def test_one_real_step_at_176_pixels(run: Member, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_trunk_starts_from_its_clusters(run: Member, few_scenes: DataSet, tmp_path: Path) -> None:
+def test_the_trunk_starts_from_its_clusters(run: Run, few_scenes: DataSet, tmp_path: Path) -> None:
     """The initialisation at a size that a test can bear: 576 positions for 512 clusters."""
     assert run.parent is not None
     torch.manual_seed(0)
-    parent = KMeansInit(members.build_task(run.parent).encoder, images=16, patches=560, crop=48)
+    parent = KMeansInit(runs.build_task(run.parent).encoder, images=16, patches=560, crop=48)
     pretrain(
         parent, few_scenes.train, few_scenes.val, folder=tmp_path, cache=tmp_path, name="kmeans_init", seed=0,
         epochs=0, batch_size=16, optimisation=None, device="cpu",
         validation=Validation(bank=0, pictures=1, images=1), console=Console(file=io.StringIO()),
     )  # fmt: skip
-    task = members.build_task(run)
+    task = runs.build_task(run)
     task.initialise_from(load_task(tmp_path))
     assert task.encoder.digest() == load(tmp_path).digest()
     x = task.encoder.input(torch.rand(2, 3, 48, 48))

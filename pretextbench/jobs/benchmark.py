@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 
 from downstream.judge.records import Record
 from pretextbench import suites
+from pretextbench.context import Context, opened
 from pretextbench.plan import show_plan
 from pretextbench.running import blind, finish, pretrain_and_judge
-from pretextbench.workbench import Workbench, opened
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -17,28 +17,26 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError, GateFailed: what the data do not suffice for, before anything is trained.
     """
-    with opened(cfg) as bench:
-        return _work(bench)
+    with opened(cfg) as context:
+        return _work(context)
 
 
-def _work(bench: Workbench) -> list[str]:
-    benches, notes = suites.parts(bench)
-    for part in benches:
-        part.check(part.members, judged=True)
-    reference = bench.cfg.leaderboard.reference
-    kept = [
-        {run.digest: suites.known(part, run) for run in part.members[1:] if reference} for part in benches
-    ]
+def _work(context: Context) -> list[str]:
+    contexts, notes = suites.parts(context)
+    for part in contexts:
+        part.check(part.runs, judged=True)
+    reference = context.cfg.leaderboard.reference
+    kept = [{run.digest: suites.known(part, run) for run in part.runs[1:] if reference} for part in contexts]
     runs = [
-        [run for run in part.members if not had.get(run.digest)]
-        for part, had in zip(benches, kept, strict=True)
+        [run for run in part.runs if not had.get(run.digest)]
+        for part, had in zip(contexts, kept, strict=True)
     ]
-    if bench.cfg.dry_run:
-        show_plan(benches, runs)
+    if context.cfg.dry_run:
+        show_plan(contexts, runs)
         return []
     records: list[Record] = []
-    for part, own, had in zip(benches, runs, kept, strict=True):
+    for part, own, had in zip(contexts, runs, kept, strict=True):
         records += [record for shipped in had.values() for record in shipped]
         records += [record for run in own for record in pretrain_and_judge(part, run)]
         records += blind(part)
-    return finish(bench, records, notes)
+    return finish(context, records, notes)

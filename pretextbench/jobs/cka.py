@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from pretextbench.context import opened
 from pretextbench.similarity import show_similarity
-from pretextbench.workbench import opened
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -14,6 +14,6 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: an encoder that is not named, or not there.
     """
-    with opened(cfg) as bench:
-        show_similarity(bench)
+    with opened(cfg) as context:
+        show_similarity(context)
     return []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from pretextbench.context import opened
 from pretextbench.demo import show_demo
-from pretextbench.workbench import opened
 
 
 def run(cfg: DictConfig) -> list[str]:

@@ -6,12 +6,12 @@ from omegaconf import DictConfig
 
 from downstream.judge.records import Record
 from pretext.encoder import Encoder
-from pretextbench import members, suites
+from pretextbench import runs, suites
 from pretextbench.board import Recorded, recorded
+from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.plan import show_judging
 from pretextbench.running import blind, finish, judged
-from pretextbench.workbench import Workbench, opened
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -20,38 +20,38 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: no encoder by that name; no protocol that the data suffice for.
     """
-    with opened(cfg) as bench:
-        found = judge(bench, named_encoder(bench))
-        return finish(bench, found.records, found.notes) if found.records else []
+    with opened(cfg) as context:
+        found = judge(context, named_encoder(context))
+        return finish(context, found.records, found.notes) if found.records else []
 
 
-def judge(bench: Workbench, encoder: Encoder) -> Recorded:
-    """Judge an encoder by all protocols of a bench: its records, its twins', and what a reader must know.
+def judge(context: Context, encoder: Encoder) -> Recorded:
+    """Judge an encoder by all protocols of a context: its records, its twins', and what a reader must know.
 
-    No record where the bench is of a dry run, which is printed.
+    No record where the context is of a dry run, which is printed.
 
     Raises:
         ValueError: no protocol that the data suffice for.
     """
-    benches, notes = suites.parts(bench)
-    for part in benches:
+    contexts, notes = suites.parts(context)
+    for part in contexts:
         part.check_protocols()
-    subject = members.own_subject(encoder, bench.cfg.label)
-    if bench.cfg.dry_run:
-        show_judging(benches, encoder, subject)
+    subject = runs.own_subject(encoder, context.cfg.label)
+    if context.cfg.dry_run:
+        show_judging(contexts, encoder, subject)
         return Recorded([], notes)
     records: list[Record] = []
-    for part in benches:
+    for part in contexts:
         records += judged(part, encoder, subject, part.resolved(), seen=())
         records += blind(part)
     shared = {
         (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
     }
-    others = recorded(bench.records)
+    others = recorded(context.records)
     records += [
         r
         for r in others.records
-        if r.subject.pretext in members.TWINS
+        if r.subject.pretext in runs.TWINS
         and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
     ]
     return Recorded(records, (*notes, *others.notes))

@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 
 from pretext.fit import Pretrained
 from pretextbench.console import console
+from pretextbench.context import Context, opened
 from pretextbench.plan import show_plan
 from pretextbench.running import logged, train
-from pretextbench.workbench import Workbench, opened
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -17,17 +17,17 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: data that lack what the task needs, before anything is trained.
     """
-    with opened(cfg) as bench:
-        return _work(bench)
+    with opened(cfg) as context:
+        return _work(context)
 
 
-def _work(bench: Workbench) -> list[str]:
-    member = bench.members[0]
-    bench.check([member], judged=False)
-    if bench.cfg.dry_run:
-        show_plan([bench], [[member]], judged=False)
+def _work(context: Context) -> list[str]:
+    run = context.runs[0]
+    context.check([run], judged=False)
+    if context.cfg.dry_run:
+        show_plan([context], [[run]], judged=False)
         return []
-    with logged(bench, member, done=Pretrained.read(member.folder) is not None) as logger:
-        train(bench, member, logger)
-    console.print(f"encoder: {member.folder}", soft_wrap=True)
+    with logged(context, run, done=Pretrained.read(run.folder) is not None) as logger:
+        train(context, run, logger)
+    console.print(f"encoder: {run.folder}", soft_wrap=True)
     return []

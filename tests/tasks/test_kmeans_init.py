@@ -22,7 +22,7 @@ from pretext.fit import Validation, load_task, pretrain
 from pretext.task import Task
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.kmeans_init import KMeansInit
-from pretextbench import members
+from pretextbench import runs
 
 Compose = Callable[..., DictConfig]
 
@@ -78,17 +78,17 @@ def test_images_come_from_all_over_the_split(images: int, batch: int) -> None:
 
 def test_another_task_starts_from_it(composed: Compose, few_scenes: DataSet, tmp_path: Path) -> None:
     cfg = composed("initialisation=kmeans_init", "pretext=colorization", f"output={tmp_path}")
-    run, *twins = members.members(cfg, few_scenes, "fp32")
+    run, *twins = runs.with_twins(cfg, few_scenes, "fp32")
     assert run.name == "colorization_from_kmeans_init"
     assert run.parent is not None
     assert run.parent.name == "kmeans_init"
     assert run.spec["parent"] == run.parent.digest
-    assert members.provenance(run)["initialisation"] == "kmeans_init"
+    assert runs.provenance(run)["initialisation"] == "kmeans_init"
     assert [(t.name, t.parent) for t in twins] == [("random", None), ("supervised", None)]
-    plain = members.members(composed("pretext=colorization", f"output={tmp_path}"), few_scenes, "fp32")
+    plain = runs.with_twins(composed("pretext=colorization", f"output={tmp_path}"), few_scenes, "fp32")
     assert run.digest != plain[0].digest
     assert [t.digest for t in twins] == [t.digest for t in plain[1:]]
-    task, parent = members.build_task(run), members.build_task(run.parent)
+    task, parent = runs.build_task(run), runs.build_task(run.parent)
     parent.prepare(EpochLoader(few_scenes.train, 16, shuffle=False), tmp_path)
     head = {name: value.clone() for name, value in task.head.state_dict().items()}
     task.initialise_from(parent)
@@ -100,7 +100,7 @@ def test_a_child_of_a_trained_task_starts_from_a_parent_that_started_so(
     composed: Compose, few_scenes: DataSet
 ) -> None:
     cfg = composed("initialisation=kmeans_init", "pretext=colorization_l2_ft")
-    run = members.member(cfg, cfg.pretext, few_scenes, "fp32")
+    run = runs.one(cfg, cfg.pretext, few_scenes, "fp32")
     assert run.parent is not None
     assert run.parent.parent is not None
     assert (run.parent.name, run.parent.parent.name) == ("colorization_from_kmeans_init", "kmeans_init")
@@ -109,7 +109,7 @@ def test_a_child_of_a_trained_task_starts_from_a_parent_that_started_so(
 def test_only_tasks_of_zero_images_initialise(composed: Compose, few_scenes: DataSet) -> None:
     cfg = composed("initialisation=rotation")
     with pytest.raises(ValueError, match="initialisation=rotation trains"):
-        members.member(cfg, cfg.pretext, few_scenes, "fp32")
+        runs.one(cfg, cfg.pretext, few_scenes, "fp32")
 
 
 def test_survives_saving(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from downstream.judge.records import Record, picture_path
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
-from pretextbench import dispatch, filters, members, names, schema
+from pretextbench import dispatch, filters, names, runs, schema
 from pretextbench.board import show_board
 from pretextbench.schema import Leaderboard
 
@@ -76,14 +76,14 @@ def test_labels_are_free_otherwise(hydra: None, given: str) -> None:
 
 
 def test_twins_keep_their_names(hydra: None) -> None:
-    for name in members.TWINS:
+    for name in runs.TWINS:
         schema.check(compose("config", overrides=[f"pretext={name}"]))
 
 
 def test_the_twins_are_those_of_the_runs_and_the_mark_is_that_of_the_records() -> None:
     from downstream.judge.records import BLIND
 
-    assert tuple(names.OWNERS) == members.TWINS
+    assert tuple(names.OWNERS) == runs.TWINS
     assert names.BLIND == BLIND
 
 
@@ -115,7 +115,7 @@ def test_a_run_lies_under_output_whatever_it_is_called(
     hydra: None, few_scenes: DataSet, tmp_path: Path
 ) -> None:
     cfg = compose("config", overrides=["pretext.name='../../x'", f"output={tmp_path}"])
-    run = members.member(cfg, cfg.pretext, replace(few_scenes, name="lab/photos"), "fp32")
+    run = runs.one(cfg, cfg.pretext, replace(few_scenes, name="lab/photos"), "fp32")
     assert run.folder.parent == tmp_path / "runs"
     assert run.name == "../../x"
 

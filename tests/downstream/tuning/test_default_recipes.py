@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from downstream.protocol import Protocol, Runtime
 from pretext.data.dataset import DataSet, Split
 from pretext.encoder import Encoder
-from pretextbench.workbench import NEEDS
+from pretextbench.context import NEEDS
 
 YAMLS = Path(__file__).parents[3] / "conf" / "downstream"
 

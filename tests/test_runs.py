@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pretext.backbones import TokenBackbone
 from pretext.data.dataset import DataSet
-from pretextbench import members, schema
+from pretextbench import runs, schema
 
 CONF = Path(__file__).parent.parent / "conf"
 TASKS = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
@@ -35,7 +35,7 @@ def read_again(config: dict[str, Any]) -> DictConfig:
     return again
 
 
-def with_parents(run: members.Member) -> list[members.Member]:
+def with_parents(run: runs.Run) -> list[runs.Run]:
     return [run, *(with_parents(run.parent) if run.parent else [])]
 
 
@@ -56,10 +56,10 @@ def test_the_configuration_of_a_run_asks_for_that_run_alone(
     asked: list[str], composed: Callable[..., DictConfig], few_scenes: DataSet
 ) -> None:
     """Of twins and parents too: asked for by what is kept with it, a run has the digest it has."""
-    for run in members.members(composed(*asked), few_scenes, "fp32"):
+    for run in runs.with_twins(composed(*asked), few_scenes, "fp32"):
         for each in with_parents(run):
             cfg = read_again(each.config)
-            alone = members.calibrated(cfg, members.member(cfg, cfg.pretext, few_scenes, "fp32"))
+            alone = runs.calibrated(cfg, runs.one(cfg, cfg.pretext, few_scenes, "fp32"))
             assert cfg.pretext.name == each.spec["pretext"]
             assert alone.spec == each.spec
             assert alone.digest == each.digest
@@ -71,9 +71,9 @@ def test_what_is_kept_in_a_runs_folder(
 ) -> None:
     cfg = composed("pretext=rotation", f"output={tmp_path}")
     noted = replace(few_scenes, notes=("two files were left out",))
-    twin = members.members(cfg, few_scenes, "fp32")[1]
-    members.write_spec(twin, noted)
-    kept = json.loads((twin.folder / members.CONFIG).read_bytes())
+    twin = runs.with_twins(cfg, few_scenes, "fp32")[1]
+    runs.write_spec(twin, noted)
+    kept = json.loads((twin.folder / runs.CONFIG).read_bytes())
     assert kept["run"] == twin.digest
     assert kept["config"]["pretext"]["name"] == "random"
     assert kept["data"] == ["two files were left out"]
@@ -83,20 +83,20 @@ def test_a_finished_run_is_found_without_its_data(
     composed: Callable[..., DictConfig], few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2")
-    run = members.member(cfg, cfg.pretext, few_scenes, "fp32")
-    members.write_spec(run, few_scenes)
-    assert members.finished_alike(cfg, "fp32") == []  # it has begun, no more
-    monkeypatch.setattr(members.Pretrained, "read", lambda folder: "finished")
-    assert members.finished_alike(cfg, "fp32") == [run.folder]
+    run = runs.one(cfg, cfg.pretext, few_scenes, "fp32")
+    runs.write_spec(run, few_scenes)
+    assert runs.finished_alike(cfg, "fp32") == []  # it has begun, no more
+    monkeypatch.setattr(runs.Pretrained, "read", lambda folder: "finished")
+    assert runs.finished_alike(cfg, "fp32") == [run.folder]
     also = ["trainer.device=cpu", "downstream=[linear]", "calibration=magnitude", "job=colorize"]
     same = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", *also)
-    assert members.finished_alike(same, "fp32") == [run.folder]
+    assert runs.finished_alike(same, "fp32") == [run.folder]
     for other in ("seed=1", "trainer.epochs=3", "data.seed=1", "input=gray", "pretext.optimizer.lr=0.1"):
         cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", other)
-        assert members.finished_alike(cfg, "fp32") == [], other
-    assert members.finished_alike(same, "bf16") == []
-    (run.folder / members.CONFIG).write_text("{")
-    assert members.finished_alike(same, "fp32") == []
+        assert runs.finished_alike(cfg, "fp32") == [], other
+    assert runs.finished_alike(same, "bf16") == []
+    (run.folder / runs.CONFIG).write_text("{")
+    assert runs.finished_alike(same, "fp32") == []
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -115,9 +115,9 @@ def test_the_digest_of_colorization_is_what_it_was(composed: Callable[..., DictC
     known = {"colorization": "f9932bf2718e", "colorization_l2_ft": "042fc2101468", "rotation": "2c0b5809ecc7"}
     for name, digest in known.items():
         cfg = composed(f"pretext={name}")
-        assert members.member(cfg, cfg.pretext, few, "32-true").digest[:12] == digest
+        assert runs.one(cfg, cfg.pretext, few, "32-true").digest[:12] == digest
     cfg = composed("experiment=zhang16", "data.root=nowhere")
-    assert members.member(cfg, cfg.pretext, few, "32-true").digest[:12] == "d7c5bcfa15bb"
+    assert runs.one(cfg, cfg.pretext, few, "32-true").digest[:12] == "d7c5bcfa15bb"
 
 
 def _named(digest: str) -> Any:
@@ -139,23 +139,23 @@ def test_the_supervised_twin_needs_something_to_tell_apart(
     none = with_labels(None, ())
     for data, why in ((one, "one class"), (none, "no image labels")):
         cfg = composed("pretext=rotation")
-        assert [run.name for run in members.members(cfg, data, "fp32")] == ["rotation", "random"]
-        assert why in members.unsupervised(data)
+        assert [run.name for run in runs.with_twins(cfg, data, "fp32")] == ["rotation", "random"]
+        assert why in runs.unsupervised(data)
         cfg = composed("pretext=supervised")
         with pytest.raises(ValueError, match=f"pretext=supervised: scenes has {why}"):
-            members.members(cfg, data, "fp32")
-    assert members.unsupervised(few_scenes) == ""
+            runs.with_twins(cfg, data, "fp32")
+    assert runs.unsupervised(few_scenes) == ""
 
 
 def test_a_task_says_what_its_paper_needs_and_its_twins_follow(
     composed: Callable[..., DictConfig], few_scenes: DataSet
 ) -> None:
-    asked, *twins = members.members(composed("pretext=deepcluster"), few_scenes, "fp32")
+    asked, *twins = runs.with_twins(composed("pretext=deepcluster"), few_scenes, "fp32")
     assert (asked.spec["input"], asked.spec["budget"]["batch_size"]) == ("sobel", 256)
     assert [twin.name for twin in twins] == ["random", "supervised"]
     for twin in twins:
         assert (twin.spec["input"], twin.spec["budget"]["batch_size"]) == ("sobel", 256)
-    other = members.members(composed("pretext=rotation"), few_scenes, "fp32")[0]
+    other = runs.with_twins(composed("pretext=rotation"), few_scenes, "fp32")[0]
     assert (other.spec["input"], other.spec["budget"]["batch_size"]) == ("lightness", 16)
 
 
@@ -163,7 +163,7 @@ def test_the_command_line_has_the_last_word_on_what_a_task_needs(
     composed: Callable[..., DictConfig], few_scenes: DataSet
 ) -> None:
     cfg = composed("pretext=deepcluster", "input=lightness", "trainer.batch_size=8", "trainer=photographs")
-    for run in members.members(cfg, few_scenes, "fp32"):
+    for run in runs.with_twins(cfg, few_scenes, "fp32"):
         assert (run.spec["input"], run.spec["budget"]["batch_size"]) == ("lightness", 8)
 
 
@@ -171,12 +171,12 @@ def test_the_end_of_weight_decay_is_part_of_a_run(
     composed: Callable[..., DictConfig], few_scenes: DataSet
 ) -> None:
     plain, changed = (
-        members.members(composed("pretext=rotation", *more), few_scenes, "fp32")[0]
+        runs.with_twins(composed("pretext=rotation", *more), few_scenes, "fp32")[0]
         for more in ([], ["trainer.decay_end=10"])
     )
     assert plain.spec["budget"]["decay_end"] is None
     assert plain.digest != changed.digest
-    optimisation = members.build_optimisation(changed)
+    optimisation = runs.build_optimisation(changed)
     assert optimisation is not None
     assert optimisation.decay_end == 10
 
@@ -199,5 +199,5 @@ def test_a_network_that_a_task_cannot_train_is_refused_by_name(
     with pytest.raises(
         ValueError, match=r"pretext=colorization trains a TokenBackbone, and SmallNet is none"
     ):
-        members.members(composed(), few_scenes, "fp32")
-    assert members.members(composed("backbone=vit_small"), few_scenes, "fp32")
+        runs.with_twins(composed(), few_scenes, "fp32")
+    assert runs.with_twins(composed("backbone=vit_small"), few_scenes, "fp32")

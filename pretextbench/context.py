@@ -23,9 +23,9 @@ from pretext.data.seal import compared_whole
 from pretext.fit import Pretrained
 from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
-from pretextbench import hints, members, targets, trial
+from pretextbench import hints, runs, targets, trial
 from pretextbench.console import console, progress
-from pretextbench.members import Member
+from pretextbench.runs import Run
 
 NEEDS: dict[str, str | None] = {
     "classification": "label_names",
@@ -50,21 +50,21 @@ def _takes(target: str, argument: str) -> bool:
 
 
 @contextmanager
-def opened(cfg: DictConfig, data: DataSet | None = None) -> Iterator[Workbench]:
-    """A workbench for what a configuration asks for, once all that it names is held to its signature.
+def opened(cfg: DictConfig, data: DataSet | None = None) -> Iterator[Context]:
+    """A context for what a configuration asks for, once all that it names is held to its signature.
 
     Args:
-        data: see `Workbench`.
+        data: see `Context`.
 
     Raises:
-        ValueError: as `targets.check` and `Workbench`.
+        ValueError: as `targets.check` and `Context`.
     """
     targets.check(cfg)
     with compared_whole(cfg.verify):
-        yield Workbench(cfg, data)
+        yield Context(cfg, data)
 
 
-class Workbench:
+class Context:
     """Everything of a configuration as objects, each made when it is first asked for.
 
     Args:
@@ -107,22 +107,22 @@ class Workbench:
         return data
 
     @functools.cached_property
-    def members(self) -> list[Member]:
+    def runs(self) -> list[Run]:
         """The run that is asked for, then its twins."""
-        return members.members(self.cfg, self.data, self.precision)
+        return runs.with_twins(self.cfg, self.data, self.precision)
 
-    def missing_parents(self, run: Member) -> list[Member]:
+    def missing_parents(self, run: Run) -> list[Run]:
         """What has to be trained or made before a run can start, first things first."""
         if run.parent is None or Pretrained.read(run.folder) is not None:
             return []
         own = [run.parent] if Pretrained.read(run.parent.folder) is None else []
         return self.missing_parents(run.parent) + own
 
-    def check(self, runs: Sequence[Member], judged: bool) -> None:
+    def check(self, wanted: Sequence[Run], judged: bool) -> None:
         """Refuse, before the first step, what data, tasks and protocols cannot do together.
 
         Args:
-            runs: that will be trained; their parents too. judged: by the protocols.
+            wanted: runs that will be trained; their parents too. judged: by the protocols.
 
         Raises:
             ValueError: labels or colour that a task needs and the data lack; no protocol that the target has
@@ -130,18 +130,18 @@ class Workbench:
             GateFailed: images to be trained on that are among the target's test images.
         """
         trial.check_budget(self.cfg)
-        for run in runs:
+        for run in wanted:
             for each in (*self.missing_parents(run), run):
                 if Pretrained.read(each.folder) is None:
                     self._check_run(each)
         if judged:
-            if why := members.unsupervised(self.data):
+            if why := runs.unsupervised(self.data):
                 console.print(f"{why}: the supervised twin is left out", style="yellow")
             self.check_protocols()
-            subject = members.subject(runs[0], None)
+            subject = runs.subject(wanted[0], None)
             gates.unseen_by_pretraining(subject, (self.data.train, self.data.val), self.target)
 
-    def _check_run(self, run: Member) -> None:
+    def _check_run(self, run: Run) -> None:
         budget, train = run.spec["budget"], self.data.train
         with trial.named(run):
             task, optimisation = trial.built(run)
@@ -225,5 +225,5 @@ class Workbench:
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain values."""
-        plain: dict[str, Any] = members.plain(self.cfg)
+        plain: dict[str, Any] = runs.plain(self.cfg)
         return plain

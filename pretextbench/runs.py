@@ -37,7 +37,7 @@ CONFIG = "config.json"
 """What a run was asked for by, in its folder."""
 
 
-class Member(NamedTuple):
+class Run(NamedTuple):
     """One pretraining run: everything that determines it, and where it lives.
 
     spec: plain values, by which it is addressed and built. parent: the run it starts from, or calibrates.
@@ -50,7 +50,7 @@ class Member(NamedTuple):
     title: str
     spec: dict[str, Any]
     folder: Path
-    parent: Member | None
+    parent: Run | None
     budget: str
     twins: dict[str, str]
     config: dict[str, Any]
@@ -78,7 +78,7 @@ def pretext_config(name: str) -> DictConfig:
     return found
 
 
-def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twin: bool = False) -> Member:
+def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twin: bool = False) -> Run:
     """Describe one run of `pretext` under the backbone, data, input, budget and seed of `cfg`.
 
     Args:
@@ -99,7 +99,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
     initialisation = _initialisation(cfg) if epochs and not twin else None
     source = pretext.parent or initialisation
-    parent = member(cfg, pretext_config(source), data, precision, twin) if source else None
+    parent = one(cfg, pretext_config(source), data, precision, twin) if source else None
     spec = {
         "version": VERSION,
         "pretext": pretext.name,
@@ -121,7 +121,7 @@ def member(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, 
     shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder
-    return Member(name, pretext.title, spec, place, parent, shared, {}, config)
+    return Run(name, pretext.title, spec, place, parent, shared, {}, config)
 
 
 def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
@@ -167,13 +167,13 @@ def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
     return {key: known.get(key) if value is None and key in known else value for key, value in task.items()}
 
 
-def members(cfg: DictConfig, data: DataSet, precision: str) -> list[Member]:
+def with_twins(cfg: DictConfig, data: DataSet, precision: str) -> list[Run]:
     """Return the asked-for run and its twins, the twins of the same input, backbone, data and budget."""
     names = [name for name in TWINS if name != cfg.pretext.name]
     if "supervised" in names and unsupervised(data):
         names.remove("supervised")
-    asked = calibrated(cfg, member(cfg, cfg.pretext, data, precision))
-    twins = [calibrated(cfg, member(cfg, pretext_config(name), data, precision, twin=True)) for name in names]
+    asked = calibrated(cfg, one(cfg, cfg.pretext, data, precision))
+    twins = [calibrated(cfg, one(cfg, pretext_config(name), data, precision, twin=True)) for name in names]
     if asked.budget and asked.name not in TWINS:
         asked = asked._replace(twins={run.name: run.recipe for run in twins})
     return [asked, *twins]
@@ -188,7 +188,7 @@ def unsupervised(data: DataSet) -> str:
     return ""
 
 
-def calibrated(cfg: DictConfig, run: Member) -> Member:
+def calibrated(cfg: DictConfig, run: Run) -> Run:
     """Return the run that calibrates `run` as `cfg` says; without calibration `run` itself.
 
     Raises:
@@ -210,7 +210,7 @@ def build_calibration(config: Any) -> Magnitude:
     return calibration
 
 
-def subject(run: Member, encoder: Encoder | None) -> Subject:
+def subject(run: Run, encoder: Encoder | None) -> Subject:
     """Whose score a run's is; without the encoder, before it is there, just enough to address evaluations."""
     spec = run.spec
     about = {} if encoder is None else encoder.provenance
@@ -231,7 +231,7 @@ def subject(run: Member, encoder: Encoder | None) -> Subject:
     )
 
 
-def _calibration(run: Member) -> str:
+def _calibration(run: Run) -> str:
     """What was done to the weights without labels; the twin of no training goes by its group's name."""
     if run.spec["calibration"]:
         return build_calibration(run.spec["calibration"]).name
@@ -276,7 +276,7 @@ def _budget_of(about: dict[str, Any]) -> str:
     return "" if about.get("weights") == "random" else "unknown"
 
 
-def build_task(run: Member) -> Task:
+def build_task(run: Run) -> Task:
     """Build the task of a run from its seed: the encoder first, so that every task starts from the same one.
 
     Raises:
@@ -287,13 +287,13 @@ def build_task(run: Member) -> Task:
     return task
 
 
-def build_encoder(run: Member) -> Encoder:
+def build_encoder(run: Run) -> Encoder:
     """Build the encoder of a run with its initial weights, as torch's random state has them."""
     seen = inputs.build(run.spec["input"], **run.spec["input_arguments"])
     return Encoder(seen, instantiate(run.spec["backbone"], in_channels=seen.channels, _convert_="all"))
 
 
-def build_optimisation(run: Member) -> Optimisation | None:
+def build_optimisation(run: Run) -> Optimisation | None:
     """Return the optimiser and schedule of a run; None for one of no steps."""
     if not run.spec["budget"]["epochs"]:
         return None
@@ -302,7 +302,7 @@ def build_optimisation(run: Member) -> Optimisation | None:
     return Optimisation(made_by, **optimisation_options(run.spec))
 
 
-def provenance(run: Member) -> dict[str, Any]:
+def provenance(run: Run) -> dict[str, Any]:
     """What is kept with the encoder beside what pretraining itself knows."""
     about: dict[str, Any] = {
         "run": run.digest,
@@ -316,7 +316,7 @@ def provenance(run: Member) -> dict[str, Any]:
     return about | {"initialisation": run.parent.name}
 
 
-def write_spec(run: Member, data: DataSet) -> None:
+def write_spec(run: Run, data: DataSet) -> None:
     """Write what determines a run, the configuration that asks for it alone, and how its data were read."""
     run.folder.mkdir(parents=True, exist_ok=True)
     kept = {"run": run.digest, "spec": run.spec, "config": run.config, "data": list(data.notes)}

@@ -31,7 +31,7 @@ from pretext.color.quality import MAX_ERROR
 from pretext.data.dataset import DataSet, Split
 from pretext.fit import load_task
 from pretext.fit.result import Pretrained
-from pretext.tasks.colouring import ColouringTask
+from pretext.tasks.coloring import ColoringTask
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "colour_quality.json"
@@ -76,7 +76,7 @@ def borrowed(train: Split, count: int) -> Painter:
     return paint
 
 
-def painted(task: ColouringTask) -> Painter:
+def painted(task: ColoringTask) -> Painter:
     """What a trained task makes of the lightness."""
     return lambda rows, pixels: task.colorize(lightness(pixels))
 
@@ -91,14 +91,14 @@ def measure(painter: Painter, test: Split, weights: Tensor) -> NDArray[np.float6
     return torch.cat(parts).double().numpy()
 
 
-def runs(output: Path, data: DataSet) -> Iterator[tuple[str, int, ColouringTask]]:
+def runs(output: Path, data: DataSet) -> Iterator[tuple[str, int, ColoringTask]]:
     """Name, seed and task of the finished colouring runs that were pretrained on this data."""
     for folder in sorted((output / "runs").iterdir()):
         done = Pretrained.read(folder)
         if done is None or done.identity["train"] != data.train.digest:
             continue
         task = load_task(folder)
-        if isinstance(task, ColouringTask):
+        if isinstance(task, ColoringTask):
             yield str(done.identity["name"]), int(done.identity["seed"]), task
 
 

@@ -284,7 +284,7 @@ class BlindPredictor(ABC):
     """Predicts without looking at an encoder: label prior, histogram, position prior, constant box."""
 
     @property
-    def sees_colour(self) -> bool:
+    def sees_color(self) -> bool:
         """Whether it looks at the colours of an image; not, unless it says so."""
         return False
 

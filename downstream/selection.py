@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def several(**grids: Sequence[object]) -> tuple[str, ...]:
     return tuple(name for name, grid in grids.items() if len(grid) > 1)
 
 
-class Candidate(Protocol):
+class Candidate(typing.Protocol):
     """Something that was tried, with what val said of it."""
 
     @property

@@ -23,13 +23,13 @@ class Input(nn.Module, ABC):
     Attributes:
         name: how configurations, saved encoders and records call it.
         channels: of what it returns.
-        sees_colour: whether it shows colour, and not brightness alone.
+        sees_color: whether it shows colour, and not brightness alone.
         arguments: the plain constructor arguments, so that a saved encoder can be rebuilt.
     """
 
     name: ClassVar[str]
     channels: ClassVar[int]
-    sees_colour: ClassVar[bool] = True
+    sees_color: ClassVar[bool] = True
 
     def __init__(self, arguments: dict[str, object]) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Lightness(Input):
 
     name = "lightness"
     channels = 1
-    sees_colour = False
+    sees_color = False
 
     def __init__(self, scale: float = 1 / 50) -> None:
         super().__init__({"scale": float(scale)})
@@ -68,7 +68,7 @@ class MeanGray(Input):
 
     name = "gray"
     channels = 1
-    sees_colour = False
+    sees_color = False
 
     def __init__(self) -> None:
         super().__init__({})
@@ -146,7 +146,7 @@ class Sobel(Input):
 
     name = "sobel"
     channels = 2
-    sees_colour = False
+    sees_color = False
 
     def __init__(self) -> None:
         super().__init__({})

@@ -6,6 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def spaced(length: int, count: int) -> NDArray[np.int64]:
+def evenly_spaced(length: int, count: int) -> NDArray[np.int64]:
     """At most `count` evenly spaced positions out of `length`."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))

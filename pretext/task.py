@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Epoch(NamedTuple):
     reset: tuple[nn.Parameter, ...] = ()
 
 
-class Loader(Protocol):
+class Loader(typing.Protocol):
     """Batches of one split in a fixed order, without augmentation; can be iterated again."""
 
     digest: str
@@ -73,7 +74,7 @@ class Loader(Protocol):
 
     def __iter__(self) -> Iterator[Images]: ...
 
-    def spaced(self, images: int) -> Loader:
+    def evenly_spaced(self, images: int) -> Loader:
         """Batches of at most so many of the images, evenly spaced over the split."""
         ...
 
@@ -91,7 +92,7 @@ class Task(nn.Module, ABC):
         transient: names of buffers that belong to the run (a bank, a queue): in its checkpoint, not in the
             saved task, which is rebuilt without them.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
-        needs_colour: whether a data set without colour must be refused.
+        needs_color: whether a data set without colour must be refused.
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
@@ -101,7 +102,7 @@ class Task(nn.Module, ABC):
     takes: type[Backbone] = Backbone
     transient: tuple[str, ...] = ()
     needs_labels: bool = False
-    needs_colour: bool = False
+    needs_color: bool = False
     untrained: bool = False
 
     def __init_subclass__(cls, **named: Any) -> None:

@@ -15,7 +15,7 @@ from pretext.encoder import Encoder, open_encoder, recalibrate_batchnorm
 from pretext.fit.pretrain import RECALIBRATION_IMAGES
 from pretext.foreign import ZOOS, open_foreign
 from pretext.inputs import Input
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 from pretextbench import runs
 from pretextbench.context import Context
 
@@ -43,7 +43,7 @@ def named_encoder(context: Context, key: str = "encoder") -> Encoder:
     if encoder.provenance.get("weights") == "random":
         # As of every run without steps: untrained statistics would make it weak for the wrong reason.
         train = context.target.train
-        few = spaced(len(train), RECALIBRATION_IMAGES)
+        few = evenly_spaced(len(train), RECALIBRATION_IMAGES)
         recalibrate_batchnorm(encoder, batches(train, context.cfg.trainer.batch_size, few))
         encoder.provenance["calibration"] = "batchnorm"
     return encoder

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pretextbench import hints
 
-_LATE = (("pretext.fit.module", "NonFiniteLoss"), ("downstream.protocol", "GateFailed"))
+_LATE = (("pretext.fit.lightning_module", "NonFiniteLoss"), ("downstream.protocol", "GateFailed"))
 """Errors of modules that are slow to import; who raised one has imported its module."""
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation, Pretrained, Validation, load_task, pretrain
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 from pretext.task import Step, Task
 from pretext.tasks import autoencoder
 from pretext.tasks.autoencoder import Autoencoder
@@ -113,7 +113,12 @@ def test_the_autoencoder_standardises_by_images_of_all_parts_of_the_set(
     task = Autoencoder(toy.encoder("gray"), hidden=16)
     task.prepare(EpochLoader(Split("train", pixels, "levels"), 8, shuffle=False), tmp_path)
     with torch.no_grad():
-        few = torch.from_numpy(levels[spaced(101, 10)] / 255).float().view(-1, 1, 1, 1).expand(-1, 3, 1, 1)
+        few = (
+            torch.from_numpy(levels[evenly_spaced(101, 10)] / 255)
+            .float()
+            .view(-1, 1, 1, 1)
+            .expand(-1, 3, 1, 1)
+        )
         seen = task.encoder.input(few).double()
     assert float(task.mean) == pytest.approx(float(seen.mean()), rel=1e-5)
     assert float(task.std) == pytest.approx(float(seen.std(correction=0)), rel=1e-5)
@@ -122,5 +127,5 @@ def test_the_autoencoder_standardises_by_images_of_all_parts_of_the_set(
 @pytest.mark.parametrize("count", [3, 10, 1000])
 def test_a_loader_gives_evenly_spaced_images_in_order(count: int) -> None:
     loader = EpochLoader(toy.split(24, 0), 5, indices=np.arange(2, 24), shuffle=True)
-    taken = torch.cat([images.positions for images in loader.spaced(count)]).numpy()
-    np.testing.assert_array_equal(taken, 2 + spaced(22, count))
+    taken = torch.cat([images.positions for images in loader.evenly_spaced(count)]).numpy()
+    np.testing.assert_array_equal(taken, 2 + evenly_spaced(22, count))

@@ -53,7 +53,7 @@ class HistogramProbe(BlindPredictor):
     grid: LinearGrid = field(default_factory=LinearGrid)
 
     @property
-    def sees_colour(self) -> bool:
+    def sees_color(self) -> bool:
         """Whether the histogram is of colours."""
         return self.histogram is rgb_histogram
 

@@ -179,7 +179,7 @@ class BlindClusters(BlindPredictor):
     train_limit: int | None
 
     @property
-    def sees_colour(self) -> bool:
+    def sees_color(self) -> bool:
         """As the features."""
         return self.features is rgb_shares
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -45,7 +46,7 @@ class Pooled:
         return {"pool": self.sides.get(stage, 1)}
 
 
-class PooledChoice(Protocol):
+class PooledChoice(typing.Protocol):
     """What val chose for one stage: at least the pooling."""
 
     @property

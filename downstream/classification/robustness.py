@@ -155,9 +155,9 @@ class BlindUnderCorruption(BlindPredictor):
     corruptions: tuple[Corruption, ...]
 
     @property
-    def sees_colour(self) -> bool:
+    def sees_color(self) -> bool:
         """As the predictor."""
-        return self.plain.sees_colour
+        return self.plain.sees_color
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit it on clean images."""

@@ -147,9 +147,9 @@ class DifficultLeftOut(BlindPredictor):
     predictor: BlindPredictor
 
     @property
-    def sees_colour(self) -> bool:
+    def sees_color(self) -> bool:
         """As the predictor."""
-        return self.predictor.sees_colour
+        return self.predictor.sees_color
 
     def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
         """Fit the predictor."""

@@ -76,7 +76,7 @@ def selective_search(
         for scale in scales:
             segments = felzenszwalb(channels, scale=scale, sigma=_SMOOTHING, min_size=scale)
             start, neighbours = regions(channels, rises, segments), _neighbours(segments)
-            found += [group(start, neighbours, segments.size, by_colour) for by_colour in (True, False)]
+            found += [group(start, neighbours, segments.size, by_color) for by_color in (True, False)]
     return _ranked(found)[:count]
 
 
@@ -105,14 +105,14 @@ def regions(
 
 
 def group(
-    start: Regions, neighbours: Iterable[tuple[int, int]], pixels: int, by_colour: bool
+    start: Regions, neighbours: Iterable[tuple[int, int]], pixels: int, by_color: bool
 ) -> NDArray[np.float64]:
     """Merge the two most alike neighbours until one region is left.
 
     Args:
         neighbours: pairs of touching regions, together connected.
         pixels: of the whole image.
-        by_colour: whether the likeness of colours counts besides texture, size and fill.
+        by_color: whether the likeness of colours counts besides texture, size and fill.
 
     Returns:
         (2 R − 1, 4) boxes: the R first regions, then the merged ones as they appear.
@@ -127,7 +127,7 @@ def group(
 
     def compare(region: int, others: set[int]) -> None:
         other = np.array(sorted(others), np.int64)
-        likeness = similarity(grown, region, other, pixels, by_colour)
+        likeness = similarity(grown, region, other, pixels, by_color)
         for value, index in zip(likeness.tolist(), other.tolist(), strict=True):
             heapq.heappush(queue, (-value, min(region, index), max(region, index)))
 
@@ -147,7 +147,7 @@ def group(
 
 
 def similarity(
-    known: Regions, region: int, others: NDArray[np.int64], pixels: int, by_colour: bool
+    known: Regions, region: int, others: NDArray[np.int64], pixels: int, by_color: bool
 ) -> NDArray[np.float64]:
     """Likeness of one region and others (K,): the sum of three or four terms, each at most 1.
 
@@ -160,7 +160,7 @@ def similarity(
     texture = np.minimum(known.textures[region], known.textures[others]).sum(1)
     fill = 1 - ((high - low).prod(1) - size) / pixels
     alike: NDArray[np.float64] = texture + (1 - size / pixels) + fill
-    if by_colour:
+    if by_color:
         alike = alike + np.minimum(known.colours[region], known.colours[others]).sum(1)
     return alike
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-class Reduction(Protocol):
+class Reduction(typing.Protocol):
     """A frozen dataclass whose repr names it: features are cached under that repr."""
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Source(NamedTuple):
     reading: str = ""
 
 
-class Read(Protocol):
+class Read(typing.Protocol):
     """How heads see an encoder."""
 
     def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from pretext.views import random_crop_flip, random_resized_crop
 
 
-class Augmentation(Protocol):
+class Augmentation(typing.Protocol):
     """A frozen dataclass; draws from a CPU generator, so that every device gets the same images."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import typing
 import zlib
 from abc import ABC
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from pretext.data.dataset import Pixels, Split
 Picture = NDArray[np.float64]
 
 
-class Corruption(Protocol):
+class Corruption(typing.Protocol):
     """A frozen dataclass whose repr says all that determines it."""
 
     @property

@@ -31,13 +31,13 @@ class Chance:
     coloured: Mapping[str, Level] = field(default_factory=dict)
 
     @staticmethod
-    def of(blind: Iterable[Record], predictors: Mapping[str, BlindPredictor], sees_colour: bool) -> Chance:
+    def of(blind: Iterable[Record], predictors: Mapping[str, BlindPredictor], sees_color: bool) -> Chance:
         """Levels of these predictors, from their records, for an encoder that sees colour or does not."""
         comparable: dict[str, Level] = {}
         coloured: dict[str, Level] = {}
         for record in blind:
             name, metric = record.subject.pretext.removeprefix(BLIND), record.evaluation.metric
-            levels = coloured if predictors[name].sees_colour and not sees_colour else comparable
+            levels = coloured if predictors[name].sees_color and not sees_color else comparable
             value, scale = record.result.value, record.result.scale
             if metric not in levels or scale.merit(value) > scale.merit(levels[metric].value):
                 levels[metric] = Level(value, name)

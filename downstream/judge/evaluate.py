@@ -33,7 +33,7 @@ from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
 from pretext.identity import identity_of
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 
 RESAMPLES = 500
 """Bootstrap resamples of the primary metric of the selected stage."""
@@ -136,7 +136,7 @@ def evaluate(
     unmoved.check()
     predictors = protocol.blind()
     blind = _all_blind(predictors, protocol, data, runtime, records, draws, suite)
-    chance = Chance.of(blind, predictors, encoder.input.sees_colour)
+    chance = Chance.of(blind, predictors, encoder.input.sees_color)
     metrics = protocol.metrics(data.test)
     primary, measure = next(iter(metrics.items()))
     level, scale = chance.comparable.get(primary), measure.scale
@@ -172,7 +172,7 @@ def effort_of(encoder: Encoder) -> Effort | None:
 
 def _picture(fitted: Fitted, test: Split, names: Sequence[str], path: Path) -> None:
     """Draw what a head predicts on some test images, evenly spaced, after all selection is done."""
-    drawn = fitted.show(subset(test, spaced(len(test), PICTURED)), names)
+    drawn = fitted.show(subset(test, evenly_spaced(len(test), PICTURED)), names)
     if drawn is not None:
         file = io.BytesIO()
         Image.fromarray(drawn).save(file, format="PNG")

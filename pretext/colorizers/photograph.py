@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import typing
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ GAP = 8
 """White pixels between the panels of a comparison."""
 
 
-class Colorizer(Protocol):
+class Colorizer(typing.Protocol):
     """Whatever colours lightness: a trained task, or a system of `pretext.colorizers`."""
 
     def colorize(self, lightness: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ SHOWN = 6
 """Classes up to which `DataSet.summary` names them."""
 
 
-class Pixels(Protocol):
+class Pixels(typing.Protocol):
     """Images by position: a (memory-mapped) uint8 array, or a reader that decodes on demand."""
 
     @property

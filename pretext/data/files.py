@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tarfile
+import typing
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from pretext.data.dataset import Remark
 from pretext.data.source import BadArchive, file_identity, folder_identity
 from pretext.data.walk import ignored, is_image, is_strange, walk
 
 
-class Files(Protocol):
+class Files(typing.Protocol):
     """Named files. Names are relative, with slashes. remarks: on what was left out of them."""
 
     names: frozenset[str]

@@ -79,7 +79,7 @@ def by_palette(mask: LabelImage, palette: Sequence[tuple[int, int, int]], name: 
     return np.asarray(order[at], np.uint8)
 
 
-def colours_of(mask: LabelImage) -> set[tuple[int, int, int]]:
+def colors_of(mask: LabelImage) -> set[tuple[int, int, int]]:
     """The colours that occur."""
     if mask.values is None:
         return {_colour(int(code)) for code in np.unique(_codes(_rgb(mask)))}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pretext.data.dataset import Pixels, Split
 from pretext.data.streamed import Streamed
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 from pretext.task import Images
 
 CPU = torch.device("cpu")
@@ -151,9 +151,9 @@ class EpochLoader:
                 labels = None if self._labels is None else self._labels[at].to(self.device, non_blocking=True)
                 yield Images(_moved(images, self.device), at.to(self.device), labels)
 
-    def spaced(self, images: int) -> EpochLoader:
+    def evenly_spaced(self, images: int) -> EpochLoader:
         """Batches, in order, of at most so many of the images, evenly spaced over the split."""
-        few = self._positions[spaced(len(self._positions), images)]
+        few = self._positions[evenly_spaced(len(self._positions), images)]
         return EpochLoader(
             self.split, self.batch_size, shuffle=False, drop_last=False, indices=few, device=self.device
         )

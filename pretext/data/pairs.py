@@ -16,7 +16,7 @@ from pretext.data.canvas import Canvas
 from pretext.data.dataset import IGNORE, DataSet, Remark
 from pretext.data.decode import SKIP_SHARE, BadImage, Decoding
 from pretext.data.files import Files, open_files
-from pretext.data.label_image import LabelImage, by_palette, colours_of, decode_labels
+from pretext.data.label_image import LabelImage, by_palette, colors_of, decode_labels
 from pretext.data.labelled import Labels
 from pretext.data.mask_values import check_classes_occur, check_map, lookup
 from pretext.data.pack import Progress, packed, read_values, silent, write_values
@@ -225,27 +225,27 @@ class _Known:
         values: set[int] = set()
         colours: set[Colour] = set()
         meaning: dict[int, tuple[Colour, str]] = {}
-        in_colour, clash = False, None
+        in_color, clash = False, None
         for done, path in enumerate(self.masks, 1):
             title = self.files.title(path)
             try:
                 mask = decode_labels(self.files.read(path), title)
             except BadImage:  # named, or skipped, with its image
                 continue
-            in_colour = in_colour or mask.values is None
+            in_color = in_color or mask.values is None
             if len(colours) <= IGNORE:
-                colours |= colours_of(mask)
+                colours |= colors_of(mask)
             if mask.values is not None:
                 values.update(mask.used())
                 if mask.colours is not None:
                     clash = clash or _clash(meaning, mask.used(), mask.colours, title)
             self.progress("values of masks", done, len(self.masks))
-        if in_colour and len(colours) > IGNORE:
+        if in_color and len(colours) > IGNORE:
             raise BadArchive(
                 f"{self.files.title(self.masks[0])} and others hold more than {IGNORE} colours, as where "
                 "edges are smoothed; 'data.palette=[[0,0,0],…]' names those of the classes"
             )
-        return {"values": sorted(values), "colours": sorted(colours) if in_colour else [], "clash": clash}
+        return {"values": sorted(values), "colours": sorted(colours) if in_color else [], "clash": clash}
 
 
 def _clash(

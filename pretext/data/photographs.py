@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os.path import splitext
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ _WIDE = frozenset({".png", ".tif", ".tiff", ".jp2"})
 """Suffixes of files whose values may be narrower than the file says, see `Decoding.bits`."""
 
 
-class Fit(Protocol):
+class Fit(typing.Protocol):
     """How photographs of any size become images of one size: `Square` or `Canvas`."""
 
     @property

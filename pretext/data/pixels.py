@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import typing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, runtime_checkable
 from weakref import WeakSet
 
 import numpy as np
@@ -22,7 +23,7 @@ SORT_ABOVE = 2**30
 
 
 @runtime_checkable
-class Digested(Protocol):
+class Digested(typing.Protocol):
     """Images that know the digests of their contents."""
 
     @property

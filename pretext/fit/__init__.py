@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pretext.fit.module import NonFiniteLoss, Pretraining
+from pretext.fit.lightning_module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.pretrain import SIGTERM_STATUS, Validation, check, pretrain
 from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device, choose_precision
-from pretext.fit.saved import load_task, save_task
+from pretext.fit.task_file import load_task, save_task
 
 __all__ = [
     "SIGTERM_STATUS",

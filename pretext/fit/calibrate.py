@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pretext.atomic import sweep
+from pretext.atomic import remove_leftovers
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
 from pretext.encoder import Backbone, Encoder, calibrate_magnitudes, chain, load, without_batchnorm
 from pretext.fit.result import Pretrained
 from pretext.fit.runtime import choose_device
 from pretext.fit.seeding import Stream, derive
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def calibrate(
     Raises:
         ValueError: a parent that is not finished, or a network that cannot be calibrated.
     """
-    sweep(folder)
+    remove_leftovers(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
         return finished
@@ -93,7 +93,7 @@ def calibrate(
     if trained is None:
         raise ValueError(f"{parent} holds no finished run to calibrate")
     where = choose_device(device)
-    rgb = fetch(train.pixels, spaced(len(train), calibration.images), where)
+    rgb = fetch(train.pixels, evenly_spaced(len(train), calibration.images), where)
     encoder = calibration(load(parent).to(where), rgb, derive(seed, Stream.PREPARE)).cpu()
     encoder.provenance = {**encoder.provenance, "calibration": calibration.name, **(provenance or {})}
     encoder.save(folder)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import time
+import typing
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, runtime_checkable
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,14 +19,14 @@ from torch import Tensor
 
 from pretext.atomic import replacing, write_bytes
 from pretext.data.loader import EpochLoader
-from pretext.fit.module import Pretraining
+from pretext.fit.lightning_module import Pretraining
 from pretext.fit.monitor import knn_score
 from pretext.pictures import contact_sheet
 from pretext.task import Images
 
 
 @runtime_checkable
-class PictureLogger(Protocol):
+class PictureLogger(typing.Protocol):
     """A logger that takes pictures, as Lightning's `WandbLogger` does."""
 
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pretext.backbones import Backbone
-from pretext.fit.module import Pretraining
+from pretext.fit.lightning_module import Pretraining
 from pretext.fit.result import Pretrained
 from pretext.task import Images
 

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
-from pretext.atomic import sweep
+from pretext.atomic import remove_leftovers
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.pixels import check_unchanged
@@ -26,14 +26,14 @@ from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.effort import Effort, effort
 from pretext.fit.identity import check_same, run_identity
-from pretext.fit.module import NonFiniteLoss, Pretraining
+from pretext.fit.lightning_module import NonFiniteLoss, Pretraining
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
 from pretext.fit.result import RESULT, Pretrained
 from pretext.fit.runtime import BF16, choose_device, choose_precision, peak_memory, quiet
-from pretext.fit.saved import check_savable, save_task
 from pretext.fit.seeding import Stream, derive
-from pretext.spacing import spaced
+from pretext.fit.task_file import check_savable, save_task
+from pretext.spacing import evenly_spaced
 from pretext.task import Images, Task
 
 CHECKPOINT = "last.ckpt"
@@ -130,7 +130,7 @@ def pretrain(
         task, train, val, name, seed, epochs, epoch_batches, batch_size, optimisation, exact
     )
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    remove_leftovers(folder)
     finished = Pretrained.read(folder)
     if finished is not None:
         check_same(identity, finished.identity, folder / RESULT)
@@ -149,18 +149,18 @@ def pretrain(
     steps = epochs * -(-each // optimisation.accumulate) if optimisation is not None else 0
     plan = optimisation or Optimisation(torch.optim.SGD)
     module = Pretraining(task, loader, in_order, plan, seed=seed, epochs=epochs, total_steps=steps)
-    keeper, counted = EpochEnd(folder, identity), Effort()
-    watchers = _watchers(train, val, folder, batch_size, where, validation)
+    epoch_end, counted = EpochEnd(folder, identity), Effort()
+    watching = _callbacks(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
     seen = _in_order(val, batch_size, where, validation.images)
     with quiet(), _stoppable():
-        attached = [*watchers, *callbacks, counted, keeper, bar]
+        attached = [*watching, *callbacks, counted, epoch_end, bar]
         trainer = _trainer(where, exact, folder, epochs, each, plan, validation.every, loggers, attached)
         if epochs == 0:
-            _stand_still(trainer, module, keeper, train, seen, batch_size, where)
+            _stand_still(trainer, module, epoch_end, train, seen, batch_size, where)
         else:
             _fit(trainer, module, loader, seen, folder, identity)
-    result = _result(folder, epochs, trainer, module, keeper, counted, where, exact, identity)
+    result = _result(folder, epochs, trainer, module, epoch_end, counted, where, exact, identity)
     _keep(task, result, name, seed, train, {"effort": effort(result, before), **(provenance or {})})
     return result
 
@@ -206,11 +206,11 @@ def check(
         raise ValueError(f"{kind} takes a {task.takes.__name__}, and {network} is none")
     if task.needs_labels and train.labels is None:
         raise ValueError(f"{kind} needs labels, and split {train.name!r} has none")
-    if task.needs_colour and not _shows_colour(train):
+    if task.needs_color and not _shows_color(train):
         raise ValueError(f"{kind} needs colour, and split {train.name!r} has no image with colour")
 
 
-def _shows_colour(split: Split) -> bool:
+def _shows_color(split: Split) -> bool:
     """Whether any image has colour, by the split's own flags or else by channels that differ."""
     if split.colourless is not None:
         return not bool(split.colourless.all())
@@ -223,20 +223,20 @@ def _shows_colour(split: Split) -> bool:
 
 def _in_order(split: Split, batch_size: int, device: torch.device, images: int | None = None) -> EpochLoader:
     """Batches of all images in order, or of so many evenly spaced ones."""
-    few = None if images is None else spaced(len(split), images)
+    few = None if images is None else evenly_spaced(len(split), images)
     return EpochLoader(split, batch_size, shuffle=False, drop_last=False, indices=few, device=device)
 
 
-def _watchers(
+def _callbacks(
     train: Split, val: Split, folder: Path, batch_size: int, device: torch.device, validation: Validation
 ) -> list[Callback]:
     shown: Images = next(iter(_in_order(val, validation.pictures, device, validation.pictures)))
-    watchers: list[Callback] = [Samples(shown, folder / "samples")]
+    found: list[Callback] = [Samples(shown, folder / "samples")]
     if validation.bank and train.labels is not None and val.labels is not None:
         bank = _in_order(train, batch_size, device, validation.bank)
         queries = _in_order(val, batch_size, device, validation.images)
-        watchers.append(KnnMonitor(bank, queries, validation.neighbours))
-    return watchers
+        found.append(KnnMonitor(bank, queries, validation.neighbours))
+    return found
 
 
 def _trainer(
@@ -296,19 +296,19 @@ def _fit(
 def _stand_still(
     trainer: pl.Trainer,
     module: Pretraining,
-    keeper: EpochEnd,
+    epoch_end: EpochEnd,
     train: Split,
     val: EpochLoader,
     batch_size: int,
     device: torch.device,
 ) -> None:
     """A run of no steps: the statistics of BatchNorm from training images, then one look at val."""
-    few = spaced(len(train), RECALIBRATION_IMAGES)
+    few = evenly_spaced(len(train), RECALIBRATION_IMAGES)
     few = few[: max(len(few) // batch_size, 1) * batch_size]  # batches of one size, which their average needs
     recalibrate_batchnorm(module.task.encoder, batches(train, batch_size, few, device))
     trainer.validate(module, val, verbose=False)
-    keeper.rows.append({"epoch": 0, "step": 0, **module.measures})
-    write_history(keeper.folder / "history.csv", keeper.rows)
+    epoch_end.rows.append({"epoch": 0, "step": 0, **module.measures})
+    write_history(epoch_end.folder / "history.csv", epoch_end.rows)
 
 
 def _result(
@@ -316,7 +316,7 @@ def _result(
     epochs: int,
     trainer: pl.Trainer,
     module: Pretraining,
-    keeper: EpochEnd,
+    epoch_end: EpochEnd,
     counted: Effort,
     device: torch.device,
     precision: str,
@@ -328,12 +328,12 @@ def _result(
         epochs=epochs,
         steps=trainer.global_step,
         images_seen=module.images_seen,
-        seconds=round(keeper.seconds, 3),
-        images_per_second=round(module.images_seen / keeper.training, 2) if keeper.training else 0.0,
+        seconds=round(epoch_end.seconds, 3),
+        images_per_second=round(module.images_seen / epoch_end.training, 2) if epoch_end.training else 0.0,
         peak_memory=peak_memory(device),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         precision=precision,
-        measures={key: value for key, value in keeper.rows[-1].items() if "/" in key},
+        measures={key: value for key, value in epoch_end.rows[-1].items() if "/" in key},
         identity=identity,
         views=views,
         flops=flops,

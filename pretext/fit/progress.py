@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pretext.fit.module import Pretraining
+from pretext.fit.lightning_module import Pretraining
 
 LINE_SECONDS = 30.0
 """Without a terminal a long epoch says so often that it is alive."""

@@ -77,7 +77,7 @@ class Autoencoder(Task):
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Take mean and standard deviation of the input's channels from images of all parts of the set."""
         total, squares, count = 0.0, 0.0, 0
-        for images in loader.spaced(STATISTICS_IMAGES):
+        for images in loader.evenly_spaced(STATISTICS_IMAGES):
             x = self.encoder.input(images.pixels).double()  # (B, C, H, W)
             total, squares = total + x.sum(dim=(0, 2, 3)), squares + x.square().sum(dim=(0, 2, 3))
             count += x[:, 0].numel()

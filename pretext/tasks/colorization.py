@@ -20,7 +20,7 @@ from pretext.color import (
 )
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
-from pretext.tasks import colouring
+from pretext.tasks import coloring
 from pretext.tasks.cropping import check_square, square
 
 METRIC_LAMBDA = 0.0
@@ -39,7 +39,7 @@ class Coloured(NamedTuple):
     counts: Tensor
 
 
-class Colorization(colouring.ColouringTask):
+class Colorization(coloring.ColoringTask):
     """Predicts at every fourth pixel which of 313 colours it has, from an input without colour.
 
     The loss is the cross-entropy against soft targets, each position weighted by the rarity of its colour in
@@ -89,10 +89,10 @@ class Colorization(colouring.ColouringTask):
             raise ValueError(f"Colorization.neighbours is a number of bins, 1 to {N_BINS}, got {neighbours}")
         if not temperature > 0:
             raise ValueError(f"Colorization.temperature is positive, got {temperature}")
-        colouring.refuse_colour("Colorization", encoder, allow_colour)
+        coloring.refuse_color("Colorization", encoder, allow_colour)
         check_square("Colorization", crop, padding)
         self.encoder = encoder
-        self.head = colouring.build_head(encoder, stage, hidden, N_BINS, target_stride, block8)
+        self.head = coloring.build_head(encoder, stage, hidden, N_BINS, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
         self._neighbours, self._rebalance, self._temperature = neighbours, rebalance, temperature
         self._stride, self._crop, self._padding = target_stride, crop, padding
@@ -107,7 +107,7 @@ class Colorization(colouring.ColouringTask):
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images; the counts are kept in `cache`."""
-        batches = (colouring.whole_cells(images.pixels, self._stride) for images in loader)
+        batches = (coloring.whole_cells(images.pixels, self._stride) for images in loader)
         prior = cached_prior(cache, loader.digest, batches, stride=self._stride, neighbors=self._neighbours)
         self.bin_weights.copy_(prior.weights(self._rebalance))
         self.balance.copy_(prior.weights(METRIC_LAMBDA))
@@ -131,13 +131,13 @@ class Colorization(colouring.ColouringTask):
             augment=self.training,
             multiple=self._stride,
         )
-        ab = colouring.target_ab(pixels, self._stride)  # (B, 2, S/stride, S/stride)
+        ab = coloring.target_ab(pixels, self._stride)  # (B, 2, S/stride, S/stride)
         return Coloured(pixels, soft_encode(ab, self._neighbours), has_color(ab))
 
     def loss(self, batch: Coloured) -> Step:
         """Return the balanced cross-entropy in nats; logs it and the unbalanced one."""
         height, width = batch.pixels.shape[-2:]
-        logits = self._logits(batch.pixels, colouring.target_size(height, width, self._stride))
+        logits = self._logits(batch.pixels, coloring.target_size(height, width, self._stride))
         balanced, unbalanced = soft_cross_entropy(logits, batch.targets, self.bin_weights, batch.counts)
         logs = {"loss": balanced.detach(), "unbalanced": unbalanced.detach()}
         return Step(balanced, logs, batch.counts.sum())
@@ -158,13 +158,13 @@ class Colorization(colouring.ColouringTask):
         ab = self.paint(batch.pixels)
         count = torch.tensor(len(ab))
         level = {f"{k}_prior": (count * v, count) for k, v in self.prior_cross_entropy.items()}
-        return {**colouring.measures(batch.pixels, ab, self.balance), **level}
+        return {**coloring.measures(batch.pixels, ab, self.balance), **level}
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the annealed mean, upsampled."""
         size = (pixels.shape[-2], pixels.shape[-1])
-        logits = self._logits(pixels, colouring.target_size(*size, self._stride))
-        return colouring.to_image(annealed_mean(logits, self._temperature), size, self._stride)
+        logits = self._logits(pixels, coloring.target_size(*size, self._stride))
+        return coloring.to_image(annealed_mean(logits, self._temperature), size, self._stride)
 
     def _logits(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         maps = self.encoder(pixels, stop=self._stage).maps[self._stage]  # (B, C, ~S/8, ~S/8)

@@ -12,7 +12,7 @@ from torch import Tensor
 from pretext.color import N_BINS, cached_prior, has_color
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
-from pretext.tasks import colouring
+from pretext.tasks import coloring
 from pretext.tasks.colorization import METRIC_LAMBDA, Colorization
 from pretext.tasks.cropping import check_square, square
 
@@ -28,7 +28,7 @@ class Regressed(NamedTuple):
     counts: Tensor
 
 
-class ColorizationL2(colouring.ColouringTask):
+class ColorizationL2(coloring.ColoringTask):
     """Regresses ab at every fourth pixel by squared error, with the trunk and head of `Colorization`.
 
     Gray images weigh nothing, as in `Colorization`. For the fine-tuned variant, `initialise_from` a trained
@@ -62,10 +62,10 @@ class ColorizationL2(colouring.ColouringTask):
         block8: bool = False,
     ) -> None:
         super().__init__()
-        colouring.refuse_colour("ColorizationL2", encoder, allow_colour)
+        coloring.refuse_color("ColorizationL2", encoder, allow_colour)
         check_square("ColorizationL2", crop, padding)
         self.encoder = encoder
-        self.head = colouring.build_head(encoder, stage, hidden, 2, target_stride, block8)
+        self.head = coloring.build_head(encoder, stage, hidden, 2, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
         self._stride, self._crop, self._padding = target_stride, crop, padding
         self.register_buffer("balance", torch.full((N_BINS,), math.nan))
@@ -96,7 +96,7 @@ class ColorizationL2(colouring.ColouringTask):
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images, for the balanced AuC."""
-        batches = (colouring.whole_cells(images.pixels, self._stride) for images in loader)
+        batches = (coloring.whole_cells(images.pixels, self._stride) for images in loader)
         prior = cached_prior(cache, loader.digest, batches, stride=self._stride)
         self.balance.copy_(prior.weights(METRIC_LAMBDA))
 
@@ -110,7 +110,7 @@ class ColorizationL2(colouring.ColouringTask):
             augment=self.training,
             multiple=self._stride,
         )
-        ab = colouring.target_ab(pixels, self._stride)  # (B, 2, S/stride, S/stride)
+        ab = coloring.target_ab(pixels, self._stride)  # (B, 2, S/stride, S/stride)
         return Regressed(pixels, ab / AB_UNIT, has_color(ab))
 
     def loss(self, batch: Regressed) -> Step:
@@ -125,13 +125,13 @@ class ColorizationL2(colouring.ColouringTask):
 
     def score(self, batch: Regressed) -> dict[str, tuple[Tensor, Tensor]]:
         """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return colouring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
+        return coloring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the prediction, upsampled."""
         size = (pixels.shape[-2], pixels.shape[-1])
-        ab = self._ab(pixels, colouring.target_size(*size, self._stride)) * AB_UNIT
-        return colouring.to_image(ab, size, self._stride)
+        ab = self._ab(pixels, coloring.target_size(*size, self._stride)) * AB_UNIT
+        return coloring.to_image(ab, size, self._stride)
 
     def _ab(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         maps = self.encoder(pixels, stop=self._stage).maps[self._stage]  # (B, C, ~S/8, ~S/8)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pretext.encoder import Encoder, initialise_by_kmeans
-from pretext.spacing import spaced
+from pretext.spacing import evenly_spaced
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks.cropping import square
 
@@ -47,17 +47,17 @@ class KMeansInit(Task):
 
     def _few(self, loader: Loader) -> Tensor:
         """At most so many images (N, 3, S, S), evenly spaced over the split."""
-        chosen = set(spaced(len(loader), self._images).tolist())
+        chosen = set(evenly_spaced(len(loader), self._images).tolist())
         each = -(-self._images // len(chosen))
         taken = []
         for position, images in enumerate(loader):
             if position in chosen:
-                few = images.pixels[spaced(len(images.pixels), each)]
+                few = images.pixels[evenly_spaced(len(images.pixels), each)]
                 side = min(self._crop, *few.shape[-2:])
                 # Nothing is drawn: the square is the centre's.
                 taken.append(square(few, torch.Generator(), size=side, padding=0, augment=False))
         pixels = torch.cat(taken)
-        return pixels[spaced(len(pixels), self._images)]
+        return pixels[evenly_spaced(len(pixels), self._images)]
 
     def views(self, images: Images, generator: torch.Generator) -> Images:
         """Return the images as they are."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from pretext.colorizers.photograph import colorize_file, comparisons
 from pretext.data.decode import BadImage
 from pretext.fit import Pretrained, load_task
-from pretext.tasks.colouring import ColouringTask
+from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
 from pretextbench.context import Context, opened
@@ -35,7 +35,7 @@ def _work(context: Context) -> list[str]:
         console.print(f"{len(targets)} images would be coloured by {folder}", soft_wrap=True)
         return []
     task = load_task(folder).to(context.device)
-    if not isinstance(task, ColouringTask):
+    if not isinstance(task, ColoringTask):
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
     bad: list[BadImage] = []
     for image, target in targets.items():

@@ -67,7 +67,7 @@ def where(data: DataSet) -> dict[str, str]:
     return found
 
 
-def in_colour(i: int) -> bytes:
+def in_color(i: int) -> bytes:
     return encoded(colours(i), "PNG")
 
 

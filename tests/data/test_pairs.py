@@ -17,7 +17,7 @@ from paired import (
     WIDTH,
     digests,
     fill,
-    in_colour,
+    in_color,
     mask_of,
     read,
     save,
@@ -171,7 +171,7 @@ def write(file: str, content: bytes) -> Callable[[Path], None]:
         (write("masks/p03.png", encoded(np.full((HEIGHT, WIDTH), 9, np.uint8), "PNG")),
          {"mask_names": ["a", "b", "c"]}, BadArchive, r"p03\.png holds the label 9, classes end at 2"),
         (write("masks/p03.png", encoded(mask_of(3), "PNG")[:40]), {}, BadImage, r"p03\.png: "),
-        (write("masks/p03.png", in_colour(3)), {"palette": COLOURS}, BadImage,
+        (write("masks/p03.png", in_color(3)), {"palette": COLOURS}, BadImage,
          r"\.png: holds the colour \(255, 255, 255\), which is not in data\.palette"),
         (write("masks/p03_mask.png", encoded(mask_of(3), "PNG")), {"masks": "masks"}, None, ""),
         (write("labels/p03.png", encoded(mask_of(3), "PNG")), {}, BadArchive,
@@ -233,7 +233,7 @@ def test_a_tar_and_a_stream_give_the_same_masks(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hydra")
 def test_a_command_line_says_all_of_it(tmp_path: Path) -> None:
     """Maps and lists take the place of null: into an empty map of a typed configuration nothing goes."""
-    root = fill(tmp_path / "set", draw=in_colour)
+    root = fill(tmp_path / "set", draw=in_color)
     save(root / "a.txt", b"p00\np01\np02\np03\np04\np05")
     save(root / "b.txt", b"p06\np07")
     config = compose(

@@ -16,7 +16,7 @@ from paired import (
     colours,
     digests,
     fill,
-    in_colour,
+    in_color,
     mask_of,
     read,
     save,
@@ -51,7 +51,7 @@ def _png(image: Image.Image) -> bytes:
         (palette_image, {}),
         (lambda i: encoded(np.repeat(mask_of(i)[..., None], 3, 2), "PNG"), {}),  # gray, stored as colour
         (lambda i: _png(Image.fromarray(mask_of(i).astype(np.int32)).convert("I;16")), {}),
-        (in_colour, {"palette": WHITE, "mask_map": {3: 255}}),
+        (in_color, {"palette": WHITE, "mask_map": {3: 255}}),
         (lambda i: shuffled(i), {"palette": WHITE, "mask_map": {3: 255}}),
         (lambda i: _png(Image.fromarray(np.dstack([colours(i), np.full((HEIGHT, WIDTH), 255, np.uint8)]))),
          {"palette": WHITE, "mask_map": {3: 255}}),
@@ -67,12 +67,12 @@ def test_masks_of_every_kind_are_the_same(
 
 
 def test_colours_that_are_found_are_classes_in_their_order(tmp_path: Path) -> None:
-    data = read(fill(tmp_path / "set", draw=in_colour), mask_map={3: 255})
+    data = read(fill(tmp_path / "set", draw=in_color), mask_map={3: 255})
     assert data.mask_names == ("#000000", "#007828", "#c80000")
     swap = np.array([0, 2, 1, *range(3, 256)], np.uint8)
     plain = read(fill(tmp_path / "plain", draw=lambda i: encoded(swap[mask_of(i)], "PNG")))
     assert digests(data) == digests(plain)
-    named = read(fill(tmp_path / "set", draw=in_colour), mask_map={3: 255}, mask_names=["a", "b", "c"])
+    named = read(fill(tmp_path / "set", draw=in_color), mask_map={3: 255}, mask_names=["a", "b", "c"])
     assert named.mask_names == ("a", "b", "c")
 
 

@@ -19,7 +19,7 @@ HOOKS = {
     "proposing": "no regions",
     "show": "not visual",
     "held_out": "the best score on val",
-    "sees_colour": "it does not",
+    "sees_color": "it does not",
 }
 """What a base says where a class below it has nothing to add; everything else is said once."""
 

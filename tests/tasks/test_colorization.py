@@ -19,7 +19,7 @@ from pretext.data.loader import EpochLoader
 from pretext.encoder import Encoder
 from pretext.inputs import build
 from pretext.task import Images
-from pretext.tasks import colouring
+from pretext.tasks import coloring
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.colorization_l2 import ColorizationL2
 
@@ -84,7 +84,7 @@ def test_an_unprepared_task_does_not_train_unbalanced() -> None:
 def test_gray_images_weigh_nothing(tmp_path: Path) -> None:
     task = prepared(tmp_path).eval()
     coloured = toy.batch(4)
-    gray = colouring.gray(lightness(toy.batch(4, seed=9).pixels))
+    gray = coloring.gray(lightness(toy.batch(4, seed=9).pixels))
     both = Images(torch.cat([coloured.pixels, gray]), torch.arange(8), None)
     assert task.views(both, drawn()).counts.tolist() == [True] * 4 + [False] * 4
     with torch.no_grad():
@@ -156,14 +156,14 @@ def test_a_stride_of_32_is_brought_up_to_the_target(tmp_path: Path) -> None:
 def test_measures_of_a_gray_output_are_its_mean_chroma() -> None:
     pixels = toy.batch().pixels
     chroma = torch.linalg.vector_norm(rgb_to_lab(pixels)[:, 1:], dim=1)
-    found = colouring.measures(pixels, torch.zeros(8, 2, 32, 32), torch.ones(313))
+    found = coloring.measures(pixels, torch.zeros(8, 2, 32, 32), torch.ones(313))
     total, weight = found["auc"]
     assert float(total / weight) == pytest.approx(100 * (1 - float(chroma.mean()) / MAX_ERROR), rel=1e-5)
 
 
 def test_measures_of_the_truth_are_the_best_there_are() -> None:
     pixels = toy.batch().pixels
-    found = colouring.measures(pixels, rgb_to_lab(pixels)[:, 1:], torch.rand(313, generator=drawn()))
+    found = coloring.measures(pixels, rgb_to_lab(pixels)[:, 1:], torch.rand(313, generator=drawn()))
     values = {name: float(total / weight) for name, (total, weight) in found.items()}
     assert values["auc"] == values["auc_balanced"] == 100
     assert values["psnr"] > 70
@@ -171,7 +171,7 @@ def test_measures_of_the_truth_are_the_best_there_are() -> None:
 
 def test_pictures_keep_the_lightness_of_the_original() -> None:
     pixels = toy.batch().pixels
-    shown = colouring.pictures(pixels, lambda light: torch.full_like(light, 8.0).expand(-1, 2, -1, -1))
+    shown = coloring.pictures(pixels, lambda light: torch.full_like(light, 8.0).expand(-1, 2, -1, -1))
     assert torch.equal(shown["original"], pixels)
     for name in ("gray", "coloured"):
         torch.testing.assert_close(lightness(shown[name]), lightness(pixels), atol=0.5, rtol=0)

@@ -98,7 +98,7 @@ def _colours(scene: _Scene, paint: Paint, information: float, size: int) -> Arra
     return canvas
 
 
-def _colours_under(job: _Job, index: int, scene: _Scene) -> Array:
+def _colors_under(job: _Job, index: int, scene: _Scene) -> Array:
     """Ab at full chroma under the job's control of colour, (S, S, 2)."""
     match job.colour:
         case Colour.SEMANTIC:
@@ -130,7 +130,7 @@ def _chunk(job: _Job) -> SceneBatch:
     for row in range(count):
         scene = _scene(job.seed, job.start + row, size)
         lightness, instance = render(scene.layout, scene.things, scene.covers, size)
-        ab = _colours_under(job, job.start + row, scene)
+        ab = _colors_under(job, job.start + row, scene)
         pixels[row] = lab_to_rgb8(lightness, ab * chroma_scale(lightness)[..., None])
         classes = np.array([thing.label for thing in scene.things], dtype=np.int64)
         masks[row] = np.concatenate([[0], classes + 1])[instance]

@@ -32,7 +32,7 @@ def shares(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
 
 
 def slowly_grouped(
-    channels: NDArray[np.float64], segments: NDArray[np.int64], by_colour: bool
+    channels: NDArray[np.float64], segments: NDArray[np.int64], by_color: bool
 ) -> list[tuple[int, ...]]:
     """Every region a mask, everything measured anew for each pair in each round."""
     along_y, along_x = (
@@ -59,7 +59,7 @@ def slowly_grouped(
         size, whole = (a | b).sum(), a.size
         total = 1 - size / whole + 1 - ((x1 - x0) * (y1 - y0) - size) / whole
         total += np.minimum(shares(texture[a], 10), shares(texture[b], 10)).sum()
-        if by_colour:
+        if by_color:
             total += np.minimum(shares(channels[a], 25), shares(channels[b], 25)).sum()
         return float(total)
 
@@ -76,8 +76,8 @@ def slowly_grouped(
     return found
 
 
-@pytest.mark.parametrize("by_colour", [True, False], ids=["colour", "no colour"])
-def test_grouping_equals_the_slow_one(by_colour: bool) -> None:
+@pytest.mark.parametrize("by_color", [True, False], ids=["colour", "no colour"])
+def test_grouping_equals_the_slow_one(by_color: bool) -> None:
     random = np.random.default_rng(0)
     channels = gaussian_filter(random.random((24, 30, 3)), (2, 2, 0))
     channels = (channels - channels.min()) / np.ptp(channels)
@@ -89,8 +89,8 @@ def test_grouping_equals_the_slow_one(by_colour: bool) -> None:
         for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
         if a != b
     }
-    found = group(regions(channels, derivatives(channels), segments), neighbours, segments.size, by_colour)
-    assert found.tolist() == [list(map(float, box)) for box in slowly_grouped(channels, segments, by_colour)]
+    found = group(regions(channels, derivatives(channels), segments), neighbours, segments.size, by_color)
+    assert found.tolist() == [list(map(float, box)) for box in slowly_grouped(channels, segments, by_color)]
 
 
 def test_objects_that_stand_out_are_found_to_the_pixel() -> None:

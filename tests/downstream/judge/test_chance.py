@@ -87,8 +87,8 @@ def test_an_encoder_without_colour_is_not_below_chance_where_only_colour_tells_m
 
 
 class Sees:
-    def __init__(self, sees_colour: bool) -> None:
-        self.sees_colour = sees_colour
+    def __init__(self, sees_color: bool) -> None:
+        self.sees_color = sees_color
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_levels_are_those_of_what_sees_no_more(sees: bool, value: float, flags: 
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_predictors_say_whether_they_see_colour(protocol: Protocol, coloured: set[str]) -> None:
-    assert {name for name, one in protocol.blind().items() if one.sees_colour} == coloured
+    assert {name for name, one in protocol.blind().items() if one.sees_color} == coloured
 
 
 @pytest.mark.parametrize("name", inputs.INPUTS)
@@ -139,7 +139,7 @@ def test_inputs_say_whether_they_show_colour(name: str) -> None:
     plain, tinted = gray.expand(-1, 3, -1, -1), gray + shift
     seen = inputs.build(name)
     change = float((seen(tinted) - seen(plain)).abs().mean() / seen(plain).abs().max().clamp(min=0.1))
-    assert (change > 0.05) == inputs.INPUTS[name].sees_colour
+    assert (change > 0.05) == inputs.INPUTS[name].sees_color
 
 
 def test_flags_are_explained_with_the_predictor_and_without_it() -> None:

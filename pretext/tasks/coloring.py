@@ -17,7 +17,7 @@ from pretext.inputs import INPUTS
 from pretext.task import Images, Task
 from pretext.tasks.block8 import Block8
 
-COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_colour)
+COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_color)
 """Inputs from which colour has to be guessed."""
 
 BEST_PSNR = 100.0
@@ -27,10 +27,10 @@ Painter = Callable[[Tensor], Tensor]
 """Maps lightness (B, 1, H, W) to ab (B, 2, H, W)."""
 
 
-class ColouringTask(Task):
+class ColoringTask(Task):
     """A task that colours images of any size; they differ in how a colour is read off the network."""
 
-    needs_colour = True
+    needs_color = True
 
     @abstractmethod
     def paint(self, pixels: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class ColouringTask(Task):
         return self.paint(gray(lightness))
 
 
-class ColourHead(nn.Module):
+class ColorHead(nn.Module):
     """From a stage's map to values at the target's resolution, in the manner of block 8 of arXiv:1603.08511.
 
     A 1×1 convolution to `hidden` channels at the stage's resolution, then twofold upsampling and a 3×3
@@ -101,7 +101,7 @@ def _normalised(channels: int, out: int, kernel: int) -> nn.Sequential:
 
 def build_head(
     encoder: Encoder, stage: str | None, hidden: int, out: int, target_stride: int, block8: bool = False
-) -> ColourHead | Block8:
+) -> ColorHead | Block8:
     """Build the head on a stage, the last by default, at the target's stride: ours, or the paper's own.
 
     Raises:
@@ -124,10 +124,10 @@ def build_head(
                 f"and target_stride={target_stride} needs {2 * target_stride}"
             )
         return Block8(place.channels, hidden, out)
-    return ColourHead(place.channels, hidden, out, int(doublings))
+    return ColorHead(place.channels, hidden, out, int(doublings))
 
 
-def refuse_colour(task: str, encoder: Encoder, allow_colour: bool) -> None:
+def refuse_color(task: str, encoder: Encoder, allow_colour: bool) -> None:
     """Raise ValueError for an encoder that sees the colours it shall predict, unless that is wanted."""
     if encoder.input_name not in COLOURLESS and not allow_colour:
         raise ValueError(

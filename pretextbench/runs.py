@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from hydra import compose
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -74,6 +76,12 @@ def plain(node: Any) -> Any:
 
 def pretext_config(name: str) -> DictConfig:
     """Compose the pretext task of that name as its YAML states it."""
+    return _pretext_config(GlobalHydra.instance().config_loader(), name)
+
+
+@functools.lru_cache(maxsize=64)
+def _pretext_config(loader: ConfigLoader, name: str) -> DictConfig:
+    """The same, once for each place that configurations come from: a sweep asks for the twins of every run."""
     found: DictConfig = compose("config", overrides=[f"pretext={name}"]).pretext
     return found
 

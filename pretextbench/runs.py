@@ -81,7 +81,7 @@ def pretext_config(name: str) -> DictConfig:
 
 @functools.lru_cache(maxsize=64)
 def _pretext_config(loader: ConfigLoader, name: str) -> DictConfig:
-    """The same, once for each place that configurations come from: a sweep asks for the twins of every run."""
+    """The same, once for each place that configurations come from: runs of a sweep have the same twins."""
     found: DictConfig = compose("config", overrides=[f"pretext={name}"]).pretext
     return found
 

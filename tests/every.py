@@ -32,8 +32,9 @@ OPTIONS = {
 OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
 """What the data set fills in."""
 
-NARROW = {"hidden": 16, "clusters": 8, "prototypes": 512}
-"""What is smaller for a handful of images: widths of heads, numbers of clusters and prototypes."""
+NARROW = {"hidden": 16, "outputs": 256, "clusters": 8, "prototypes": 128, "queue": 16, "splits": 1}
+"""Sizes for a handful of images: widths of heads, of outputs whose cosines are small by chance, numbers of
+clusters, prototypes and keys, parts of a batch."""
 
 
 @cache

@@ -1,0 +1,164 @@
+"""MoCo: tell a view's partner from a queue of others (He et al. 2020, arXiv:1911.05722; v2: 2003.04297)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pretext.encoder import Encoder
+from pretext.gather import gather
+from pretext.task import Images, Loader, Progress, Step, Task
+from pretext.tasks.teacher import follow, teacher_of
+from pretext.tasks.two_views import Strengths, check_views, draw_pair
+
+
+class Keyed(NamedTuple):
+    """pixels: (2, B, 3, S, S) in [0, 1], queries and keys; order: (B,) int64, in which keys are encoded."""
+
+    pixels: Tensor
+    order: Tensor
+
+
+class MoCo(Task):
+    """A query must be closer to the key of its own image than to a queue of keys of other images.
+
+    Keys are made by a teacher, the moving average of encoder and head, and enter the queue behind the loss.
+    So that BatchNorm does not give away whose batch a key is in, both networks see the batch in `splits`
+    parts, the teacher in another order (ShuffleBN). All weights are decayed, biases and BatchNorm's too.
+
+    Not as released: the queue begins with keys of training images, not with noise, which is told at once.
+
+    Args:
+        encoder: what is trained.
+        crop: side of a view in pixels; None for the image's shorter side.
+        area: least and largest area of a crop as a share of the image's.
+        jitter: strengths of brightness, contrast, saturation and hue.
+        gray: probability that a view has no colour.
+        blur: probability that a view is blurred, by widths that are made for 224 pixels.
+        hidden, outputs: widths of the head, without BatchNorm; hidden 0 for a linear one.
+        temperature: by which cosines are divided.
+        queue: K, keys of other images; no more than there are training images.
+        momentum: the teacher's, throughout.
+        splits: parts of a batch that BatchNorm sees apart.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    transient = ("queue",)
+    queue: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        crop: int | None = None,
+        area: tuple[float, float] = (0.2, 1.0),
+        jitter: Strengths = (0.4, 0.4, 0.4, 0.1),
+        gray: float = 0.2,
+        blur: float = 0.5,
+        hidden: int = 2048,
+        outputs: int = 128,
+        temperature: float = 0.2,
+        queue: int = 65_536,
+        momentum: float = 0.999,
+        splits: int = 8,
+    ) -> None:
+        super().__init__()
+        check_views("MoCo", crop, area, jitter, gray, (blur, blur), (0.0, 0.0))
+        if hidden < 0 or min(outputs, queue, splits) < 1:
+            raise ValueError(
+                "MoCo takes hidden from 0, and outputs, queue and splits from 1, "
+                f"got {hidden}, {outputs}, {queue}, {splits}"
+            )
+        if not temperature > 0:
+            raise ValueError(f"MoCo.temperature is positive, got {temperature}")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"MoCo.momentum is a share in [0, 1], got {momentum}")
+        self.encoder = encoder
+        last = nn.Linear(hidden or encoder.width, outputs)
+        first = [nn.Linear(encoder.width, hidden), nn.ReLU()] if hidden else []
+        self.head = nn.Sequential(*first, last)
+        self.teacher, self.teacher_head = teacher_of(encoder), teacher_of(self.head)
+        self.register_buffer("queue", F.normalize(torch.randn(queue, outputs), dim=1))
+        self._crop, self._area, self._jitter, self._gray, self._blur = crop, area, jitter, gray, blur
+        self._temperature, self._momentum, self._splits = temperature, momentum, splits
+
+    def initialise_from(self, parent: Task) -> None:
+        """Start student and teacher from another task's encoder."""
+        super().initialise_from(parent)
+        self.teacher.load_state_dict(self.encoder.state_dict())
+
+    @torch.no_grad()
+    def prepare(self, loader: Loader, cache: Path) -> None:
+        """Fill the queue with keys of training images.
+
+        Raises:
+            ValueError: a queue longer than there are images.
+        """
+        if loader.images < len(self.queue):
+            raise ValueError(f"MoCo.queue is {len(self.queue)}, of only {loader.images} images")
+        mode = self.teacher.training
+        self.teacher.train()  # before it has averages of its own
+        keys = [
+            self._encoded(self.teacher, self.teacher_head, i.pixels)
+            for i in loader.evenly_spaced(len(self.queue))
+        ]
+        self.teacher.train(mode)
+        self.queue.copy_(torch.cat(keys)[: len(self.queue)])
+
+    def views(self, images: Images, generator: torch.Generator) -> Keyed:
+        """Draw two views of each image alike, and the order in which keys are encoded."""
+        pair = draw_pair(
+            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter, gray=self._gray,
+            blur=(self._blur, self._blur), solarise=(0.0, 0.0),
+        )  # fmt: skip
+        order = torch.randperm(len(images.pixels), generator=generator)
+        return Keyed(pair.pixels, order.to(images.pixels.device))
+
+    def loss(self, batch: Keyed) -> Step:
+        """Return the cross-entropy in nats of the own key among 1 + K, and how often it is the nearest.
+
+        In training the keys enter the queue behind it.
+        """
+        queries = self._encoded(self.encoder, self.head, batch.pixels[0])
+        with torch.no_grad():
+            shuffled = self._encoded(self.teacher, self.teacher_head, batch.pixels[1][batch.order])
+            keys = torch.empty_like(shuffled).index_copy_(0, batch.order, shuffled)
+        own = (queries * keys).sum(1, keepdim=True)
+        # A copy of the queue: it moves before the way back.
+        logits = torch.cat([own, queries @ self.queue.T.clone()], dim=1) / self._temperature  # (B, 1 + K)
+        target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+        loss = F.cross_entropy(logits, target)
+        if self.training:
+            self.queue.copy_(torch.cat([gather(keys), self.queue])[: len(self.queue)])
+        nearest = (logits.argmax(1) == 0).float().mean()
+        return Step(loss, {"loss": loss.detach(), "accuracy": nearest})
+
+    def chance(self, batch: Keyed) -> dict[str, float]:
+        """Return what a guess costs."""
+        return {"loss": math.log1p(len(self.queue))}
+
+    def after_step(self, progress: Progress) -> None:
+        """Let the teacher follow."""
+        follow(self.teacher, self.encoder, self._momentum)
+        follow(self.teacher_head, self.head, self._momentum)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """All that is trained, decayed alike."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def show(self, images: Images) -> dict[str, Tensor]:
+        """Return two views of each image."""
+        query, key = self.views(images, torch.Generator().manual_seed(0)).pixels
+        return {"query": query, "key": key}
+
+    def _encoded(self, encoder: Encoder, head: nn.Module, pixels: Tensor) -> Tensor:
+        """Unit vectors (B, D); in training BatchNorm sees the batch in parts."""
+        parts = pixels.chunk(self._splits) if encoder.training else [pixels]
+        vectors = torch.cat([head(encoder.vector(part)) for part in parts])
+        return F.normalize(vectors.float(), dim=1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pretext.backbones import Stage
 from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psnr, rgb_to_lab, upsample_ab
 from pretext.color.quality import MAX_ERROR
 from pretext.encoder import Encoder
@@ -111,12 +112,7 @@ def build_head(
     if target_stride < 1 or hidden < 1:
         raise ValueError(f"target_stride and hidden start at 1, got {target_stride} and {hidden}")
     place = encoder.backbone.stage(stage or encoder.stage_names[-1])
-    doublings = math.log2(place.stride / target_stride)
-    if doublings < 0 or doublings != int(doublings):
-        raise ValueError(
-            f"stage {place.name!r} has stride {place.stride}; it must be target_stride={target_stride} "
-            "times a power of two"
-        )
+    doublings = doublings_to(place, target_stride)
     if block8:
         if doublings != 1:
             raise ValueError(
@@ -124,7 +120,22 @@ def build_head(
                 f"and target_stride={target_stride} needs {2 * target_stride}"
             )
         return Block8(place.channels, hidden, out)
-    return ColorHead(place.channels, hidden, out, int(doublings))
+    return ColorHead(place.channels, hidden, out, doublings)
+
+
+def doublings_to(place: Stage, target_stride: int) -> int:
+    """How often a stage's resolution is doubled to the target's.
+
+    Raises:
+        ValueError: a stage that is coarser or finer by no power of two.
+    """
+    doublings = math.log2(place.stride / target_stride)
+    if doublings < 0 or doublings != int(doublings):
+        raise ValueError(
+            f"stage {place.name!r} has stride {place.stride}; it must be target_stride={target_stride} "
+            "times a power of two"
+        )
+    return int(doublings)
 
 
 def refuse_color(task: str, encoder: Encoder, allow_colour: bool) -> None:

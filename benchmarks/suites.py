@@ -1,8 +1,8 @@
 """Freeze a suite: its lock, and the rows that ship with it; and the defaults that no digest names.
 
 python benchmarks/suites.py lock NAME               writes the digests of its data and settings; data at hand
-python benchmarks/suites.py reference NAME FILE …   keeps the records of these files that are the suite's
-python benchmarks/suites.py defaults                writes down the defaults of all that has an identity
+python benchmarks/suites.py reference NAME PLACE …  keeps what files or output folders hold of the suite
+python benchmarks/suites.py defaults                writes down the defaults of all that is addressed
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.judge.records import Record, export_jsonl, import_jsonl
+from downstream.judge.records import Record, export_jsonl, import_jsonl, read_all
 from pretext.atomic import write_json
 from pretext.fit import Optimisation
 from pretext.identity import OWN, declared, defaults, usual, version
@@ -53,10 +53,26 @@ def belongs(record: Record, kept: frozen.Lock) -> bool:
     return own and kept.holds(record.data.digests, e.protocol, e.settings)
 
 
-def reference(name: str, files: list[str]) -> list[Record]:
-    """The records of some files that belong to a suite, each named as the suite's."""
+def records_of(place: Path) -> list[Record]:
+    """The records of a file, or of an output folder, in the order of their evaluations."""
+    return [portable(r) for r in read_all(place / "records")] if place.is_dir() else import_jsonl(place)
+
+
+def portable(record: Record) -> Record:
+    """The record without where sets and results lie, which is the machine's affair."""
+    config = {**record.provenance.config}
+    if "output" in config:
+        config["output"] = "outputs"
+    for name in ("data", "target"):
+        if (config.get(name) or {}).get("root"):
+            config[name] = {**config[name], "root": "data"}
+    return replace(record, provenance=replace(record.provenance, config=config))
+
+
+def reference(name: str, places: list[str]) -> list[Record]:
+    """The records of some places that belong to a suite, each named as the suite's."""
     kept = frozen.read_lock(frozen.lock_path(name))
-    records = [record for file in files for record in import_jsonl(Path(file)) if belongs(record, kept)]
+    records = [record for place in places for record in records_of(Path(place)) if belongs(record, kept)]
     return [replace(r, evaluation=replace(r.evaluation, suite=kept.label)) for r in records]
 
 
@@ -119,8 +135,8 @@ def main() -> int:
                 found = lock(name)
             plain = found._asdict() | {"targets": {t: v._asdict() for t, v in found.targets.items()}}
             write_json(frozen.lock_path(name), plain)
-        case ["reference", name, *files] if files:
-            records = reference(name, files)
+        case ["reference", name, *places] if places:
+            records = reference(name, places)
             label = frozen.read_lock(frozen.lock_path(name)).label
             export_jsonl(records, frozen.reference_path(label))
             print(f"{len(records)} records of {label}")

@@ -21,10 +21,11 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.suites import records_of
 from downstream.digest import digest, settings
 from downstream.judge import listed
 from downstream.judge.catalogue import facts
-from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl, read_all
+from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl
 from downstream.leaderboard import build, options
 from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
@@ -306,16 +307,9 @@ def take(output: Path, data: str, file: str, protocols: Sequence[str]) -> None:
     """Copy the records of an output folder that judge on one data set, by some or all protocols."""
     records = [
         r
-        for r in read_all(output / "records")
+        for r in records_of(output)
         if r.evaluation.data == data and (not protocols or r.evaluation.protocol in protocols)
     ]
-    for record in records:
-        # Where sets and results lie is the machine's affair, not the record's.
-        if "output" in record.provenance.config:
-            record.provenance.config["output"] = "outputs"
-        for name in ("data", "target"):
-            if (record.provenance.config.get(name) or {}).get("root"):
-                record.provenance.config[name]["root"] = "data"
     export_jsonl(records, RESULTS / f"{file}.jsonl.gz")
 
 

@@ -132,26 +132,23 @@ def test_the_lines_of_python(run: Callable[[list[str]], int], place: Path) -> No
     assert "mine" in set(names["table"]["label"])
 
 
-ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\|(.*)\|$", README, flags=re.M)
+def table(group: str) -> list[tuple[str, str]]:
+    """Names in the first column of a group's table, and what is said of them."""
+    text = README.partition(f"| `{group}=` |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|(.*)\|$", text, flags=re.M)
 
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("group", ["pretext", "backbone"])
-def test_the_tables_name_every_option_of_a_group(group: str) -> None:
-    table = README.partition(f"| `{group}=` |")[2].partition("\n\n")[0]
-    named = {name for line in table.splitlines() for name in re.findall(r"`([a-z0-9_]+)`", line)}
-    options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
-    assert options <= named
-
-
-def test_the_options_of_the_networks() -> None:
-    assert len(ROWS) == 8
-    for names, text in ROWS:
+def test_the_tables_name_every_option_of_a_group_and_what_it_takes(group: str) -> None:
+    named = set()
+    for names, text in table(group):
         spans = [word for span in re.findall(r"`([^`]*=[^`]*)`", text) for word in span.split()]
         given = [span for span in spans if not span.endswith("…")]
         for name in re.findall(r"\w+", names):
-            cfg = compose("config", overrides=[f"backbone={name}", *given])
-            schema.check(cfg)
+            schema.check(compose("config", overrides=[f"{group}={name}", *given]))
+        named |= set(re.findall(r"`(\w+)`", names + text))
+    assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= named
 
 
 DOCS = sorted({tuple(w[2:]) for p in (ROOT / "docs").glob("*.md") for w in commands(p.read_text())})

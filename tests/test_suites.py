@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra import compose
 from hydra.utils import instantiate
+from made_records import record
 from omegaconf import DictConfig
 
+from benchmarks.suites import records_of
 from downstream.digest import digest
-from downstream.judge.records import export_jsonl, read_all
+from downstream.judge.records import export_jsonl, pack_rows, read_all, write
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 from pretextbench import dispatch, frozen, suites
@@ -157,3 +162,24 @@ def test_one_command_judges_on_every_target_and_ships_rows(
     assert run(monkeypatch, *line, "leaderboard.reference=false", "dry_run=true") == 0
     assert "supervised_smallnet" in capsys.readouterr().out
     frozen.reference.cache_clear()
+
+
+def test_what_ships_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -> None:
+    config = {
+        "output": "/there/outputs",
+        "data": {"root": "/there/data", "val": 4},
+        "target": None,
+        "seed": 1,
+    }
+    made = record()
+    made = replace(made, provenance=replace(made.provenance, config=config))
+    content = pack_rows({"scores": np.zeros(2)})
+    made = replace(made, result=replace(made.result, rows=hashlib.sha256(content).hexdigest()))
+    write(tmp_path / "records", [made], {made.result.rows: content})
+    (found,) = records_of(tmp_path)
+    assert found.provenance.config == {
+        "output": "outputs", "data": {"root": "data", "val": 4}, "target": None, "seed": 1,
+    }  # fmt: skip
+    assert replace(found, provenance=made.provenance) == made
+    export_jsonl([found], tmp_path / "one.jsonl.gz")
+    assert records_of(tmp_path / "one.jsonl.gz") == [found]

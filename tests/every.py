@@ -24,7 +24,6 @@ from pretextbench import schema
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
 OPTIONS = {
-    "denoising": ("pretext=autoencoder", "pretext.task.drop=0.5"),
     "multilabel": ("pretext=supervised", "pretext.task.multilabel=true"),
 }
 """Options that make another task of one."""

@@ -73,18 +73,11 @@ class Autoencoder(Task):
         self.register_buffer("std", torch.ones(channels, 1, 1))
         self._drop, self._crop, self._padding = drop, crop, padding
 
-    @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Take mean and standard deviation of the input's channels from images of all parts of the set."""
-        total, squares, count = 0.0, 0.0, 0
-        for images in loader.evenly_spaced(STATISTICS_IMAGES):
-            x = self.encoder.input(images.pixels).double()  # (B, C, H, W)
-            total, squares = total + x.sum(dim=(0, 2, 3)), squares + x.square().sum(dim=(0, 2, 3))
-            count += x[:, 0].numel()
-        mean = torch.as_tensor(total / count)
-        std = (torch.as_tensor(squares / count) - mean.square()).clamp(min=1e-12).sqrt()
-        self.mean.copy_(mean.view(-1, 1, 1))
-        self.std.copy_(std.view(-1, 1, 1))
+        mean, std = standardised_by(self.encoder, loader)
+        self.mean.copy_(mean)
+        self.std.copy_(std)
 
     def views(self, images: Images, generator: torch.Generator) -> Corrupted:
         """Crop, flip, convert to the encoder's input and drop entries of it."""
@@ -121,6 +114,19 @@ class Autoencoder(Task):
             x = F.relu(conv(F.interpolate(x, target, mode="nearest")))
         out: Tensor = self.out(x)  # (B, C, S, S)
         return out
+
+
+@torch.no_grad()
+def standardised_by(encoder: Encoder, loader: Loader) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C, 1, 1) of what an encoder sees of images of all parts of the set."""
+    total, squares, count = 0.0, 0.0, 0
+    for images in loader.evenly_spaced(STATISTICS_IMAGES):
+        x = encoder.input(images.pixels).double()  # (B, C, H, W)
+        total, squares = total + x.sum(dim=(0, 2, 3)), squares + x.square().sum(dim=(0, 2, 3))
+        count += x[:, 0].numel()
+    mean = torch.as_tensor(total / count)
+    std = (torch.as_tensor(squares / count) - mean.square()).clamp(min=1e-12).sqrt()
+    return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
 
 def _gray(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Images, Step, Task
-from pretext.tasks.two_views import Pair, Strengths, check_views, draw_pair, layer, spread
+from pretext.tasks.two_views import Pair, Strengths, TwoViews, layer, spread
 
 
 class BarlowTwins(Task):
@@ -46,7 +46,7 @@ class BarlowTwins(Task):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        check_views("BarlowTwins", crop, area, jitter, gray, blur, solarise)
+        self._two = TwoViews("BarlowTwins", crop, area, jitter, gray, blur, solarise)
         if hidden < 2:
             raise ValueError(f"BarlowTwins.hidden is a number from 2, got {hidden}")
         if not (redundancy > 0 and scale > 0):
@@ -55,16 +55,11 @@ class BarlowTwins(Task):
         inner = [*layer(encoder.width, hidden), *layer(hidden, hidden)]
         self.projector = nn.Sequential(*inner, nn.Linear(hidden, hidden, bias=False))
         self.norm = nn.BatchNorm1d(hidden, affine=False)
-        self._crop, self._area, self._jitter, self._gray = crop, area, jitter, gray
-        self._blur, self._solarise = blur, solarise
         self._redundancy, self._scale = redundancy, scale
 
     def views(self, images: Images, generator: torch.Generator) -> Pair:
         """Draw two views of each image, the second in another way than the first."""
-        return draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter,
-            gray=self._gray, blur=self._blur, solarise=self._solarise,
-        )  # fmt: skip
+        return self._two(images.pixels, generator)
 
     def loss(self, batch: Pair) -> Step:
         """Return the loss over the images of all processes."""

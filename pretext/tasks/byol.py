@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from pretext.encoder import Encoder
 from pretext.task import Images, Progress, Step, Task
 from pretext.tasks.teacher import follow, momentum, teacher_of
-from pretext.tasks.two_views import Pair, Strengths, check_views, draw_pair, layer, spread
+from pretext.tasks.two_views import Pair, Strengths, TwoViews, layer, spread
 
 
 class Byol(Task):
@@ -47,7 +47,7 @@ class Byol(Task):
         momentum: float = 0.996,
     ) -> None:
         super().__init__()
-        check_views("Byol", crop, area, jitter, gray, blur, solarise)
+        self._two = TwoViews("Byol", crop, area, jitter, gray, blur, solarise)
         if min(hidden, outputs) < 1:
             raise ValueError(f"Byol takes hidden and outputs from 1, got {hidden} and {outputs}")
         if not 0 <= momentum <= 1:
@@ -56,8 +56,7 @@ class Byol(Task):
         self.projector = _head(encoder.width, hidden, outputs)
         self.predictor = _head(outputs, hidden, outputs)
         self.teacher, self.teacher_projector = teacher_of(encoder), teacher_of(self.projector)
-        self._crop, self._area, self._jitter, self._gray = crop, area, jitter, gray
-        self._blur, self._solarise, self._momentum = blur, solarise, momentum
+        self._momentum = momentum
 
     def initialise_from(self, parent: Task) -> None:
         """Start student and teacher from another task's encoder."""
@@ -66,10 +65,7 @@ class Byol(Task):
 
     def views(self, images: Images, generator: torch.Generator) -> Pair:
         """Draw two views of each image, the second in another way than the first."""
-        return draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter,
-            gray=self._gray, blur=self._blur, solarise=self._solarise,
-        )  # fmt: skip
+        return self._two(images.pixels, generator)
 
     def loss(self, batch: Pair) -> Step:
         """Return 2 − 2 cos of prediction and projection, summed over both ways: 0 to 8."""

@@ -61,3 +61,36 @@ def square(
         raise ValueError(f"cannot cut {side}×{side} out of images of {height}×{width}")
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[:, :, top : top + side, left : left + side]
+
+
+def whole_patches(
+    pixels: Tensor,
+    generator: torch.Generator,
+    patch: int,
+    crop: int | None,
+    area: float,
+    *,
+    augment: bool,
+    p: float = 0.0,
+) -> Tensor:
+    """Cut a square of whole patches out of each image, by a cubic kernel.
+
+    Args:
+        pixels: (B, 3, H, W).
+        crop: its side; None for the most patches that the shorter side holds.
+        area: least share of an image that a random rectangle has.
+        augment: a random rectangle, resized and mirrored with probability `p`; else the central square.
+
+    Raises:
+        ValueError: an image smaller than a patch.
+    """
+    shorter = min(pixels.shape[-2:])
+    size = crop or shorter // patch * patch
+    if not size:
+        raise ValueError(f"images of {pixels.shape[-2]}×{pixels.shape[-1]} hold no patch of {patch} pixels")
+    if augment:
+        scale = (area, 1.0)
+        return views.random_resized_crop(pixels, size, generator, scale=scale, p=p, kernel=views.BICUBIC)
+    top, left = ((side - shorter) // 2 for side in pixels.shape[-2:])
+    box = torch.tensor([[top, left, shorter, shorter]]).expand(len(pixels), -1)
+    return views.crop_resize(pixels, box, size, kernel=views.BICUBIC)

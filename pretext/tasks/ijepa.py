@@ -15,6 +15,7 @@ from pretext.backbones import TokenBackbone
 from pretext.backbones.positions import sincos_positions
 from pretext.encoder import Encoder
 from pretext.task import Images, Progress, Step, Task
+from pretext.tasks.cropping import whole_patches
 from pretext.tasks.mae import at
 from pretext.tasks.teacher import follow, teacher_of
 
@@ -116,7 +117,9 @@ class IJepa(Task):
         Raises:
             ValueError: an image smaller than a patch, or blocks that leave nothing of the context.
         """
-        pixels = self._square(images.pixels, generator)
+        pixels = whole_patches(
+            images.pixels, generator, self.patch, self._crop, self._area, augment=self.training
+        )
         side, count = pixels.shape[-1] // self.patch, len(pixels)
         size = _side(self._draw(self._context, generator), 1.0, side)
         shape = _side(self._draw(self._block, generator), self._draw(self._aspect, generator), side)
@@ -165,20 +168,6 @@ class IJepa(Task):
         side = pixels.shape[-1] // self.patch
         mask = torch.zeros(len(pixels), side * side, device=pixels.device).scatter_(1, index, 1.0)
         return pixels * F.interpolate(mask.view(-1, 1, side, side), scale_factor=float(self.patch))
-
-    def _square(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        shorter = min(pixels.shape[-2:])
-        size = self._crop or shorter // self.patch * self.patch
-        if not size:
-            raise ValueError(
-                f"images of {pixels.shape[-2]}×{pixels.shape[-1]} hold no patch of {self.patch} pixels"
-            )
-        if self.training:
-            scale = (self._area, 1.0)
-            return views.random_resized_crop(pixels, size, generator, scale=scale, kernel=views.BICUBIC)
-        top, left = ((side - shorter) // 2 for side in pixels.shape[-2:])
-        box = torch.tensor([[top, left, shorter, shorter]]).expand(len(pixels), -1)
-        return views.crop_resize(pixels, box, size, kernel=views.BICUBIC)
 
     @staticmethod
     def _draw(ends: tuple[float, float], generator: torch.Generator) -> float:

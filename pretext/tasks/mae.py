@@ -9,11 +9,11 @@ from timm.layers.norm import LayerNorm
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from pretext import views
 from pretext.backbones import TokenBackbone
 from pretext.backbones.positions import sincos_positions
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
+from pretext.tasks.cropping import whole_patches
 
 EPSILON = 1e-6
 """Added to a patch's variance, as in the release."""
@@ -93,7 +93,11 @@ class MaskedAutoencoder(Task):
         Raises:
             ValueError: a crop that is no multiple of the patch, or none visible or hidden.
         """
-        seen = self.encoder.input(self._square(images.pixels, generator))  # (B, C, S, S)
+        seen = self.encoder.input(
+            whole_patches(
+                images.pixels, generator, self.patch, self._crop, self._area, augment=self.training, p=0.5
+            )
+        )  # (B, C, S, S)
         count = (seen.shape[-1] // self.patch) ** 2
         kept = int(count * (1 - self._ratio))
         if not 0 < kept < count:
@@ -132,21 +136,6 @@ class MaskedAutoencoder(Task):
                 ("reconstructed", put(whole, batch.hidden, predicted)),
             )
         }
-
-    def _square(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        shorter = min(pixels.shape[-2:])
-        size = self._crop or shorter // self.patch * self.patch
-        if not size:
-            raise ValueError(
-                f"images of {pixels.shape[-2]}×{pixels.shape[-1]} hold no patch of {self.patch} pixels"
-            )
-        if self.training:
-            return views.random_resized_crop(
-                pixels, size, generator, scale=(self._area, 1.0), p=0.5, kernel=views.BICUBIC
-            )
-        top, left = ((side - shorter) // 2 for side in pixels.shape[-2:])
-        box = torch.tensor([[top, left, shorter, shorter]]).expand(len(pixels), -1)
-        return views.crop_resize(pixels, box, size, kernel=views.BICUBIC)
 
     def _wanted(self, batch: Masked) -> Tensor:
         """The hidden patches, normalised: (B, N − K, P)."""

@@ -14,7 +14,7 @@ from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Images, Loader, Progress, Step, Task
 from pretext.tasks.teacher import follow, teacher_of
-from pretext.tasks.two_views import Strengths, check_views, draw_pair
+from pretext.tasks.two_views import Strengths, TwoViews
 
 
 class Keyed(NamedTuple):
@@ -69,7 +69,7 @@ class MoCo(Task):
         splits: int = 8,
     ) -> None:
         super().__init__()
-        check_views("MoCo", crop, area, jitter, gray, (blur, blur), (0.0, 0.0))
+        self._two = TwoViews("MoCo", crop, area, jitter, gray, (blur, blur))
         if hidden < 0 or min(outputs, queue, splits) < 1:
             raise ValueError(
                 "MoCo takes hidden from 0, and outputs, queue and splits from 1, "
@@ -85,7 +85,6 @@ class MoCo(Task):
         self.head = nn.Sequential(*first, last)
         self.teacher, self.teacher_head = teacher_of(encoder), teacher_of(self.head)
         self.register_buffer("queue", F.normalize(torch.randn(queue, outputs), dim=1))
-        self._crop, self._area, self._jitter, self._gray, self._blur = crop, area, jitter, gray, blur
         self._temperature, self._momentum, self._splits = temperature, momentum, splits
 
     def initialise_from(self, parent: Task) -> None:
@@ -113,10 +112,7 @@ class MoCo(Task):
 
     def views(self, images: Images, generator: torch.Generator) -> Keyed:
         """Draw two views of each image alike, and the order in which keys are encoded."""
-        pair = draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter, gray=self._gray,
-            blur=(self._blur, self._blur), solarise=(0.0, 0.0),
-        )  # fmt: skip
+        pair = self._two(images.pixels, generator)
         order = torch.randperm(len(images.pixels), generator=generator)
         return Keyed(pair.pixels, order.to(images.pixels.device))
 

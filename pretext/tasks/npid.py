@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Images, Loader, Step, Task
-from pretext.tasks.two_views import Strengths, check_views, draw_pair
+from pretext.tasks.two_views import Strengths, TwoViews
 
 
 class Instances(NamedTuple):
@@ -65,7 +65,7 @@ class Npid(Task):
         negatives: int = 4096,
     ) -> None:
         super().__init__()
-        check_views("Npid", crop, area, jitter, gray, (0.0, 0.0), (0.0, 0.0))
+        self._two = TwoViews("Npid", crop, area, jitter, gray)
         if outputs < 1 or negatives < 0:
             raise ValueError(f"Npid takes outputs from 1 and negatives from 0, got {outputs} and {negatives}")
         if not temperature > 0:
@@ -76,7 +76,6 @@ class Npid(Task):
         self.head = nn.Linear(encoder.width, outputs)
         self.register_buffer("bank", torch.zeros(0, outputs))
         self.register_buffer("constant", torch.tensor(0.0))
-        self._crop, self._area, self._jitter, self._gray = crop, area, jitter, gray
         self._temperature, self._momentum, self._negatives = temperature, momentum, negatives
 
     @torch.no_grad()
@@ -89,10 +88,7 @@ class Npid(Task):
 
     def views(self, images: Images, generator: torch.Generator) -> Instances:
         """Draw a view of each image, and another one in validation."""
-        pair = draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter, gray=self._gray,
-            blur=(0.0, 0.0), solarise=(0.0, 0.0),
-        )  # fmt: skip
+        pair = self._two(images.pixels, generator)
         return Instances(pair.pixels[:1] if self.training else pair.pixels, images.positions)
 
     def loss(self, batch: Instances) -> Step:

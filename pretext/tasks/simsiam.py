@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
-from pretext.tasks.two_views import Pair, Strengths, check_views, draw_pair, layer, spread
+from pretext.tasks.two_views import Pair, Strengths, TwoViews, layer, spread
 
 
 class SimSiam(Task):
@@ -47,7 +47,7 @@ class SimSiam(Task):
         layers: int = 3,
     ) -> None:
         super().__init__()
-        check_views("SimSiam", crop, area, jitter, gray, (blur, blur), (0.0, 0.0))
+        self._two = TwoViews("SimSiam", crop, area, jitter, gray, (blur, blur))
         if min(hidden, bottleneck, layers) < 1:
             raise ValueError(
                 f"SimSiam takes hidden, bottleneck and layers from 1, got {hidden}, {bottleneck}, {layers}"
@@ -58,14 +58,10 @@ class SimSiam(Task):
         last = [nn.Linear(widths[-2], hidden, bias=False), nn.BatchNorm1d(hidden, affine=False)]
         self.projector = nn.Sequential(*inner, *last)
         self.predictor = nn.Sequential(*layer(hidden, bottleneck), nn.Linear(bottleneck, hidden))
-        self._crop, self._area, self._jitter, self._gray, self._blur = crop, area, jitter, gray, blur
 
     def views(self, images: Images, generator: torch.Generator) -> Pair:
         """Draw two views of each image alike."""
-        return draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter,
-            gray=self._gray, blur=(self._blur, self._blur), solarise=(0.0, 0.0),
-        )  # fmt: skip
+        return self._two(images.pixels, generator)
 
     def loss(self, batch: Pair) -> Step:
         """Return minus the cosine of prediction and projection, the mean of both ways: −1 to 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -54,32 +55,40 @@ def check_views(
             views.check_probability(f"{task}.{name}", probability)
 
 
-def draw_pair(
-    pixels: Tensor,
-    generator: torch.Generator,
-    *,
-    crop: int | None,
-    area: tuple[float, float],
-    jitter: Strengths,
-    gray: float,
-    blur: Sequence[float],
-    solarise: Sequence[float],
-) -> Pair:
-    """Draw two views of each image: a crop, mirrored or not, of distorted colours.
+@dataclass(frozen=True)
+class TwoViews:
+    """Draws two views of each image: a crop, mirrored or not, of distorted colours.
 
     Args:
-        pixels: (B, 3, H, W) in [0, 1].
+        task: whose arguments these are; errors name them so.
         crop: side of a view in pixels; None for the image's shorter side.
         area: least and largest area of a crop as a share of the image's.
         blur, solarise: probabilities, of the first and of the second view.
+
+    Raises:
+        ValueError: a value out of its range.
     """
-    side = crop or min(pixels.shape[-2:])
-    (crops,) = views.multi_crop(pixels, [views.Crops(2, side, area)], generator, kernel=views.BICUBIC)
-    both = [
-        distorted(view, generator, jitter, gray, first, second)
-        for view, first, second in zip(crops, blur, solarise, strict=True)
-    ]
-    return Pair(torch.stack(both))
+
+    task: str
+    crop: int | None
+    area: tuple[float, float]
+    jitter: Strengths
+    gray: float
+    blur: Sequence[float] = (0.0, 0.0)
+    solarise: Sequence[float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_views(self.task, self.crop, self.area, self.jitter, self.gray, self.blur, self.solarise)
+
+    def __call__(self, pixels: Tensor, generator: torch.Generator) -> Pair:
+        """Draw them of images (B, 3, H, W) in [0, 1]."""
+        wanted = [views.Crops(2, self.crop or min(pixels.shape[-2:]), self.area)]
+        (crops,) = views.multi_crop(pixels, wanted, generator, kernel=views.BICUBIC)
+        both = [
+            distorted(view, generator, self.jitter, self.gray, first, second)
+            for view, first, second in zip(crops, self.blur, self.solarise, strict=True)
+        ]
+        return Pair(torch.stack(both))
 
 
 def distorted(

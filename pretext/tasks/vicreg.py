@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Images, Step, Task
-from pretext.tasks.two_views import Pair, Strengths, check_views, draw_pair, layer, spread
+from pretext.tasks.two_views import Pair, Strengths, TwoViews, layer, spread
 
 EPSILON = 1e-4
 """Added to variances, as published."""
@@ -64,7 +64,7 @@ class VICReg(Task):
         covariance: float = 1.0,
     ) -> None:
         super().__init__()
-        check_views("VICReg", crop, area, jitter, gray, blur, solarise)
+        self._two = TwoViews("VICReg", crop, area, jitter, gray, blur, solarise)
         if hidden < 2:
             raise ValueError(f"VICReg.hidden is a number from 2, got {hidden}")
         self._weights = (invariance, variance, covariance)
@@ -73,15 +73,10 @@ class VICReg(Task):
         self.encoder = encoder
         inner = [*layer(encoder.width, hidden, bias=True), *layer(hidden, hidden, bias=True)]
         self.expander = nn.Sequential(*inner, nn.Linear(hidden, hidden, bias=False))
-        self._crop, self._area, self._jitter, self._gray = crop, area, jitter, gray
-        self._blur, self._solarise = blur, solarise
 
     def views(self, images: Images, generator: torch.Generator) -> Pair:
         """Draw two views of each image, the second in another way than the first."""
-        return draw_pair(
-            images.pixels, generator, crop=self._crop, area=self._area, jitter=self._jitter,
-            gray=self._gray, blur=self._blur, solarise=self._solarise,
-        )  # fmt: skip
+        return self._two(images.pixels, generator)
 
     def loss(self, batch: Pair) -> Step:
         """Return the weighted sum of the three terms, and each, over the images of all processes."""

@@ -10,7 +10,7 @@ import toy
 from torch import nn
 
 from pretext.fit import Optimisation
-from pretext.tasks.two_views import check_views, draw_pair, spread
+from pretext.tasks.two_views import TwoViews, spread
 
 STILL: dict[str, Any] = {
     "crop": None, "area": (0.2, 1.0), "jitter": (0.0, 0.0, 0.0, 0.0), "gray": 0.0, "blur": (0.0, 0.0),
@@ -25,20 +25,20 @@ def drawn(seed: int = 0) -> torch.Generator:
 def test_both_views_are_of_one_image_and_drawn_apart() -> None:
     colours = torch.rand(20, 3, generator=drawn(1))
     flat = colours.view(20, 3, 1, 1).expand(-1, -1, 32, 32)
-    pair = draw_pair(flat, drawn(), **STILL).pixels
+    pair = TwoViews("Byol", **STILL)(flat, drawn()).pixels
     assert pair.shape == (2, 20, 3, 32, 32)
     torch.testing.assert_close(pair.mean((3, 4)), colours.expand(2, -1, -1), rtol=0, atol=1e-5)
-    one, two = draw_pair(toy.batch(20).pixels, drawn(), **STILL).pixels
+    one, two = TwoViews("Byol", **STILL)(toy.batch(20).pixels, drawn()).pixels
     assert (one != two).flatten(1).any(1).all()
 
 
 def test_a_probability_is_that_of_its_view() -> None:
     flat = torch.full((8, 3, 32, 32), 0.8)
-    one, two = draw_pair(flat, drawn(), **{**STILL, "solarise": (0.0, 1.0)}).pixels
+    one, two = TwoViews("Byol", **{**STILL, "solarise": (0.0, 1.0)})(flat, drawn()).pixels
     torch.testing.assert_close(one, flat, rtol=0, atol=1e-5)
     torch.testing.assert_close(two, 1 - flat, rtol=0, atol=1e-5)
     noise = torch.rand(8, 3, 64, 64, generator=drawn())
-    sharp, blurred = draw_pair(noise, drawn(), **{**STILL, "blur": (0.0, 1.0)}).pixels
+    sharp, blurred = TwoViews("Byol", **{**STILL, "blur": (0.0, 1.0)})(noise, drawn()).pixels
     assert float(blurred.var()) < 0.7 * float(sharp.var())
 
 
@@ -63,7 +63,7 @@ def test_spread_is_one_for_any_direction_and_zero_for_one() -> None:
 )
 def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_views("Byol", **{**STILL, **changes})
+        TwoViews("Byol", **{**STILL, **changes})
 
 
 def test_a_group_at_a_constant_rate_stays_at_its_peak() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from pretext import views
 from pretext.encoder import Encoder
 from pretext.gather import gather
 from pretext.task import Epoch, Images, Loader, Progress, Step, Task
+from pretext.tasks.large_and_small import Crops, cut, swapped
 from pretext.tasks.teacher import follow, momentum, teacher_of
 from pretext.tasks.two_views import distorted
 
@@ -20,13 +21,6 @@ JITTER = (0.4, 0.4, 0.2, 0.1)
 """Brightness, contrast, saturation and hue."""
 
 RATES = ("centre_momentum", "momentum")
-
-
-class Crops(NamedTuple):
-    """large: (2, B, 3, S, S), small: (V, B, 3, s, s), all in [0, 1]."""
-
-    large: Tensor
-    small: Tensor
 
 
 class Dino(Task):
@@ -118,10 +112,7 @@ class Dino(Task):
 
     def views(self, images: Images, generator: torch.Generator) -> Crops:
         """Draw two large views and the small ones, each distorted by draws of its own."""
-        shorter = min(images.pixels.shape[-2:])
-        side, small_side = (self._sides[0] or shorter, self._sides[1] or max(1, shorter // 2))
-        wanted = [views.Crops(2, side, self._areas[0]), views.Crops(self._small, small_side, self._areas[1])]
-        large, small = views.multi_crop(images.pixels, wanted, generator, kernel=views.BICUBIC)
+        large, small = cut(images.pixels, generator, self._sides, self._small, self._areas, views.BICUBIC)
         first, second, local = self._blur
         one = distorted(large[0], generator, JITTER, self._gray, first)
         two = distorted(large[1], generator, JITTER, self._gray, second, self._solarise)
@@ -141,12 +132,9 @@ class Dino(Task):
             self.centre.copy_(torch.where(self.begun, self.centre, mean))
             self.begun.fill_(True)
         targets = F.softmax((answers - self.centre) * self.sharpness, dim=2)
-        seen = [self.student.vector(part.flatten(0, 1)) for part in batch if len(part)]
-        logits = self.head(torch.cat(seen)).float() / self._temperature
+        logits = self.head(batch.vectors(self.student)).float() / self._temperature
         said = F.log_softmax(logits, dim=1).view(-1, *answers.shape[1:])  # (2 + V, B, K)
-        # Each of the two is compared with what is said of all views but the very same.
-        others = said.sum(0) - said[:2]
-        loss = -(targets * others).sum(2).mean() / (len(said) - 1)
+        loss = swapped(targets, said)
         if mean is not None:
             self.centre.lerp_(mean, 1 - self._centre_momentum)
         return Step(loss, {"loss": loss.detach(), "entropy": torch.special.entr(targets).sum(2).mean()})
@@ -168,11 +156,7 @@ class Dino(Task):
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two large views and a small one of each image."""
-        large, small = self.views(images, torch.Generator().manual_seed(0))
-        shown = {"view 1": large[0], "view 2": large[1]}
-        if len(small):  # as large as the others, so that they lie in one sheet
-            shown["small view"] = F.interpolate(small[0], large.shape[-2:])
-        return shown
+        return self.views(images, torch.Generator().manual_seed(0)).shown()
 
     @torch.no_grad()
     def _teacher(self, batch: Crops) -> Tensor:

@@ -111,5 +111,5 @@ class Jigsaw(Task):
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return each image's tiles as they lie."""
         tiles = self.views(images, torch.Generator().manual_seed(0)).tiles
-        rows = tiles.unflatten(1, (self._grid, self._grid))  # type: ignore[no-untyped-call]
+        rows = tiles.reshape(len(tiles), self._grid, self._grid, *tiles.shape[2:])
         return {"puzzle": rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +12,8 @@ from pretext import views
 from pretext.encoder import Encoder
 from pretext.gather import gather, rank
 from pretext.task import Epoch, Images, Loader, Progress, Step, Task
+from pretext.tasks.large_and_small import Crops, cut, swapped
 from pretext.tasks.two_views import Strengths, check_views, distorted, layer
-
-
-class Crops(NamedTuple):
-    """large: (2, B, 3, S, S), small: (V, B, 3, s, s), all in [0, 1]."""
-
-    large: Tensor
-    small: Tensor
 
 
 class SwAV(Task):
@@ -101,13 +94,10 @@ class SwAV(Task):
 
     def views(self, images: Images, generator: torch.Generator) -> Crops:
         """Draw two large views and the small ones, each distorted by draws of its own."""
-        shorter = min(images.pixels.shape[-2:])
-        side, small_side = (self._sides[0] or shorter, self._sides[1] or max(1, shorter // 2))
-        wanted = [views.Crops(2, side, self._areas[0]), views.Crops(self._small, small_side, self._areas[1])]
-        large, small = views.multi_crop(images.pixels, wanted, generator)
+        crops = cut(images.pixels, generator, self._sides, self._small, self._areas)
         one, two = (
             distorted(part.flatten(0, 1), generator, self._jitter, self._gray, self._blur).view(part.shape)
-            for part in (large, small)
+            for part in crops
         )
         return Crops(one, two)
 
@@ -116,8 +106,7 @@ class SwAV(Task):
 
         The entropy of the codes is logged beside it. In training projections enter the queue behind it.
         """
-        seen = [self.encoder.vector(part.flatten(0, 1)) for part in batch if len(part)]
-        unit = F.normalize(self.head(torch.cat(seen)).float(), dim=1)
+        unit = F.normalize(self.head(batch.vectors(self.encoder)).float(), dim=1)
         projected = unit.view(-1, batch.large.shape[1], unit.shape[1])  # (2 + V, B, D)
         prototypes = F.normalize(self.prototypes, dim=1)
         scores = projected @ prototypes.T  # (2 + V, B, K)
@@ -126,8 +115,7 @@ class SwAV(Task):
             if self.training and self.queue.shape[1]:
                 self._keep(projected[:2])
         said = F.log_softmax(scores / self._temperature, dim=2)
-        others = said.sum(0) - said[:2]
-        loss = -(codes * others).sum(2).mean() / (len(said) - 1)
+        loss = swapped(codes, said)
         return Step(loss, {"loss": loss.detach(), "code_entropy": torch.special.entr(codes).sum(2).mean()})
 
     def chance(self, batch: Crops) -> dict[str, float]:
@@ -141,11 +129,7 @@ class SwAV(Task):
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two large views and a small one of each image."""
-        large, small = self.views(images, torch.Generator().manual_seed(0))
-        shown = {"view 1": large[0], "view 2": large[1]}
-        if len(small):  # as large as the others, so that they lie in one sheet
-            shown["small view"] = F.interpolate(small[0], large.shape[-2:])
-        return shown
+        return self.views(images, torch.Generator().manual_seed(0)).shown()
 
     def _code(self, projected: Tensor, view: int, prototypes: Tensor) -> Tensor:
         """Codes (B, K) of the projections of a large view, among those of all processes and of the queue."""

@@ -17,6 +17,7 @@ from rich.console import Console
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
+from toy_fit import At, die
 
 from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation, Validation, load_task, pretrain
@@ -146,12 +147,6 @@ def test_values_out_of_range_are_named(change: dict[str, Any], message: str) -> 
         small(**change)
 
 
-class Die(Callback):
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if (trainer.current_epoch, batch_idx) == (2, 1):
-            raise KeyError("pulled the plug")
-
-
 def fit(folder: Path, task: DeepCluster, *callbacks: Callback) -> list[str]:
     pretrain(
         task, toy.split(48, 5), toy.split(16, 1, "val"), folder=folder, cache=folder,
@@ -166,7 +161,7 @@ def test_a_run_killed_in_its_third_epoch_goes_on_to_the_bit(tmp_path: Path) -> N
     whole, broken, again = small(), small(), small()
     rows = fit(tmp_path / "whole", whole)
     with pytest.raises(KeyError):
-        fit(tmp_path / "broken", broken, Die())
+        fit(tmp_path / "broken", broken, At(2, 1, die))
     torch.manual_seed(5)
     assert rows[0] == (resumed := fit(tmp_path / "broken", again))[0]
     at = rows[0].index("seconds")

@@ -13,13 +13,15 @@ import torch
 import toy
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
+from toy_fit import At, die
 
 from pretext.data.loader import EpochLoader
 from pretext.encoder import open_encoder
 from pretext.fit import Optimisation, Validation, pretrain
 from pretext.task import Progress
 from pretext.tasks import dino
-from pretext.tasks.dino import Crops, Dino
+from pretext.tasks.dino import Dino
+from pretext.tasks.large_and_small import Crops
 from pretext.tasks.rotation import Rotation
 from pretext.tasks.teacher import follow, momentum, teacher_of
 
@@ -174,12 +176,6 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) 
         task(**changes)
 
 
-class Die(Callback):
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if (trainer.current_epoch, batch_idx) == (1, 1):
-            raise KeyError("pulled the plug")
-
-
 def fit(folder: Path, learner: Dino, *callbacks: Callback) -> dict[str, float]:
     """Three short epochs; the measures of the last."""
     adam = Optimisation(functools.partial(torch.optim.AdamW, lr=0.002, weight_decay=0.04), decay_end=10)
@@ -197,7 +193,7 @@ def test_a_killed_run_goes_on_to_the_bit_and_keeps_the_teacher(tmp_path: Path) -
     whole, again = task(), task()
     measures = fit(tmp_path / "whole", whole)
     with pytest.raises(KeyError):
-        fit(tmp_path / "broken", task(), Die())
+        fit(tmp_path / "broken", task(), At(1, 1, die))
     assert fit(tmp_path / "broken", again) == measures
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name

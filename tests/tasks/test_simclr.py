@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
+from toy_fit import At, die
 
 from pretext.fit import Optimisation, Validation, pretrain
 from pretext.task import Images
@@ -132,12 +133,6 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) 
         task(**changes)
 
 
-class Die(Callback):
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if (trainer.current_epoch, batch_idx) == (1, 1):
-            raise KeyError("pulled the plug")
-
-
 def fit(folder: Path, learner: SimCLR, *callbacks: Callback) -> dict[str, float]:
     """Three short epochs; the measures of the last."""
     adam = Optimisation(functools.partial(torch.optim.AdamW, lr=0.002))
@@ -155,7 +150,7 @@ def test_a_killed_run_goes_on_to_the_bit_and_knows_chance_on_val(tmp_path: Path)
     whole, again = task(), task()
     measures = fit(tmp_path / "whole", whole)
     with pytest.raises(KeyError):
-        fit(tmp_path / "broken", task(), Die())
+        fit(tmp_path / "broken", task(), At(1, 1, die))
     assert fit(tmp_path / "broken", again) == measures
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name

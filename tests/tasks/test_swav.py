@@ -12,7 +12,8 @@ import toy
 from pretext.data.loader import EpochLoader
 from pretext.task import Progress
 from pretext.tasks import swav
-from pretext.tasks.swav import Crops, SwAV, sinkhorn
+from pretext.tasks.large_and_small import Crops
+from pretext.tasks.swav import SwAV, sinkhorn
 
 
 def task(**changes: Any) -> SwAV:

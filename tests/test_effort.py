@@ -13,6 +13,7 @@ from downstream.judge.evaluate import effort_of
 from downstream.judge.records import Effort
 from pretext.encoder import load
 from pretext.fit.effort import effort
+from pretext.task import Epoch, Loader, Progress
 from pretext.tasks.random import Random
 from pretext.tasks.rotation import Rotation
 from pretext.tasks.supervised import Supervised
@@ -51,6 +52,27 @@ def test_a_task_of_several_views_has_them_counted(tmp_path: Path) -> None:
 def test_a_network_of_tokens_is_counted_too(tmp_path: Path) -> None:
     result = fit(tmp_path / "run", Supervised(toy.token_encoder(), toy.CLASSES, False), epochs=1)
     assert (result.images_seen, result.views) == (40, 40)
+
+
+class Refits(Supervised):
+    """Sees every image once more before each epoch."""
+
+    def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
+        for images in loader:
+            self.encoder(images.pixels)
+        return Epoch()
+
+
+def test_what_a_task_sees_before_its_epochs_is_counted_and_survives_a_stop(tmp_path: Path) -> None:
+    plain = fit(tmp_path / "plain", Supervised(toy.encoder(), toy.CLASSES, False), epochs=3)
+    whole = fit(tmp_path / "whole", Refits(toy.encoder(), toy.CLASSES, False), epochs=3)
+    assert plain.flops is not None
+    assert (whole.images_seen, whole.views) == (120, 120 + 3 * 40)
+    assert whole.flops == plain.flops + 3 * 40 * 2 * sum(conv_macs())  # forward alone
+    with pytest.raises(KeyError):
+        fit(tmp_path / "run", Refits(toy.encoder(), toy.CLASSES, False), epochs=3, callbacks=[At(1, 2, die)])
+    again = fit(tmp_path / "run", Refits(toy.encoder(), toy.CLASSES, False), epochs=3)
+    assert (again.views, again.flops) == (whole.views, whole.flops)
 
 
 def test_a_run_that_was_stopped_counts_the_same(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a training takes of a machine: images through the encoder, and multiply-adds, there and back."""
+"""What a training takes: images through the encoder and multiply-adds, in its steps and before its epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pretext.backbones import Backbone
 from pretext.fit.lightning_module import Pretraining
 from pretext.fit.result import Pretrained
 from pretext.task import Images
@@ -20,40 +19,43 @@ from pretext.task import Images
 class Effort(Callback):
     """Counts the first batch of a training, forward, backward and step; every later batch is like it.
 
+    What a task passes through its networks before an epoch, to refit what changes by epoch, is counted whole.
+
     Attributes:
         images: in that batch; 0 before it.
-        views: images that the encoder's network, and others beside it (a student's), saw for it: several an
-            image where the task takes several.
+        views: images that the encoder's network saw for it, several an image where the task takes several.
         flops: multiply-adds × 2 of all networks of the task, as torch's counter finds them.
+        refits: views and flops before the epochs so far.
     """
 
     def __init__(self) -> None:
         self.images = self.views = self.flops = 0
+        self.refits = (0, 0)
         self._counter: FlopCounterMode | None = None
         self._switched_on = ExitStack()
+        self._seen = 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count what comes before the epoch's first batch."""
+        self._start(pl_module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Images, batch_idx: int
     ) -> None:
-        """Begin to count."""
-        if self.images or self._counter is not None:
-            return
-        assert isinstance(pl_module, Pretraining)
-        for network in pl_module.task.modules():
-            if isinstance(network, Backbone):  # its first block is run, whoever calls
-                first = next(iter(network.blocks.values()))
-                self._switched_on.callback(first.register_forward_hook(self._saw).remove)
-        self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
+        """Begin to count the first batch."""
+        if self._counter is not None:
+            views, flops = self._stop()
+            self.refits = (self.refits[0] + views, self.refits[1] + flops)
+        if not self.images:
+            self._start(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Images, batch_idx: int
     ) -> None:
         """Stop counting."""
         if self._counter is not None:
-            self.flops = int(self._counter.get_total_flops())
+            self.views, self.flops = self._stop()
             self.images = len(batch.pixels)
-            self._counter = None
-            self._switched_on.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -61,21 +63,37 @@ class Effort(Callback):
         """Leave nothing switched on behind a batch that failed."""
         self._switched_on.close()
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """What was counted, for a run that goes on without another batch."""
-        return {"images": self.images, "views": self.views, "flops": self.flops}
+        return {"images": self.images, "views": self.views, "flops": self.flops, "refits": self.refits}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the counts back."""
         self.images, self.views, self.flops = (int(state_dict[key]) for key in ("images", "views", "flops"))
-
-    def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self.views += len(args[0])
+        views, flops = state_dict.get("refits", (0, 0))  # older checkpoints have none
+        self.refits = (int(views), int(flops))
 
     def of(self, images_seen: int) -> tuple[int, int]:
         """Views and flops of a training that took so many images."""
         share = images_seen / self.images if self.images else 0.0
-        return round(self.views * share), round(self.flops * share)
+        return round(self.views * share) + self.refits[0], round(self.flops * share) + self.refits[1]
+
+    def _start(self, module: pl.LightningModule) -> None:
+        assert isinstance(module, Pretraining)
+        first = next(iter(module.task.encoder.backbone.blocks.values()))  # whoever calls, it is run
+        self._seen = 0
+        self._switched_on.callback(first.register_forward_hook(self._saw).remove)
+        self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
+
+    def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._seen += len(args[0])
+
+    def _stop(self) -> tuple[int, int]:
+        assert self._counter is not None
+        counted = self._seen, int(self._counter.get_total_flops())
+        self._counter = None
+        self._switched_on.close()
+        return counted
 
 
 def effort(result: Pretrained, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -122,10 +122,21 @@ class Task(nn.Module, ABC):
             )
         self.encoder.load_state_dict(parent.encoder.state_dict())
 
+    def check(self, images: int, batch_size: int) -> None:
+        """Refuse a budget that the task cannot work with, before anything is prepared.
+
+        Args:
+            images: of training. batch_size: as steps take it, no more than there are images.
+
+        Raises:
+            ValueError: names the argument that asks for more.
+        """
+
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Fit once, before the first step, what the task takes from the training images.
 
-        State goes into buffers; `cache` is a folder for what depends on `loader.digest` alone.
+        State goes into buffers; `cache` is a folder for what depends on `loader.digest` alone. Before a run
+        it is tried on a handful of images, fewer than `check` asks for.
         """
 
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:

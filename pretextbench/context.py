@@ -145,7 +145,9 @@ class Context:
         budget, train = run.spec["budget"], self.data.train
         with trial.named(run):
             task, optimisation = trial.built(run)
-            check_pretraining(task, train, budget["epochs"], budget["epoch_batches"], optimisation)
+            check_pretraining(
+                task, train, budget["epochs"], budget["epoch_batches"], budget["batch_size"], optimisation
+            )
             if optimisation is not None:
                 trial.show(task, train)
 

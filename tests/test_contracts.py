@@ -57,6 +57,8 @@ def test_pretext(name: str, composed: Any, few_scenes: DataSet) -> None:
     run = runs.one(cfg, cfg.pretext, few_scenes, "32-true")
     task, optimisation = trial.built(run)
     assert task.untrained == (optimisation is None) == (run.spec["budget"]["epochs"] == 0)
+    if not task.untrained:
+        trial.show(task, few_scenes.train)  # as every run begins, on fewer images than it will have
     twins = runs.with_twins(cfg, few_scenes, "32-true")[1:]
     for twin in twins:
         assert {twin.spec[key] for key in ("input", "precision")} == {

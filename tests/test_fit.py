@@ -30,6 +30,7 @@ from pretext.task import Images, Progress, Step, Task
 from pretext.tasks.autoencoder import Autoencoder
 from pretext.tasks.colorization import Colorization
 from pretext.tasks.colorization_l2 import ColorizationL2
+from pretext.tasks.moco import MoCo
 from pretext.tasks.random import Random
 from pretext.tasks.rotation import Rotation
 from pretext.tasks.supervised import Supervised
@@ -164,6 +165,8 @@ def test_what_does_not_fit_a_task_is_refused_before_training(tmp_path: Path) -> 
         ("needs an optimisation", Rotation(toy.encoder()), {"optimisation": None}),
         ("needs labels, and split 'bare'", Supervised(toy.encoder(), 3, multilabel=False), {"train": bare}),
         ("no image with colour", Colorization(toy.encoder()), {"train": Split("dark", dark, "dark")}),
+        ("queue is 17, of only 16 images", MoCo(toy.encoder(), queue=17, splits=1), {}),
+        ("of two images or more, of 8", MoCo(toy.encoder(), queue=16, splits=5), {}),
         ("bf16, but cpu", Rotation(toy.encoder()), {"precision": "bf16"}),
     ]
     for message, task, changes in cases:

@@ -122,7 +122,7 @@ def pretrain(
         SystemExit: status 143 after SIGTERM.
         KeyboardInterrupt: after Ctrl-C.
     """
-    check(task, train, epochs, epoch_batches, optimisation)
+    check(task, train, epochs, epoch_batches, batch_size, optimisation)
     validation = validation or Validation()
     where = choose_device(device)
     exact = choose_precision(precision, where)
@@ -184,7 +184,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def check(
-    task: Task, train: Split, epochs: int, epoch_batches: int | None, optimisation: Optimisation | None
+    task: Task,
+    train: Split,
+    epochs: int,
+    epoch_batches: int | None,
+    batch_size: int,
+    optimisation: Optimisation | None,
 ) -> None:
     """Refuse a budget or data that do not fit the task; `pretrain` asks this first.
 
@@ -208,6 +213,8 @@ def check(
         raise ValueError(f"{kind} needs labels, and split {train.name!r} has none")
     if task.needs_color and not _shows_color(train):
         raise ValueError(f"{kind} needs colour, and split {train.name!r} has no image with colour")
+    if epochs:
+        task.check(len(train), min(batch_size, len(train)))
 
 
 def _shows_color(split: Split) -> bool:

@@ -98,18 +98,17 @@ class DeepCluster(Task):
         self.register_buffer("targets", torch.zeros(0, dtype=torch.int64))
         self._iterations = iterations
 
+    def check(self, images: int, batch_size: int) -> None:
+        """Refuse more clusters than images."""
+        if images < len(self.centroids):
+            raise ValueError(f"DeepCluster.clusters is {len(self.centroids)}, of only {images} images")
+
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Make room for the clusters of the training images."""
         self.targets = torch.zeros(loader.images, dtype=torch.int64, device=self.mean.device)
 
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
-        """Cluster the images anew, and draw the layer that predicts the clusters anew.
-
-        Raises:
-            ValueError: more clusters than images.
-        """
-        if loader.images < len(self.centroids):
-            raise ValueError(f"DeepCluster.clusters is {len(self.centroids)}, of only {loader.images} images")
+        """Cluster the images anew, and draw the layer that predicts the clusters anew."""
         features = torch.cat([self._features(_central(images.pixels)) for images in loader])  # (N, hidden)
         self.mean.copy_(features.mean(dim=0))
         self.whitening.copy_(_whitening(features - self.mean, self.whitening.shape[1]))

@@ -92,15 +92,16 @@ class MoCo(Task):
         super().initialise_from(parent)
         self.teacher.load_state_dict(self.encoder.state_dict())
 
+    def check(self, images: int, batch_size: int) -> None:
+        """Refuse a queue longer than there are images, and a batch of fewer than two a part."""
+        if images < len(self.queue):
+            raise ValueError(f"MoCo.queue is {len(self.queue)}, of only {images} images")
+        if batch_size < 2 * self._splits:
+            raise ValueError(f"MoCo.splits is {self._splits} parts of two images or more, of {batch_size}")
+
     @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:
-        """Fill the queue with keys of training images.
-
-        Raises:
-            ValueError: a queue longer than there are images.
-        """
-        if loader.images < len(self.queue):
-            raise ValueError(f"MoCo.queue is {len(self.queue)}, of only {loader.images} images")
+        """Fill the queue with keys of training images."""
         mode = self.teacher.training
         self.teacher.train()  # before it has averages of its own
         keys = [
@@ -108,7 +109,8 @@ class MoCo(Task):
             for i in loader.evenly_spaced(len(self.queue))
         ]
         self.teacher.train(mode)
-        self.queue.copy_(torch.cat(keys)[: len(self.queue)])
+        first = torch.cat(keys)[: len(self.queue)]
+        self.queue[: len(first)] = first
 
     def views(self, images: Images, generator: torch.Generator) -> Keyed:
         """Draw two views of each image alike, and the order in which keys are encoded."""

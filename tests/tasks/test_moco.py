@@ -97,8 +97,15 @@ def test_the_queue_begins_with_keys_of_training_images(tmp_path: Path) -> None:
     assert float(learner.loss(given).loss) == pytest.approx(level, rel=0.1)
     noise = task()
     assert float(noise.loss(given).loss) < 0.9 * level
-    with pytest.raises(ValueError, match=r"MoCo\.queue is 12, of only 8 images"):
-        learner.prepare(EpochLoader(toy.split(8, 5), 8, shuffle=False), tmp_path)
+
+
+def test_a_set_shorter_than_the_queue_and_parts_of_one_image_are_refused() -> None:
+    learner = task(splits=4)
+    learner.check(12, 8)
+    with pytest.raises(ValueError, match=r"MoCo\.queue is 12, of only 11 images"):
+        learner.check(11, 8)
+    with pytest.raises(ValueError, match=r"MoCo\.splits is 4 parts of two images or more, of 7"):
+        learner.check(12, 7)
 
 
 def test_keys_of_all_processes_enter(monkeypatch: pytest.MonkeyPatch) -> None:

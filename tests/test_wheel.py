@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,18 +19,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 MINE = """
 from pretext.backbones import SmallNet
-from pretext.tasks.random import Random
 
 
 class Net(SmallNet):
     "A network of one's own."
-
-
-class Task(Random):
-    "A task of one's own."
-
-    def __init__(self, encoder):
-        super().__init__(encoder)
 """
 
 LOOK = """
@@ -93,22 +87,46 @@ def test_its_own_groups_are_used(run: Run, wheel: Path) -> None:
     assert "== Configuration groups ==" in run("-m", "pretextbench", "--help").stdout
 
 
+def blocks(name: str) -> dict[str, list[str]]:
+    """Code blocks of a page of docs/, by language."""
+    text = (ROOT / "docs" / name).read_text()
+    found = re.findall(r"```(\w+)\n(.*?)```", text, flags=re.S)
+    return {kind: [code for each, code in found if each == kind] for kind, _ in found}
+
+
+def test_the_task_of_the_docs_is_short() -> None:
+    (code,) = blocks("adding_a_pretext_task.md")["python"]
+    assert len(code.splitlines()) < 45
+    after = code[code.index("class Colored") :]
+    assert len(after.splitlines()) < 35
+
+
 @pytest.mark.slow
 def test_tasks_and_networks_of_ones_own_come_from_the_working_folder(run: Run, tmp_path: Path) -> None:
+    page = blocks("adding_a_pretext_task.md")
+    (task,), (config,), (shell,) = page["python"], page["yaml"], page["sh"]
+    (tmp_path / "mean_color.py").write_text(task)
     (tmp_path / "mine.py").write_text(MINE)
-    for group, text in {
-        "pretext": "name: mine\ntitle: mine\npaper: none\ntask:\n  _target_: mine.Task\nepochs: 0\n",
-        "backbone": "_target_: mine.Net\n",
-    }.items():
-        (tmp_path / "own" / group).mkdir(parents=True)
-        (tmp_path / "own" / group / "mine.yaml").write_text(text)
-    few = ["data.train=16", "data.val=16", "data.test=16", "data.workers=1", "logger=none"]
+    for path, text in {"pretext/mean_color": config, "backbone/mine": "_target_: mine.Net\n"}.items():
+        file = tmp_path / "own" / f"{path}.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    few = [
+        "downstream.knn.ks=[5]",
+        "data.train=32",
+        "data.val=16",
+        "data.test=16",
+        "data.workers=1",
+        "logger=none",
+    ]
+    brief = ["trainer.epochs=1", "trainer.batch_size=16", "trainer.device=cpu", "downstream=[knn]"]
     # As the installed command starts it, which has no working folder on its path.
     command = "import sys; sys.path.remove(''); from pretextbench.__main__ import main; sys.exit(main())"
-    words = ["--config-dir", "own", "pretext=mine", "backbone=mine", "job=pretrain", *few]
-    run("-c", command, *words)
-    assert [path.name.split("_net_")[0] for path in (tmp_path / "outputs" / "runs").iterdir()] == ["mine"]
-    (made,) = (tmp_path / "outputs" / "runs").iterdir()
-    said = run("-c", LOOK, str(made)).stdout
+    said = run("-c", command, *shlex.split(shell)[1:], "backbone=mine", *few, *brief).stdout
+    assert re.search(r"^mean_color +1 ", said, flags=re.M), said
+    runs = {path.name.split("_net_")[0]: path for path in (tmp_path / "outputs" / "runs").iterdir()}
+    assert runs.keys() == {"mean_color", "random", "supervised"}
+    assert "loss_chance" in (runs["mean_color"] / "history.csv").read_text()
+    said = run("-c", LOOK, str(runs["mean_color"])).stdout
     assert "mine.Net' is no backbone class" in said
     assert said.splitlines()[-1] == "Net"

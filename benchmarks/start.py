@@ -21,8 +21,10 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.committed import RESULTS, ROOT, files
+
 ROUNDS = 5
 RUN = [sys.executable, str(ROOT / "run.py")]
 
@@ -55,7 +57,7 @@ sys.exit(main())
 def records(folder: Path) -> int:
     """Lay every committed record where a run would have left it; return how many there are."""
     by_evaluation: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(RESULTS.glob("*.jsonl.gz")):
+    for path in files():
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
                 by_evaluation[json.loads(line)["evaluation"]["digest"]].append(line.strip())

@@ -1,6 +1,6 @@
 """Rewrite the committed records in the form that this version writes; every value stays what it is.
 
-python benchmarks/upgrade_records.py           rewrites benchmarks/results/*.jsonl.gz
+python benchmarks/upgrade_records.py           rewrites every committed file of records
 python benchmarks/upgrade_records.py --check   exits 1 where a file is of an older form
 
 What addressed runs and evaluations when they were made stays: it names what lay on a disk. The address of
@@ -21,12 +21,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.committed import files
 from benchmarks.suites import kinds
 from downstream.digest import digest
 from downstream.judge.records import SCHEMA, Record, export_jsonl, import_jsonl
 from pretext.identity import identity_of
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def schemas(path: Path) -> set[int]:
@@ -71,7 +70,7 @@ def _made(options: Any) -> Any:
 def main() -> int:
     """Return the exit status."""
     old = []
-    for path in sorted(RESULTS.glob("*.jsonl.gz")):
+    for path in files():
         records = import_jsonl(path)
         addresses = readdressed(records)  # of predictors that keep no fields, too
         now = [upgraded(record, addresses) for record in records]

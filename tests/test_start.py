@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 SLOW = {"torch", "torchvision", "pytorch_lightning", "timm", "wandb", "sklearn", "matplotlib", "skimage"}
 TABLES = {"pandas", "jinja2", "scipy.optimize", "scipy.stats"}
 """What is not worth its import where tables are made and no frame is asked for."""
-RECORDS = ROOT / "benchmarks" / "results" / "animals.jsonl.gz"
+RECORDS = ROOT / "benchmarks" / "results" / "ccp_tuned.jsonl.gz"
 
 
 def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[str]]:
@@ -47,7 +47,7 @@ def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[s
         (["--help"], "== Configuration groups =="),
         (["job=protocols"], "classification · frozen: encoder"),
         (["job=status", "output=there"], "1 missing"),
-        (["job=leaderboard", "output=there"], "animals"),
+        (["job=leaderboard", "output=there"], "ccp"),
     ],
 )
 def test_jobs_that_only_say_what_is_there_do_without_torch(

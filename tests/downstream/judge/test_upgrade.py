@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from made_records import record
 
+from benchmarks.committed import files
 from downstream.judge.plain import to_plain
 from downstream.judge.records import RecordError, import_jsonl, read
 from downstream.judge.upgrade import DEFAULTS
@@ -173,10 +174,8 @@ def test_a_description_leaves_out_what_is_so_by_default() -> None:
 
 
 def test_committed_records_are_of_one_network_input_and_budget() -> None:
-    folder = Path(__file__).parents[3] / "benchmarks" / "results"
-    files = sorted(folder.glob("*.jsonl.gz"))
-    assert files
-    for path in files:
+    assert files()
+    for path in files():
         subjects = [r.subject for r in import_jsonl(path) if not r.subject.blind]
         assert {(s.backbone, s.input) for s in subjects} == {("SmallNet", "lightness")}
         assert {s.budget for s in subjects} == {"", "4 epochs"}

@@ -1,4 +1,4 @@
-"""What is watched while pretraining: neighbours' votes."""
+"""What is watched while pretraining: two probes, the shape of features, and what is said of a collapse."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ import toy
 from rich.console import Console
 from sklearn.neighbors import KNeighborsClassifier
 
-from pretext.fit import Optimisation, Validation, pretrain
-from pretext.fit.monitor import knn_score, vote
-from pretext.task import Images
+from downstream.judge.flags import OF_PRETRAINING, meaning
+from downstream.judge.gates import told_by_pretraining
+from pretext.data.dataset import Split
+from pretext.encoder import load
+from pretext.fit import Optimisation, Pretrained, Validation, pretrain
+from pretext.fit.monitor import PENALTIES, Features, flags, probes, ridge, shape, vote
+from pretext.task import Progress
 from pretext.tasks.rotation import Rotation
 
 
@@ -32,11 +36,8 @@ def test_the_vote_agrees_with_scikit_learn() -> None:
     np.testing.assert_allclose(found.numpy(), reference.predict_proba(queries), atol=1e-5)
 
 
-class Planted(torch.nn.Module):
-    """Returns what the first pixel says as an image's vector."""
-
-    def vector(self, pixels: torch.Tensor) -> torch.Tensor:
-        return pixels[:, :, 0, 0]
+def of(vectors: torch.Tensor, labels: torch.Tensor | None) -> Features:
+    return Features(vectors.float(), labels)
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
@@ -44,42 +45,129 @@ def test_planted_features_score_one_and_constant_ones_chance(multilabel: bool) -
     labels = torch.arange(90) % 3
     one_hot = torch.nn.functional.one_hot(labels, 3).float()
     given = one_hot if multilabel else labels
-    pixels = one_hot[:, :, None, None].expand(-1, -1, 2, 2)
-    telling = [Images(pixels, torch.arange(90), given)]
-    constant = [Images(torch.ones_like(pixels), torch.arange(90), given)]
-    assert knn_score(Planted(), telling, telling, 20) == pytest.approx(1.0)
-    assert knn_score(Planted(), constant, constant, 90) == pytest.approx(1 / 3, abs=0.01)
+    telling, constant = of(one_hot, given), of(torch.ones(90, 3), given)
+    assert probes(telling, telling, 20) == pytest.approx({"knn": 1.0, "linear": 1.0})
+    assert probes(constant, constant, 90) == pytest.approx({"knn": 1 / 3, "linear": 1 / 3}, abs=0.01)
 
 
-def test_images_without_a_class_neither_vote_nor_are_asked() -> None:
+def test_the_linear_probe_finds_what_neighbours_do_not() -> None:
+    draw = torch.Generator().manual_seed(0)
+    vectors = torch.randn(600, 40, generator=draw)
+    labels = (vectors[:, 0] > 0).long()  # one of forty directions
+    found = probes(of(vectors[:300], labels[:300]), of(vectors[300:], labels[300:]), 20)
+    assert found["linear"] > 0.9
+    assert found["knn"] < 0.8
+
+
+def test_the_linear_probe_is_one_of_its_penalties_on_standardised_features() -> None:
+    draw = torch.Generator().manual_seed(0)
+    bank = 5 + torch.randn(50, 4, generator=draw) * torch.tensor([1.0, 10, 100, 0])
+    asked, labels = bank[:7] + 1, torch.nn.functional.one_hot(torch.arange(50) % 3, 3).float()
+    x = (bank - bank.mean(0)) / bank.std(0, correction=0)
+    x[:, 3] = 0  # a channel that does not vary says nothing
+    z = (asked - bank.mean(0)) / bank.std(0, correction=0)
+    z[:, 3] = 1
+    found = ridge(asked, bank, labels)
+    centred = (labels - labels.mean(0)).double()
+    errors, answers = [], []
+    for penalty in PENALTIES:
+        inverse = torch.linalg.inv(x.double().T @ x.double() + penalty * torch.eye(4).double())
+        weights = inverse @ x.double().T @ centred
+        answers.append(z.double() @ weights + labels.double().mean(0))
+        left_out = []  # each of the fifty is predicted from the others
+        for i in range(50):
+            rest = torch.arange(50) != i
+            mine, rows = x.double()[rest], labels.double()[rest]
+            about = mine - mine.mean(0)
+            own = torch.linalg.inv(about.T @ about + penalty * torch.eye(4).double()) @ about.T
+            fitted = rows.mean(0) + (x.double()[i] - mine.mean(0)) @ own @ (rows - rows.mean(0))
+            left_out.append((fitted - labels[i]).square().mean())
+        errors.append(float(torch.stack(left_out).mean()))
+    assert int(np.argmin(errors)) > 0
+    torch.testing.assert_close(found, answers[int(np.argmin(errors))], atol=1e-5, rtol=0)
+
+
+def test_images_without_a_class_neither_teach_nor_are_asked() -> None:
     labels = torch.arange(90) % 3
-    pixels = torch.nn.functional.one_hot(labels, 3).float()[:, :, None, None].expand(-1, -1, 2, 2)
+    vectors = torch.nn.functional.one_hot(labels, 3).float()
     known = torch.where(torch.arange(90) < 30, labels, -1)
-    bank = [Images(pixels, torch.arange(90), known)]
-    asked = [Images(pixels, torch.arange(90), torch.where(torch.arange(90) < 60, -1, labels))]
-    assert knn_score(Planted(), bank, asked, 5) == pytest.approx(1.0)
+    asked = torch.where(torch.arange(90) < 60, -1, labels)
+    found = probes(of(vectors, known), of(vectors, asked), 5)
+    assert found == pytest.approx({"knn": 1.0, "linear": 1.0})
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_where_no_val_image_has_a_label_nothing_is_scored(multilabel: bool) -> None:
-    pixels = torch.rand(12, 3, 2, 2)
+    vectors = torch.rand(12, 3)
     some = torch.eye(3).repeat(4, 1) if multilabel else torch.arange(12) % 3
     none = torch.zeros(12, 3) if multilabel else torch.full((12,), -1)
-    bank, asked = ([Images(pixels, torch.arange(12), given)] for given in (some, none))
-    assert knn_score(Planted(), bank, asked, 5) is None
+    assert probes(of(vectors, some), of(vectors, none), 5) == {}
+    assert probes(of(vectors, some), of(vectors, None), 5) == {}
     if not multilabel:
-        assert knn_score(Planted(), asked, bank, 5) is None
+        assert probes(of(vectors, none), of(vectors, some), 5) == {}
 
 
-def test_pretraining_goes_on_where_no_val_image_has_a_label(tmp_path: Path) -> None:
-    train, val = toy.split(24, 0), toy.split(8, 1, "val")
-    assert val.labels is not None
-    val = replace(val, labels=np.full_like(val.labels, -1))
-    result = pretrain(
-        Rotation(toy.encoder()), train, val, folder=tmp_path / "run", cache=tmp_path / "cache", name="toy",
-        seed=0, epochs=1, batch_size=8, device="cpu", console=Console(file=io.StringIO()),
+def test_the_shape_of_features_by_hand() -> None:
+    orthogonal = torch.cat([torch.eye(4), -torch.eye(4)])
+    assert shape(orthogonal) == pytest.approx({"rankme": 4.0, "spread": 1.0}, rel=1e-4)
+    one_way = torch.tensor([[1.0, 2.0, 2.0]]) * torch.arange(1, 6)[:, None]  # of several lengths
+    assert shape(one_way) == pytest.approx({"rankme": 1.0, "spread": 0.0}, abs=1e-4)
+
+
+class Collapsing(Rotation):
+    """Rotation whose encoder says the same of every image."""
+
+    def after_step(self, progress: Progress) -> None:
+        with torch.no_grad():
+            for parameter in self.encoder.parameters():
+                parameter.zero_()
+
+
+def run(task: Rotation, folder: Path, train: Split | None = None, val: Split | None = None) -> str:
+    """Pretrain for an epoch; return what was printed."""
+    said = io.StringIO()
+    pretrain(
+        task, train or toy.split(24, 0), val or toy.split(8, 1, "val"), folder=folder / "run",
+        cache=folder / "cache", name="toy", seed=0, epochs=1, batch_size=8, device="cpu",
+        console=Console(file=said),
         optimisation=Optimisation(functools.partial(torch.optim.AdamW, lr=3e-3)),
         validation=Validation(bank=16, pictures=2),
     )  # fmt: skip
+    return said.getvalue()
+
+
+def test_a_collapse_is_said_while_training_kept_with_the_encoder_and_flagged_in_its_scores(
+    tmp_path: Path,
+) -> None:
+    assert "pretrain toy: the features collapse" in run(Collapsing(toy.encoder()), tmp_path / "a")
+    fallen = load(tmp_path / "a" / "run")
+    assert fallen.provenance["flags"] == ["pretraining_collapsed", "pretraining_at_chance"]
+    assert told_by_pretraining(fallen) == OF_PRETRAINING
+    assert "collapse" not in run(Rotation(toy.encoder()), tmp_path / "b")
+    assert "pretraining_collapsed" not in told_by_pretraining(load(tmp_path / "b" / "run"))
+
+
+def test_a_loss_is_at_chance_unless_it_is_a_hundredth_below() -> None:
+    assert flags({"val/loss": 0.995, "val/loss_chance": 1.0, "val/spread": 0.5}) == ["pretraining_at_chance"]
+    assert flags({"val/loss": 0.985, "val/loss_chance": 1.0, "val/spread": 0.5}) == []
+    assert flags({"val/loss": 2.0, "val/spread": 0.5}) == []  # it has no chance level
+    assert flags({"val/loss": 0.5, "val/loss_chance": 1.0, "val/spread": 0.001}) == ["pretraining_collapsed"]
+    assert all(meaning(flag) != flag.replace("_", " ") for flag in OF_PRETRAINING)
+
+
+def test_words_in_a_file_that_are_no_flags_are_none() -> None:
+    for said in (["<b>", "pretraining_at_chance"], "pretraining_collapsed", None):
+        encoder = toy.encoder()
+        encoder.provenance["flags"] = said
+        assert told_by_pretraining(encoder) == (("pretraining_at_chance",) if isinstance(said, list) else ())
+
+
+def test_pretraining_goes_on_where_no_val_image_has_a_label(tmp_path: Path) -> None:
+    val = toy.split(8, 1, "val")
+    assert val.labels is not None
+    run(Rotation(toy.encoder()), tmp_path, val=replace(val, labels=np.full_like(val.labels, -1)))
+    result = Pretrained.read(tmp_path / "run")
+    assert result is not None
     assert result.steps == 3
-    assert "val/knn" not in result.measures
+    assert not {"val/knn", "val/linear"} & result.measures.keys()
+    assert {"val/rankme", "val/spread"} <= result.measures.keys()

@@ -272,5 +272,5 @@ def _check_before(
     gates.input_as_declared(encoder, subject.input)
     gates.packs_unchanged(data)
     gates.splits_disjoint(data)
-    flags = gates.unseen_by_pretraining(subject, seen, data)
+    flags = gates.unseen_by_pretraining(subject, seen, data) + gates.told_by_pretraining(encoder)
     return (*flags, flagged.SELECTED_ON_TEST) if protocol.legacy else flags

@@ -12,8 +12,12 @@ SELECTED_ON_TEST = "selected_on_test"
 AT_EDGE = "at_edge:"
 DIVERGED = "diverged:"
 UNDEFINED = "undefined_resamples:"
+COLLAPSED = "pretraining_collapsed"
+AT_CHANCE = "pretraining_at_chance"
 
 MEANING = {
+    COLLAPSED: "pretraining ended in a collapse: all val images have the same features",
+    AT_CHANCE: "pretraining ended where it is worth no more than a guess",
     OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
     f"{HEAD_UNTRAINED}:": "the head's train score is not above chance, which an encoder-blind predictor sets",
     HEAD_UNTRAINED: "the head's train score is not above chance",
@@ -28,6 +32,10 @@ MEANING = {
     DIVERGED: "settings that diverged were left out of the selection",
 }
 """Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
+
+
+OF_PRETRAINING = (COLLAPSED, AT_CHANCE)
+"""What a run says of itself, in its encoder's provenance."""
 
 
 def meaning(flag: str) -> str:

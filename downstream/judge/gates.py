@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from downstream.judge.flags import DIVERGED, HEAD_UNTRAINED, OVERLAP_UNCHECKED, UNDERFITTED, by
+from downstream.judge.flags import (
+    DIVERGED,
+    HEAD_UNTRAINED,
+    OF_PRETRAINING,
+    OVERLAP_UNCHECKED,
+    UNDERFITTED,
+    by,
+)
 from downstream.judge.records import Subject
 from downstream.protocol import Fitted, GateFailed, Rows, Scale, Trial
 from pretext.data.dataset import DataSet, Split
@@ -68,6 +75,12 @@ def unseen_by_pretraining(subject: Subject, seen: Iterable[Split], data: DataSet
         raise GateFailed("pretraining", f"{subject.pretext} was trained on the test split of {data.name}")
     untouched = subject.images_seen == 0 and not subject.pretraining
     return () if untouched or subject.pretraining_digest in checked else (OVERLAP_UNCHECKED,)
+
+
+def told_by_pretraining(encoder: Encoder) -> tuple[str, ...]:
+    """What the run that made an encoder said of itself; words that are none of ours are no flags."""
+    said = encoder.provenance.get("flags", [])
+    return tuple(flag for flag in OF_PRETRAINING if flag in said) if isinstance(said, list) else ()
 
 
 class Unmoved:

@@ -13,10 +13,11 @@ from downstream.features.pooling import GridPool
 from downstream.images.corruptions import Picture, corrupt, to_bytes
 from downstream.protocol import BlindPredictor, Fitted, Measure, Protocol, Rows, Runtime, Trial, fractions
 from downstream.representation.hypersphere import alignment, uniformity
-from downstream.representation.spectrum import RankShare, effective_rank, rankme
+from downstream.representation.spectrum import RankShare
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
+from pretext.encoder.spectrum import effective_rank, rankme
 
 ON_TRAIN = 2000
 """Training images that the score on train is taken of."""

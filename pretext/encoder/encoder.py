@@ -35,7 +35,8 @@ class Encoder(nn.Module):
         input: what the backbone sees of the image.
         backbone: built with `in_channels=input.channels`.
         provenance: plain JSON values on where the weights come from. Written by pretraining: `task`, `data`
-            (digest), `images_seen`, `seed`, `calibration`, `commit`; more keys are welcome.
+            (digest), `images_seen`, `seed`, `calibration`, `commit`, and `flags`: what a
+            reader of its scores must know of the run. More keys are welcome.
 
     Raises:
         ValueError: a backbone built for another number of channels.

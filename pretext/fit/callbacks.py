@@ -1,4 +1,4 @@
-"""What happens beside the training itself: checkpoint, history, sample pictures, neighbour monitor."""
+"""What happens beside the training itself: checkpoint, history, sample pictures, monitor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import time
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, runtime_checkable
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from pretext.atomic import replacing, write_bytes
 from pretext.data.loader import EpochLoader
 from pretext.fit.lightning_module import Pretraining
-from pretext.fit.monitor import knn_score
+from pretext.fit.monitor import collapsed, features, probes, shape
 from pretext.pictures import contact_sheet
 from pretext.task import Images
 
@@ -85,18 +86,35 @@ class EpochEnd(Callback):
         self.seconds, self.training = float(state_dict["seconds"]), float(state_dict["training"])
 
 
-class KnnMonitor(Callback):
-    """At each validation scores a nearest-neighbour vote from training images to val images as `val/knn`."""
+class Monitor(Callback):
+    """At each validation looks at the encoder's features of val images, and says so when they collapse.
 
-    def __init__(self, train: EpochLoader, val: EpochLoader, neighbours: int) -> None:
-        self._train, self._val, self._neighbours = train, val, neighbours
+    Args:
+        bank: training images that the probes learn from; None for no probes.
+        val: the images that are looked at.
+        neighbours: of the vote.
+        say: where a warning goes.
+    """
+
+    def __init__(
+        self, bank: EpochLoader | None, val: EpochLoader, neighbours: int, say: Callable[[str], None]
+    ) -> None:
+        self._bank, self._val, self._neighbours, self._say = bank, val, neighbours, say
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score; the module reports what it finds among its measures. Where no label is, nothing is found."""
+        """Measure; the module reports what is found among its measures."""
         assert isinstance(pl_module, Pretraining)
-        score = knn_score(pl_module.task.encoder, self._train, self._val, self._neighbours)
-        if score is not None:
-            pl_module.measures["val/knn"] = score
+        encoder = pl_module.task.encoder
+        seen = features(encoder, self._val)
+        found = shape(seen.vectors)
+        if self._bank is not None and seen.labels is not None:
+            found |= probes(features(encoder, self._bank), seen, self._neighbours)
+        pl_module.measures |= {f"val/{name}": value for name, value in found.items()}
+        if collapsed(pl_module.measures) and not pl_module.task.untrained:
+            self._say(
+                f"the features collapse: those of all val images are nearly the same (spread "
+                f"{found['spread']:.2g} of 1, {found['rankme']:.1f} directions)"
+            )
 
 
 class Samples(Callback):

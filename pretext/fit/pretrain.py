@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.pixels import check_unchanged
 from pretext.encoder import recalibrate_batchnorm
-from pretext.fit.callbacks import EpochEnd, KnnMonitor, Samples, write_history
+from pretext.fit.callbacks import EpochEnd, Monitor, Samples, write_history
 from pretext.fit.checkpoint import AtomicCheckpointIO
 from pretext.fit.effort import Effort, effort
 from pretext.fit.identity import check_same, run_identity
 from pretext.fit.lightning_module import NonFiniteLoss, Pretraining
+from pretext.fit.monitor import flags
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.progress import ProgressBar
 from pretext.fit.result import RESULT, Pretrained
@@ -50,7 +51,7 @@ class Validation:
         images: at most so many val images, evenly spaced; the balanced loss of 500 photographs has a standard
             error of 0.2 nats, since rare colours weigh up to 60 times as much as common ones.
         pictures: val images that samples are shown of.
-        neighbours, bank: of the nearest-neighbour monitor, and the training images it draws on; 0 for none.
+        neighbours: of the vote. bank: training images that the probes learn from; 0 for no probes.
     """
 
     every: int = 1
@@ -150,8 +151,8 @@ def pretrain(
     plan = optimisation or Optimisation(torch.optim.SGD)
     module = Pretraining(task, loader, in_order, plan, seed=seed, epochs=epochs, total_steps=steps)
     epoch_end, counted = EpochEnd(folder, identity), Effort()
-    watching = _callbacks(train, val, folder, batch_size, where, validation)
     bar = ProgressBar(f"pretrain {name}", console)
+    watching = _callbacks(train, val, folder, batch_size, where, validation, bar.say)
     seen = _in_order(val, batch_size, where, validation.images)
     with quiet(), _stoppable():
         attached = [*watching, *callbacks, counted, epoch_end, bar]
@@ -235,15 +236,19 @@ def _in_order(split: Split, batch_size: int, device: torch.device, images: int |
 
 
 def _callbacks(
-    train: Split, val: Split, folder: Path, batch_size: int, device: torch.device, validation: Validation
+    train: Split,
+    val: Split,
+    folder: Path,
+    batch_size: int,
+    device: torch.device,
+    validation: Validation,
+    say: Callable[[str], None],
 ) -> list[Callback]:
     shown: Images = next(iter(_in_order(val, validation.pictures, device, validation.pictures)))
-    found: list[Callback] = [Samples(shown, folder / "samples")]
-    if validation.bank and train.labels is not None and val.labels is not None:
-        bank = _in_order(train, batch_size, device, validation.bank)
-        queries = _in_order(val, batch_size, device, validation.images)
-        found.append(KnnMonitor(bank, queries, validation.neighbours))
-    return found
+    labelled = validation.bank and train.labels is not None
+    bank = _in_order(train, batch_size, device, validation.bank) if labelled else None
+    seen = _in_order(val, batch_size, device, validation.images)
+    return [Samples(shown, folder / "samples"), Monitor(bank, seen, validation.neighbours, say)]
 
 
 def _trainer(
@@ -352,6 +357,7 @@ def _keep(
 ) -> None:
     """Write encoder and task, then the result that marks the run as finished; then drop the checkpoint."""
     task.cpu().eval()
+    told = flags(result.measures) if result.epochs else []
     task.encoder.provenance = {
         "task": name,
         "data": train.digest,
@@ -360,6 +366,7 @@ def _keep(
         "calibration": "batchnorm" if result.epochs == 0 else "none",
         "epochs": result.epochs,
         "precision": result.precision,
+        **({"flags": told} if told else {}),
         **provenance,
     }
     save_task(task, result.folder)

@@ -35,6 +35,10 @@ class ProgressBar(Callback):
         self._seen_before = 0
         self._summary = ""
 
+    def say(self, text: str) -> None:
+        """Print a line about this run; above the bar where there is one."""
+        self._console.print(f"{self._title}: {text}", soft_wrap=True)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar, at the place where a resumed run stands."""
         assert isinstance(pl_module, Pretraining)

@@ -21,10 +21,10 @@ from downstream.representation.health import (
     rank_share,
 )
 from downstream.representation.hypersphere import alignment, uniformity
-from downstream.representation.spectrum import effective_rank, rankme
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.data.split import make_split
+from pretext.encoder.spectrum import effective_rank, rankme
 
 HEALTH = RepresentationHealth()
 

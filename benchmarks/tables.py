@@ -28,9 +28,9 @@ from downstream.judge import listed
 from downstream.judge.catalogue import facts
 from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl
 from downstream.leaderboard import build, options
-from downstream.leaderboard.frames import scores_frame
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.sheets import sheets
+from downstream.leaderboard.tidy import scores_frame
 from downstream.protocol import Protocol
 from pretext.identity import identity_of
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:  # tables are made of what this module names, and need no torc
 SOLVED = ("classification", "detection", "segmentation")
 """Tasks that an encoder helps to solve; scores of other kinds stand beside them and enter no ranking."""
 
-Rows = Mapping[str, NDArray[Any]]
+Predictions = Mapping[str, NDArray[Any]]
 """What was predicted, one entry an example on the first axis of every array."""
 
-Metric = Callable[[Rows], float]
+Metric = Callable[[Predictions], float]
 """Recomputed by the bootstrap on resampled rows; may not depend on their order."""
 
 
@@ -108,7 +108,7 @@ class Measure:
     metric: Metric
     scale: Scale = FRACTION
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
         return self.metric(rows)
 
@@ -201,7 +201,7 @@ class Fitted(ABC):
         """The hyper-parameters chosen on val for the selected stage."""
 
     @abstractmethod
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows by stage, each stage with its own setting chosen on val; the selected stage among them."""
 
     def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8] | None:
@@ -289,10 +289,10 @@ class BlindPredictor(ABC):
         return False
 
     @abstractmethod
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Fit on train, select on val, return what predicts a split."""
 
 
-def take(rows: Rows, index: NDArray[np.int64]) -> Rows:
+def take(rows: Predictions, index: NDArray[np.int64]) -> Predictions:
     """Rows of the examples `index` (repetition allowed), as a bootstrap draws them."""
     return {name: values[index] for name, values in rows.items()}

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from downstream.course import Course
-from downstream.protocol import Fitted, GateFailed, Metric, Rows, Runtime, Trial
+from downstream.protocol import Fitted, GateFailed, Metric, Predictions, Runtime, Trial
 from pretext.encoder import Encoder
 
 NATURAL_ENDS: dict[str, float] = {"weight_decay": 0.0, "pool": 1.0, "adjustment": 0.0}
@@ -39,7 +39,7 @@ def attempt(
         return Trial(stage, setting, math.nan, str(error)), None
 
 
-def judged(metric: Metric, rows: Rows) -> float:
+def judged(metric: Metric, rows: Predictions) -> float:
     """The metric; NaN where predictions are not finite, as a diverged head's."""
     good = all(np.isfinite(values).all() for values in rows.values() if values.dtype.kind == "f")
     return metric(rows) if good else math.nan

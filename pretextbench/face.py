@@ -14,7 +14,7 @@ from torch import nn
 
 from downstream.judge.records import Record
 from downstream.leaderboard import build
-from downstream.leaderboard.frames import cells_frame
+from downstream.leaderboard.tidy import cells_frame
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder, open_encoder
 from pretext.foreign.module import wrap

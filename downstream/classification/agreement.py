@@ -13,21 +13,21 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
 from downstream.metrics.scores import mean_over_classes
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 
 
-def normalized_mutual_information(rows: Rows) -> float:
+def normalized_mutual_information(rows: Predictions) -> float:
     """NMI of clusters and labels (N,): mutual information over the mean of the two entropies."""
     # Rounding may leave [0, 1] by 1e-16.
     return float(np.clip(normalized_mutual_info_score(rows["labels"], rows["cluster"]), 0, 1))
 
 
-def adjusted_rand(rows: Rows) -> float:
+def adjusted_rand(rows: Predictions) -> float:
     """Adjusted Rand index of clusters and labels (N,); below chance, where it is negative, it counts as 0."""
     return max(0.0, float(adjusted_rand_score(rows["labels"], rows["cluster"])))
 
 
-def matched_accuracy(rows: Rows) -> float:
+def matched_accuracy(rows: Predictions) -> float:
     """Accuracy when each cluster stands for one class, the best one-to-one match (Kuhn's Hungarian method).
 
     Where there are more clusters than classes, images of clusters without a class count as wrong.
@@ -43,11 +43,11 @@ class Homogeneity:
     the clusters determine every label. Classes that all images have, or none, are left out.
     """
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
         return self.counted(rows)(np.ones(len(rows["cluster"]), dtype=np.int64))
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         labels = np.asarray(rows["labels"], dtype=np.float64)  # (N, C)
         member = np.eye(int(rows["cluster"].max()) + 1)[rows["cluster"]]  # (N, K)

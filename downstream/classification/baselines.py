@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
 from downstream.heads.linear_grid import LinearGrid
-from downstream.protocol import BlindPredictor, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Predictions, Runtime, Trial
 from downstream.selection import best, judged
 from pretext.data.dataset import Split
 
@@ -22,7 +22,7 @@ BATCH = 250
 class ConstantScore(BlindPredictor):
     """The same score for every class and image: chance."""
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Learn the number of classes."""
         return _constant(np.zeros(fitted_classes(train), dtype=np.float32), labels_of(train).ndim == 2)
 
@@ -31,7 +31,7 @@ class ConstantScore(BlindPredictor):
 class LabelPrior(BlindPredictor):
     """The share of each class in train as the score of every image."""
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Count the classes of train."""
         classes, labels = fitted_classes(train), labels_of(train)
         counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
@@ -57,7 +57,7 @@ class HistogramProbe(BlindPredictor):
         """Whether the histogram is of colours."""
         return self.histogram is rgb_histogram
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Fit every setting on train, keep the best on val."""
         classes, labels = fitted_classes(train), labels_of(train)
         multi_label = labels.ndim == 2
@@ -71,7 +71,7 @@ class HistogramProbe(BlindPredictor):
         ]
         chosen = each[trials.index(best(trials))]
 
-        def predict(split: Split) -> Rows:
+        def predict(split: Split) -> Predictions:
             truth = check_against(split, multi_label, classes)
             return {"scores": chosen.logits(self._features(split)), "labels": truth}
 
@@ -105,8 +105,8 @@ def blind_classifiers() -> dict[str, BlindPredictor]:
     }
 
 
-def _constant(scores: NDArray[np.float32], multi_label: bool) -> Callable[[Split], Rows]:
-    def predict(split: Split) -> Rows:
+def _constant(scores: NDArray[np.float32], multi_label: bool) -> Callable[[Split], Predictions]:
+    def predict(split: Split) -> Predictions:
         labels = check_against(split, multi_label, len(scores))
         return {"scores": np.broadcast_to(scores, (len(split), len(scores))).copy(), "labels": labels}
 

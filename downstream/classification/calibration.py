@@ -23,8 +23,8 @@ from downstream.protocol import (
     Direction,
     Fitted,
     Measure,
+    Predictions,
     Protocol,
-    Rows,
     Runtime,
     Scale,
     Trial,
@@ -131,7 +131,7 @@ class FittedCalibration(Fitted):
         """What the probe selected, and the temperature that was fitted to it on val."""
         return self.probe.selected | {"temperature": self.temperatures[self.stage]}
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, C) logits, "temperature": (N,), "labels"} of every stage."""
         return {
             stage: with_temperature(rows, self.temperatures[stage])
@@ -146,7 +146,7 @@ class CertainMajority(BlindPredictor):
     Where an image has several classes: those that more than half of the training images have.
     """
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Count the classes of train."""
         classes, labels = fitted_classes(train), labels_of(train)
         several = labels.ndim == 2
@@ -156,7 +156,7 @@ class CertainMajority(BlindPredictor):
             else CERTAIN * np.eye(classes)[np.bincount(labels).argmax()]
         )
 
-        def predict(split: Split) -> Rows:
+        def predict(split: Split) -> Predictions:
             truth = check_against(split, several, classes)
             scores = np.broadcast_to(logits.astype(np.float32), (len(split), classes)).copy()
             return with_temperature({"scores": scores, "labels": truth}, 1.0)
@@ -164,6 +164,6 @@ class CertainMajority(BlindPredictor):
         return predict
 
 
-def with_temperature(rows: Rows, value: float) -> dict[str, NDArray[Any]]:
+def with_temperature(rows: Predictions, value: float) -> dict[str, NDArray[Any]]:
     """The rows with the same temperature in each."""
     return {**rows, "temperature": np.full(len(rows["labels"]), value)}

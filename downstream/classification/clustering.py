@@ -25,7 +25,15 @@ from downstream.classification.labels import check_against, fitted_classes, labe
 from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import Key
 from downstream.features.pooling import checked_pools
-from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial, fractions, require_positive
+from downstream.protocol import (
+    BlindPredictor,
+    Measure,
+    Predictions,
+    Runtime,
+    Trial,
+    fractions,
+    require_positive,
+)
 from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -165,7 +173,7 @@ class Clustering(Labelled):
 class FittedClustering(PooledHeads[Choice]):
     """The clusters of each stage, pooled as val chose."""
 
-    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows {"cluster": (N,) int64, "labels"}."""
         return {"cluster": choice.assign(features), "labels": labels}
 
@@ -183,7 +191,7 @@ class BlindClusters(BlindPredictor):
         """As the features."""
         return self.features is rgb_shares
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Cluster train."""
         train = limit(train, self.train_limit)
         classes, several_classes = fitted_classes(train), labels_of(train).ndim == 2
@@ -200,7 +208,7 @@ class RandomClusters(BlindPredictor):
 
     clusters: Clusters
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Learn the number of classes."""
         classes, several_classes = fitted_classes(train), labels_of(train).ndim == 2
         k = self.clusters.count or classes

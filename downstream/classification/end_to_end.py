@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from downstream.classification.family import Labelled
 from downstream.classification.labels import check_against, fitted_classes, labels_of
-from downstream.protocol import Rows, Runtime
+from downstream.protocol import Predictions, Runtime
 from downstream.selection import OneSetting, judged
 from downstream.tuning.finetuning import outputs
 from downstream.tuning.rates import Loss, TunedModel, TunedProtocol
@@ -67,7 +67,7 @@ class EndToEnd(Labelled, TunedProtocol):
     def scores(self, model: TunedModel, split: Split, runtime: Runtime) -> NDArray[np.float32]:
         """Logits (N, C) of a split."""
 
-    def complete(self, rows: Rows, split: Split) -> Rows:
+    def complete(self, rows: Predictions, split: Split) -> Predictions:
         """Rows with what else the metrics take."""
         return rows
 
@@ -83,7 +83,7 @@ class EndToEnd(Labelled, TunedProtocol):
         classes, labels = fitted_classes(train), labels_of(train)
         metric = next(iter(self.metrics(train).values()))
 
-        def rows(model: TunedModel, split: Split) -> Rows:
+        def rows(model: TunedModel, split: Split) -> Predictions:
             truth = check_against(split, labels.ndim == 2, classes)
             return self.complete({"scores": self.scores(model, split, runtime), "labels": truth}, split)
 
@@ -113,9 +113,9 @@ class FittedClassifier(OneSetting):
     """The trained model with the learning rate that val chose; scores are logits."""
 
     model: TunedModel
-    rows: Callable[[Split], Rows]
+    rows: Callable[[Split], Predictions]
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, C) logits, "labels"} of the one stage."""
         return {self.stage: self.rows(test)}
 

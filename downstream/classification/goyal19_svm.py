@@ -35,7 +35,7 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Measure, Predictions, Runtime, Trial
 from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -208,7 +208,7 @@ class FittedSvms(StageHeads[Choice]):
     multi_label: bool
     classes: int
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, C), "labels"} of every stage, and "difficult" (N, C) where there are such."""
         labels = check_against(test, self.multi_label, self.classes)
         features = extract(self.encoder, test, (self.pool,), self.runtime)

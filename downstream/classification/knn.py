@@ -23,7 +23,7 @@ from downstream.classification.pooled import Pooled, PooledHeads
 from downstream.features.extraction import FeatureSet, Key
 from downstream.features.pooling import checked_pools
 from downstream.heads.neighbours import nearest, vote
-from downstream.protocol import Rows, Runtime, Trial
+from downstream.protocol import Predictions, Runtime, Trial
 from downstream.selection import choose_over_stages, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -167,7 +167,7 @@ class Bank:
         """Scores (M, C) by the chosen k and T."""
         return next(self.scores(choice.key, queries, (choice.k,), (choice.temperature,), own))[1]
 
-    def leave_one_out(self, choice: Choice) -> Rows:
+    def leave_one_out(self, choice: Choice) -> Predictions:
         """Rows of training images, evenly spaced, each classified by all but itself."""
         own = np.unique(np.linspace(0, len(self.labels) - 1, LEFT_OUT).astype(np.int64))
         return {
@@ -182,6 +182,6 @@ class FittedNeighbours(PooledHeads[Choice]):
 
     bank: Bank
 
-    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows {"scores": (N, C) shares of the vote, "labels"}."""
         return {"scores": self.bank.one(choice, features), "labels": labels}

@@ -16,7 +16,7 @@ from downstream.metrics.scores import (
     mean_per_class,
     top_k_hits,
 )
-from downstream.protocol import Measure, Metric, Rows, fractions
+from downstream.protocol import Measure, Metric, Predictions, fractions
 from pretext.data.dataset import Split
 
 
@@ -99,11 +99,11 @@ def check_against(split: Split, multi_label: bool, classes: int) -> NDArray[Any]
 class MeanAveragePrecision:
     """mAP of rows {"scores": (N, C), "labels": (N, C)}: area under the precision-recall steps."""
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
         return mean_average_precision(rows["scores"], rows["labels"])
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows, sorted once (see `downstream.metrics.bootstrap`)."""
         ranking = Ranking.of(rows["scores"], rows["labels"])
         return lambda counts: mean_over_classes(ranking.average_precision(counts))
@@ -132,5 +132,5 @@ def primary(multi_label: bool) -> Metric:
     return MeanAveragePrecision() if multi_label else top_k(1)
 
 
-def _mean_per_class(rows: Rows) -> float:
+def _mean_per_class(rows: Predictions) -> float:
     return mean_per_class(rows["scores"], rows["labels"])

@@ -20,7 +20,7 @@ from downstream.features.extraction import Key
 from downstream.features.pooling import checked_pools
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
-    Rows,
+    Predictions,
     Runtime,
     Trial,
     require_positive,
@@ -114,6 +114,6 @@ class LinearProbe(Classification):
 class FittedProbe(PooledHeads[Choice]):
     """One head a stage, each with the setting that val chose; scores are logits."""
 
-    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows {"scores": (N, C) logits, "labels"}."""
         return {"scores": choice.head.logits(features), "labels": labels}

@@ -27,7 +27,7 @@ from downstream.classification.shots import SameAtEveryK, Shots, score_on_shots,
 from downstream.features.extraction import extract
 from downstream.features.pooling import WindowPool
 from downstream.heads.svm import Coordinates, SquaredHinge
-from downstream.protocol import BlindPredictor, Measure, Metric, Protocol, Rows, Runtime, Trial
+from downstream.protocol import BlindPredictor, Measure, Metric, Predictions, Protocol, Runtime, Trial
 from downstream.selection import StageHeads, best
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -263,11 +263,11 @@ class FittedShots(StageHeads[Choice]):
     multi_label: bool
     classes: int
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of every stage, see `shot_rows`."""
         check_against(test, self.multi_label, self.classes)
         protocol, pool = self.protocol, WindowPool(self.protocol.dimension)
-        found: dict[str, Rows] = {}
+        found: dict[str, Predictions] = {}
         for key, features in extract(self.encoder, test, (pool,), self.runtime).items():
             scores = self.chosen[key.stage].heads.scores(features)
             shape = (len(test), len(protocol.shots), protocol.draws, self.classes)

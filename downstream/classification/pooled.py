@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from downstream.classification.labels import check_against
 from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
 from downstream.features.pooling import GridPool, Reduction
-from downstream.protocol import Rows, Runtime, Trial
+from downstream.protocol import Predictions, Runtime, Trial
 from downstream.selection import StageHeads
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder
@@ -77,10 +77,10 @@ class PooledHeads(StageHeads[C]):
     classes: int
 
     @abstractmethod
-    def rows(self, choice: C, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    def rows(self, choice: C, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows of one stage from its features (N, D) and labels (N,) or (N, C)."""
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """See `rows`, of every stage."""
         labels = check_against(test, self.multi_label, self.classes)
         features = extract(self.encoder, test, self.pools, self.runtime)

@@ -15,7 +15,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from downstream.metrics.bootstrap import Additive, example_mean
 from downstream.metrics.scores import top_k_hits
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 
 BINS = 15
 """Of equal width, as arXiv:1706.04599."""
@@ -33,7 +33,7 @@ def calibration(scaled: bool) -> Additive:
     scaled: logits are divided by the row's temperature first.
     """
 
-    def gaps(rows: Rows) -> NDArray[np.float64]:
+    def gaps(rows: Predictions) -> NDArray[np.float64]:
         """Confidence minus hits by bin (N, BINS), as shares of one image."""
         scores, labels = _logits(rows, scaled), np.asarray(rows["labels"])
         if labels.ndim == 2:
@@ -56,7 +56,7 @@ def brier(scaled: bool) -> Additive:
     Half the sum over classes where they exclude each other, the mean over classes where they do not.
     """
 
-    def values(rows: Rows) -> NDArray[np.float64]:
+    def values(rows: Predictions) -> NDArray[np.float64]:
         scores, labels = _logits(rows, scaled), np.asarray(rows["labels"])
         if labels.ndim == 2:
             return np.asarray(np.square(expit(scores) - labels).mean(1))
@@ -100,6 +100,6 @@ def _surprise(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.f
     return np.asarray(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
 
 
-def _logits(rows: Rows, scaled: bool) -> NDArray[np.float64]:
+def _logits(rows: Predictions, scaled: bool) -> NDArray[np.float64]:
     scores = np.asarray(rows["scores"], dtype=np.float64)
     return scores / np.asarray(rows["temperature"], dtype=np.float64)[:, None] if scaled else scores

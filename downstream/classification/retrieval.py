@@ -23,7 +23,7 @@ from downstream.protocol import (
     BlindPredictor,
     Measure,
     Metric,
-    Rows,
+    Predictions,
     Runtime,
     Trial,
     fractions,
@@ -56,11 +56,11 @@ class Gallery:
 
     def search(
         self, key: Key, queries: NDArray[Any], labels: NDArray[Any], own: NDArray[np.int64] | None = None
-    ) -> Rows:
+    ) -> Predictions:
         """Rank the gallery for queries (M, D) of these labels (see `rank`)."""
         return rank(queries, labels, self.features[key], self.labels, self.recalls, self.device, own)
 
-    def search_itself(self, key: Key) -> Rows:
+    def search_itself(self, key: Key) -> Predictions:
         """Rank the rest of the gallery for evenly spaced images of its own."""
         own = np.unique(np.linspace(0, len(self.labels) - 1, LEFT_OUT).astype(np.int64))
         return self.search(key, self.features[key][own], self.labels[own], own)
@@ -169,7 +169,7 @@ class FittedRetrieval(PooledHeads[Choice]):
 
     gallery: Gallery
 
-    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Rows:
+    def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows of `rank`: "average_precision", "relevant", "recall@k"."""
         return self.gallery.search(choice.key, features, labels)
 
@@ -187,13 +187,13 @@ class BlindRetrieval(BlindPredictor):
         """As the features."""
         return self.features is rgb_shares
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Make the gallery."""
         train = limit(train, self.train_limit)
         classes, labels = fitted_classes(train), labels_of(train)
         gallery = self.features(train)
 
-        def predict(split: Split) -> Rows:
+        def predict(split: Split) -> Predictions:
             wanted = check_against(split, labels.ndim == 2, classes)
             return rank(self.features(split), wanted, gallery, labels, self.recalls, runtime.device)
 
@@ -203,7 +203,7 @@ class BlindRetrieval(BlindPredictor):
 def _answered(name: str) -> Additive:
     """Mean of rows[name] over the queries that have a relevant image."""
 
-    def parts(rows: Rows) -> NDArray[np.float64]:
+    def parts(rows: Predictions) -> NDArray[np.float64]:
         answerable = rows["relevant"] > 0
         return np.stack([rows[name] * answerable, answerable], 1)
 

@@ -22,8 +22,8 @@ from downstream.protocol import (
     Fitted,
     Measure,
     Metric,
+    Predictions,
     Protocol,
-    Rows,
     Runtime,
     Trial,
     fractions,
@@ -131,7 +131,7 @@ class FittedRobustness(Fitted):
         """What the probe selected."""
         return self.probe.selected
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of `_rows` of the selected stage."""
         labels = check_against(test, self.probe.multi_label, len(self._choice.head.bias))
         return {self.stage: _rows(self._scores, test, labels, self.corruptions, self.probe.runtime.progress)}
@@ -159,11 +159,11 @@ class BlindUnderCorruption(BlindPredictor):
         """As the predictor."""
         return self.plain.sees_color
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Fit it on clean images."""
         predict = self.plain.fit(train, val, runtime)
 
-        def rows(split: Split) -> Rows:
+        def rows(split: Split) -> Predictions:
             labels = predict(split)["labels"]
             return _rows(lambda made: predict(made)["scores"], split, labels, self.corruptions)
 
@@ -176,7 +176,7 @@ def _rows(
     labels: NDArray[Any],
     corruptions: Sequence[Corruption],
     progress: Callable[[str, int, int], None] = silent,
-) -> Rows:
+) -> Predictions:
     """Results on clean images and on K corruptions at S severities.
 
     Returns:
@@ -212,10 +212,10 @@ class _CorruptedPrecision:
     def __init__(self, which: Sequence[int]) -> None:
         self.which = list(which)
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         return self.counted(rows)(np.ones(len(rows["clean"]), dtype=np.int64))
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         scores = rows["corrupted"][:, self.which]  # (N, K, S, C)
         columns = scores.reshape(len(scores), -1, scores.shape[-1])  # (N, K·S, C)
@@ -225,5 +225,5 @@ class _CorruptedPrecision:
         )
 
 
-def _clean_precision(rows: Rows) -> float:
+def _clean_precision(rows: Predictions) -> float:
     return mean_over_classes(Ranking.of(rows["clean"], rows["labels"]).average_precision())

@@ -20,7 +20,7 @@ from downstream.classification.voc_ap import (
 from downstream.metrics.bootstrap import example_mean
 from downstream.metrics.interpolation import area_interpolation
 from downstream.metrics.scores import mean_over_classes, top_k_hits
-from downstream.protocol import BlindPredictor, Measure, Metric, Rows, Runtime, fractions
+from downstream.protocol import BlindPredictor, Measure, Metric, Predictions, Runtime, fractions
 from pretext.data.dataset import Split
 
 
@@ -99,7 +99,7 @@ def _seed(split: Split) -> int:
     return int.from_bytes(hashlib.sha256(f"shots {split.digest}".encode()).digest()[:8], "little")
 
 
-def shot_rows(scores: NDArray[np.float32], split: Split) -> Rows:
+def shot_rows(scores: NDArray[np.float32], split: Split) -> Predictions:
     """Rows of scores (N, K, draws, C).
 
     Several classes an image: "scores", "labels", and "difficult" where there are such. One class an image:
@@ -134,15 +134,15 @@ class ShotPrecision:
 
     position: int | None
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """Score rows, each counted once."""
         return voc_ap_area(self._flat(rows))
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         return voc_ap_area.counted(self._flat(rows))
 
-    def _flat(self, rows: Rows) -> Rows:
+    def _flat(self, rows: Predictions) -> Predictions:
         scores = _at(rows["scores"], self.position)  # (N, K, draws, C)
         repeated = {
             name: np.broadcast_to(rows[name][:, None, None], scores.shape).reshape(len(scores), -1)
@@ -156,7 +156,7 @@ class ShotPrecision:
 class _Hits:
     position: int | None
 
-    def __call__(self, rows: Rows) -> NDArray[np.float64]:
+    def __call__(self, rows: Predictions) -> NDArray[np.float64]:
         return np.asarray(_at(rows["hits"], self.position).mean((1, 2), dtype=np.float64))
 
 
@@ -178,7 +178,7 @@ class SameAtEveryK(BlindPredictor):
         """As the predictor."""
         return self.predictor.sees_color
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Fit the predictor."""
         predict = self.predictor.fit(train, val, runtime)
         return lambda split: shot_rows(predict(split)["scores"][:, None, None], split)

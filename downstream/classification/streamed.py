@@ -12,7 +12,7 @@ from downstream.classification.labels import check_against, fitted_classes, labe
 from downstream.heads.sgd_heads import Heads, Read, Source, score, train_heads
 from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.images.augment import Augmentation, check_square
-from downstream.protocol import Rows, Runtime, Trial
+from downstream.protocol import Predictions, Runtime, Trial
 from downstream.selection import StageHeads, choose_over_stages, judged, several
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -44,7 +44,7 @@ class FittedStream(StageHeads[Choice]):
     multi_label: bool
     classes: int
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, classes) logits, "labels"} of every stage."""
         labels = check_against(test, self.multi_label, self.classes)
         heads = {choice.source: choice.head for choice in self.chosen.values()}

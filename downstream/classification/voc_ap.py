@@ -16,7 +16,7 @@ from downstream.metrics.interpolation import (
     eleven_point_interpolation,
 )
 from downstream.metrics.scores import mean_over_classes
-from downstream.protocol import BlindPredictor, Rows, Runtime
+from downstream.protocol import BlindPredictor, Predictions, Runtime
 from pretext.data.dataset import Split
 
 
@@ -81,11 +81,11 @@ class VocMeanAveragePrecision:
 
     interpolate: Interpolation
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """Score rows, each counted once."""
         return self.counted(rows)(np.ones(len(rows["scores"]), np.int64))
 
-    def counted(self, rows: Rows) -> Callable[[Counts], float]:
+    def counted(self, rows: Predictions) -> Callable[[Counts], float]:
         """The metric of any multiset of these rows, sorted once (see `downstream.metrics.bootstrap`)."""
         scores = rows["scores"]
         positive = one_hot(rows["labels"], scores.shape[1])
@@ -134,7 +134,7 @@ def difficult_of(split: Split) -> NDArray[np.bool_] | None:
     return found if found.any() else None
 
 
-def with_difficult(rows: Rows, split: Split) -> Rows:
+def with_difficult(rows: Predictions, split: Split) -> Predictions:
     """Rows with "difficult" where the split has such objects."""
     difficult = difficult_of(split)
     return rows if difficult is None else {**rows, "difficult": difficult}
@@ -151,7 +151,7 @@ class DifficultLeftOut(BlindPredictor):
         """As the predictor."""
         return self.predictor.sees_color
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Fit the predictor."""
         predict = self.predictor.fit(train, val, runtime)
         return lambda split: with_difficult(predict(split), split)

@@ -27,7 +27,7 @@ from downstream.classification.voc_ap import (
 from downstream.features.extraction import batches, load_images
 from downstream.features.pooling import AverageResize
 from downstream.images.augment import Augmentation, ResizedCrop, check_square
-from downstream.protocol import BlindPredictor, Measure, Rows, Runtime, fractions
+from downstream.protocol import BlindPredictor, Measure, Predictions, Runtime, fractions
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
 from downstream.tuning.rates import Loss, TunedModel
@@ -142,7 +142,7 @@ class UnderFullyConnected(EndToEnd, ABC):
         """The mean over random crops."""
         return Crops(self.augment, self.crops).scores(model, split, runtime)
 
-    def complete(self, rows: Rows, split: Split) -> Rows:
+    def complete(self, rows: Predictions, split: Split) -> Predictions:
         """Classes that an image shows by difficult objects alone are left out."""
         return with_difficult(rows, split)
 

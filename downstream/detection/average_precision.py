@@ -17,7 +17,7 @@ from downstream.metrics.interpolation import (
     coco_interpolation,
     eleven_point_interpolation,
 )
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 
 
 class _Curve(NamedTuple):
@@ -37,7 +37,7 @@ class _Class(NamedTuple):
 
 
 def _sort_classes(
-    rows: Rows, matched: NDArray[np.bool_], ignored: NDArray[np.bool_], targets: Counts
+    rows: Predictions, matched: NDArray[np.bool_], ignored: NDArray[np.bool_], targets: Counts
 ) -> list[_Class]:
     row, slot = np.nonzero(rows["classes"] >= 0)
     score, image = -rows["scores"][row, slot].astype(np.float64), rows["image"][row]
@@ -98,11 +98,11 @@ class AveragePrecision:
     targets: str = "targets"
     thresholds: tuple[int, ...] | None = None
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """Score rows, each counted once."""
         return self.counted(rows)(np.ones(len(rows["image"]), np.int64))
 
-    def counted(self, rows: Rows) -> Callable[[Counts], float]:
+    def counted(self, rows: Predictions) -> Callable[[Counts], float]:
         """Sort once; the result scores the rows with row i counted counts[i] times, counts (N,) int64.
 
         It equals `self(take(rows, index))` with `counts = bincount(index, minlength=N)`.

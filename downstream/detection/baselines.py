@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from downstream.detection.boxes import check_against, check_boxes, fitted_classes
 from downstream.detection.matching import IOU_THRESHOLDS, Detections, detection_rows, iou, owner
 from downstream.detection.scoring import Detect, val_score
-from downstream.protocol import BlindPredictor, Rows, Runtime
+from downstream.protocol import BlindPredictor, Predictions, Runtime
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import limit
 
@@ -43,7 +43,7 @@ class ConstantBox(BlindPredictor):
     candidates: int = 200
     train_limit: int = 5000
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Find boxes on train, their number on val.
 
         Raises:
@@ -59,7 +59,7 @@ class ConstantBox(BlindPredictor):
         scores = {count: val_score(_predictor(prior), val, classes) for count, prior in priors.items()}
         chosen = _predictor(priors[max(scores, key=scores.__getitem__)])
 
-        def predict(split: Split) -> Rows:
+        def predict(split: Split) -> Predictions:
             return detection_rows(chosen(split), check_against(split, classes), classes)
 
         return predict

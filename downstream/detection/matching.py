@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 from downstream.selection import Diverged
 from pretext.data.dataset import Boxes
 
@@ -48,7 +48,9 @@ class Detections(NamedTuple):
         return self.xyxy[rows], self.labels[rows], self.scores[rows]
 
 
-def detection_rows(detections: Detections, truth: Boxes, classes: int, max_detections: int = 100) -> Rows:
+def detection_rows(
+    detections: Detections, truth: Boxes, classes: int, max_detections: int = 100
+) -> Predictions:
     """Match detections to objects of the same image and class, best score first.
 
     COCO (`matched`, `ignored`): a detection takes the free object of highest IoU at or above the

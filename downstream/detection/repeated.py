@@ -13,18 +13,18 @@ from downstream.course import Course
 from downstream.detection.average_precision import AveragePrecision
 from downstream.detection.scoring import FittedDetectors
 from downstream.metrics.interpolation import Counts
-from downstream.protocol import Fitted, Rows, Trial
+from downstream.protocol import Fitted, Predictions, Trial
 from pretext.data.dataset import Split
 
 _TRIAL = re.compile(r"trial(\d+)_(.+)")
 
 
-def join(rows: Sequence[Rows]) -> Rows:
+def join(rows: Sequence[Predictions]) -> Predictions:
     """Rows of several trials on the same images as one: `trial0_scores`, `trial1_scores`, …"""
     return {f"trial{i}_{name}": values for i, trial in enumerate(rows) for name, values in trial.items()}
 
 
-def separate(rows: Rows) -> list[Rows]:
+def separate(rows: Predictions) -> list[Predictions]:
     """The trials in such rows; rows of one predictor, as encoder-blind ones are, count as one trial."""
     trials: dict[int, dict[str, NDArray[np.generic]]] = {}
     for name, values in rows.items():
@@ -41,11 +41,11 @@ class MeanOverTrials:
 
     metric: AveragePrecision
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """Score rows, each counted once."""
         return float(np.mean([self.metric(trial) for trial in separate(rows)]))
 
-    def counted(self, rows: Rows) -> Callable[[Counts], float]:
+    def counted(self, rows: Predictions) -> Callable[[Counts], float]:
         """As `AveragePrecision.counted`; all trials see the same resample of images."""
         scores = [self.metric.counted(trial) for trial in separate(rows)]
         return lambda counts: float(np.mean([score(counts) for score in scores]))
@@ -70,7 +70,7 @@ class RepeatedDetectors(Fitted):
         """The setting of all of them."""
         return self.fits[0].selected
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of every trial, see `join`."""
         return {self.stage: join([fit.predict(test)[self.stage] for fit in self.fits])}
 

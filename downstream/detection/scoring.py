@@ -12,7 +12,7 @@ from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrec
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
 from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
-from downstream.protocol import Measure, Rows, fractions
+from downstream.protocol import Measure, Predictions, fractions
 from downstream.selection import OneSetting
 from pretext.data.dataset import Split
 from pretext.data.split import limit, subset
@@ -42,7 +42,7 @@ def detection_metrics(split: Split) -> dict[str, Measure]:
     return fractions(average_precisions(split))
 
 
-def rows_of(detect: Detect, split: Split, classes: int) -> Rows:
+def rows_of(detect: Detect, split: Split, classes: int) -> Predictions:
     """Rows of a split; see `detection_rows`."""
     truth = check_against(split, classes)
     return detection_rows(detect(split), truth, classes)
@@ -75,7 +75,7 @@ class FittedDetectors(OneSetting):
     detectors: Mapping[str, Detect]
     classes: int
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of every stage; see `detection_rows`."""
         return {stage: rows_of(detect, test, self.classes) for stage, detect in self.detectors.items()}
 

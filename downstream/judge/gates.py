@@ -18,7 +18,7 @@ from downstream.judge.flags import (
     by,
 )
 from downstream.judge.records import Subject
-from downstream.protocol import Fitted, GateFailed, Rows, Scale, Trial
+from downstream.protocol import Fitted, GateFailed, Predictions, Scale, Trial
 from pretext.data.dataset import DataSet, Split
 from pretext.data.pixels import check_unchanged
 from pretext.data.split import Leak, check_disjoint
@@ -106,7 +106,7 @@ class Unmoved:
                 raise GateFailed("frozen", f"{name} of the judged encoder moved during evaluation")
 
 
-def rows_complete(rows: Rows, split: Split, stage: str) -> None:
+def rows_complete(rows: Predictions, split: Split, stage: str) -> None:
     """One row an image of the split, in every array, and all numbers finite."""
     if not rows:
         raise GateFailed("rows", f"stage {stage!r} predicted nothing")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from downstream.judge.plain import JSON, FieldError, Reader, check, from_plain, to_plain
 from downstream.judge.upgrade import from_schema_1
-from downstream.protocol import Direction, Rows, Scale
+from downstream.protocol import Direction, Predictions, Scale
 from pretext.atomic import write_bytes
 
 SCHEMA = 2
@@ -222,7 +222,7 @@ class Record:
     provenance: Provenance
 
 
-def pack_rows(rows: Rows) -> bytes:
+def pack_rows(rows: Predictions) -> bytes:
     """Rows as the bytes of an `.npz`, the same bytes for the same rows, without pickle.
 
     Raises:

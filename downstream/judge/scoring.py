@@ -26,7 +26,7 @@ from downstream.judge.records import (
     pack_rows,
 )
 from downstream.metrics.bootstrap import bootstrap, resamples
-from downstream.protocol import Fitted, GateFailed, Measure, Metric, Protocol, Rows, Runtime, Scale
+from downstream.protocol import Fitted, GateFailed, Measure, Metric, Predictions, Protocol, Runtime, Scale
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 
@@ -48,7 +48,7 @@ class Scoring:
 
     def records(
         self,
-        predicted: Mapping[str, Rows],
+        predicted: Mapping[str, Predictions],
         fitted: Fitted | None,
         flags: tuple[str, ...],
         chance: Chance,
@@ -95,7 +95,7 @@ class Scoring:
                 )
         return records, packed
 
-    def _resample(self, metric: Metric, rows: Rows) -> tuple[float | None, ...]:
+    def _resample(self, metric: Metric, rows: Predictions) -> tuple[float | None, ...]:
         test = self.data.test
         index = resamples(test.digest, len(test), self.draws)
         values = bootstrap(metric, rows, index, self.runtime.progress)

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from downstream.judge.records import Record
 from downstream.leaderboard.board import Board
-from downstream.leaderboard.frames import cells_csv, cells_frame, scores_csv, scores_frame
 from downstream.leaderboard.latex import latex
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.published import (
@@ -25,6 +24,7 @@ from downstream.leaderboard.published import (
 from downstream.leaderboard.sheets import Sheet, sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import plain_text, print_sheet
+from downstream.leaderboard.tidy import cells_csv, cells_frame, scores_csv, scores_frame
 from pretext.atomic import write_bytes
 
 __all__ = [

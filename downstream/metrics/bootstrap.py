@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from downstream.digest import digest
 from downstream.metrics.scores import Undefined
-from downstream.protocol import Metric, Rows, silent, take
+from downstream.protocol import Metric, Predictions, silent, take
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Additive:
         finish: their sum over examples (...) and the number of examples → the metric.
     """
 
-    parts: Callable[[Rows], NDArray[Any]]
+    parts: Callable[[Predictions], NDArray[Any]]
     finish: Callable[[NDArray[np.float64], int], float]
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
         parts = np.asarray(self.parts(rows), dtype=np.float64)
         return float(self.finish(parts.sum(axis=0), len(parts)))
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows, at one matrix product each."""
         parts = np.asarray(self.parts(rows), dtype=np.float64)  # (N, ...)
         flat = parts.reshape(len(parts), -1)
         return lambda counts: float(self.finish((counts @ flat).reshape(parts.shape[1:]), int(counts.sum())))
 
 
-def example_mean(values: Callable[[Rows], NDArray[Any]]) -> Additive:
+def example_mean(values: Callable[[Predictions], NDArray[Any]]) -> Additive:
     """The mean over examples of `values(rows)` (N,)."""
     return Additive(values, lambda total, examples: float(total) / examples)
 
@@ -63,7 +63,7 @@ def resamples(split_digest: str, examples: int, count: int) -> NDArray[np.int64]
 
 def bootstrap(
     metric: Metric,
-    rows: Rows,
+    rows: Predictions,
     draws: NDArray[np.int64],
     progress: Callable[[str, int, int], None] = silent,
 ) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ def bootstrap(
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _scorer(metric: Metric, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+def _scorer(metric: Metric, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
     counted_by = getattr(
         metric, "counted", None
     )  # functions have no attributes to mypy's mind: no isinstance

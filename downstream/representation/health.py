@@ -11,7 +11,16 @@ from PIL import Image
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import GridPool
 from downstream.images.corruptions import Picture, corrupt, to_bytes
-from downstream.protocol import BlindPredictor, Fitted, Measure, Protocol, Rows, Runtime, Trial, fractions
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Measure,
+    Predictions,
+    Protocol,
+    Runtime,
+    Trial,
+    fractions,
+)
 from downstream.representation.hypersphere import alignment, uniformity
 from downstream.representation.spectrum import RankShare
 from pretext.data.dataset import Split
@@ -141,7 +150,7 @@ class MeasuredHealth(Fitted):
         """Nothing is chosen."""
         return {}
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"features", "views"}, (N, D) float32 each, of the stage."""
         return {self.stage: _rows(self.encoder, self.stage, test, self.view, self.runtime)}
 
@@ -150,14 +159,14 @@ class MeasuredHealth(Fitted):
 class Collapsed(BlindPredictor):
     """The same feature for every image."""
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Nothing is fitted."""
         return lambda split: {
             name: np.ones((len(split), COLLAPSED), dtype=np.float32) for name in ("features", "views")
         }
 
 
-def _rows(encoder: Encoder, stage: str, split: Split, view: Crop, runtime: Runtime) -> Rows:
+def _rows(encoder: Encoder, stage: str, split: Split, view: Crop, runtime: Runtime) -> Predictions:
     pool = GridPool()
     return {
         name: np.array(extract(encoder, made, (pool,), runtime, (stage,))[Key(stage, pool)])
@@ -165,10 +174,10 @@ def _rows(encoder: Encoder, stage: str, split: Split, view: Crop, runtime: Runti
     }
 
 
-def _alignment(rows: Rows) -> float:
+def _alignment(rows: Predictions) -> float:
     return float(np.clip(1 - alignment(rows["features"], rows["views"]) / 4, 0, 1))
 
 
-def _uniformity(rows: Rows) -> float:
+def _uniformity(rows: Predictions) -> float:
     # A finite sample of distinct pairs may lie below −4 by a hair; −0.0 is no score.
     return float(np.clip(-uniformity(rows["features"]) / 4, 0.0, 1.0)) + 0.0

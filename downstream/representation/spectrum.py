@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class RankShare:
     rank: Callable[[NDArray[np.float64]], float]
     centred: bool
 
-    def __call__(self, rows: Rows) -> float:
+    def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
         return self.counted(rows)(np.ones(len(rows["features"]), dtype=np.int64))
 
-    def counted(self, rows: Rows) -> Callable[[NDArray[np.int64]], float]:
+    def counted(self, rows: Predictions) -> Callable[[NDArray[np.int64]], float]:
         """The metric of any multiset of these rows (see `downstream.metrics.bootstrap`)."""
         features = np.asarray(rows["features"], dtype=np.float64)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.metrics.scores import confusion, miou
-from downstream.protocol import BlindPredictor, Rows, Runtime
+from downstream.protocol import BlindPredictor, Predictions, Runtime
 from downstream.segmentation.masks import check_against, fitted_classes, image_size, masks_of
 from pretext.data.dataset import Split
 
@@ -20,7 +20,7 @@ CHUNK = 500
 class AllBackground(BlindPredictor):
     """Class 0 everywhere."""
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Learn the number of classes."""
         return _everywhere(np.zeros(image_size(train), dtype=np.int64), fitted_classes(train))
 
@@ -36,7 +36,7 @@ class PositionPrior(BlindPredictor):
 
     powers: tuple[float, ...] = (0.0,)
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         """Count the classes of train by position; choose the power."""
         classes, masks = fitted_classes(train), masks_of(train)
         counts = np.zeros((classes, *image_size(train)), dtype=np.int64)
@@ -60,10 +60,10 @@ def blind_segmenters() -> dict[str, BlindPredictor]:
     }
 
 
-def _everywhere(prediction: NDArray[np.int64], classes: int) -> Callable[[Split], Rows]:
+def _everywhere(prediction: NDArray[np.int64], classes: int) -> Callable[[Split], Predictions]:
     """Predict the same (H, W) for every image."""
 
-    def predict(split: Split) -> Rows:
+    def predict(split: Split) -> Predictions:
         masks = check_against(split, classes)
         if masks.shape[1:] != prediction.shape:
             raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.features.extraction import load_images
-from downstream.protocol import Rows, Runtime
+from downstream.protocol import Predictions, Runtime
 from downstream.segmentation.family import Segmentation
 from downstream.segmentation.masks import (
     check_against,
@@ -112,7 +112,7 @@ class FittedSegmenter(OneSetting):
     model: Segmenter
     runtime: Runtime
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"confusion": (N, K, K) uint32} of the one stage."""
         return {self.stage: _rows(self.model, test, self.runtime)}
 
@@ -141,7 +141,7 @@ def _score(model: Segmenter, split: Split, runtime: Runtime) -> float:
     return mean_iou(_rows(model, split, runtime))
 
 
-def _rows(model: Segmenter, split: Split, runtime: Runtime) -> Rows:
+def _rows(model: Segmenter, split: Split, runtime: Runtime) -> Predictions:
     masks = check_against(split, model.classes)
     parts = [
         confusion_of(logits.argmax(1), masks[where], model.classes)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import (
-    Rows,
+    Predictions,
     Runtime,
     require_positive,
 )
@@ -134,7 +134,7 @@ class FittedHypercolumn(OneSetting):
     heads: dict[str, LinearHead]
     place: Tensor
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"confusion": (N, K, K) uint32}, from one pass over the images."""
         classes = len(next(iter(self.heads.values())).bias)
         masks = check_against(test, classes)

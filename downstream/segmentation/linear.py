@@ -12,7 +12,7 @@ from torch import Tensor
 from downstream.features.extraction import batches, frozen
 from downstream.heads.linear_grid import LinearGrid
 from downstream.protocol import (
-    Rows,
+    Predictions,
     Runtime,
     require_positive,
 )
@@ -124,7 +124,7 @@ class SegmentationLinear(Segmentation):
 class FittedSegmenter(StageHeads[Choice]):
     """One head a stage, each with the setting that val chose."""
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"confusion": (N, K, K) uint32} of every stage, from one pass over the images."""
         classes = len(self.chosen[self.stage].head.bias)
         masks = check_against(test, classes)

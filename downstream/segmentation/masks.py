@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from downstream.metrics.bootstrap import Additive
 from downstream.metrics.scores import class_iou, confusion, miou, pixel_accuracy
-from downstream.protocol import Measure, Metric, Rows, fractions
+from downstream.protocol import Measure, Metric, Predictions, fractions
 from pretext.data.dataset import IGNORE, Split
 
 CHUNK = 500
@@ -123,5 +123,5 @@ def _pixel_counts(masks: NDArray[np.uint8]) -> NDArray[np.int64]:
     return counts
 
 
-def _class_iou(k: int, rows: Rows) -> float:
+def _class_iou(k: int, rows: Predictions) -> float:
     return float(class_iou(rows["confusion"])[k])

@@ -9,7 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from downstream.metrics.bootstrap import example_mean
-from downstream.protocol import BlindPredictor, Fitted, Measure, Protocol, Rows, Runtime, Trial, fractions
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    Measure,
+    Predictions,
+    Protocol,
+    Runtime,
+    Trial,
+    fractions,
+)
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import make_split
@@ -19,7 +28,7 @@ from pretext.inputs import RGB
 accuracy = example_mean(lambda rows: rows["scores"].argmax(1) == rows["target"])
 
 
-def error_free(rows: Rows) -> float:
+def error_free(rows: Predictions) -> float:
     """Not additive, so that the slow path of the bootstrap is used: the worst class's recall."""
     right = rows["scores"].argmax(1) == rows["target"]
     return float(min(right[rows["target"] == c].mean() for c in np.unique(rows["target"])))
@@ -55,7 +64,7 @@ class Probe(Fitted):
     def selected(self) -> dict[str, float | int | str]:
         return next(t.setting for t in self.trials if t.stage == self.stage)
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         maps = features(self.encoder, test)
         return {s: {"scores": x @ self.heads[s], "target": np.asarray(test.labels)} for s, x in maps.items()}
 
@@ -71,7 +80,7 @@ def features(encoder: Encoder, split: Split) -> dict[str, NDArray[np.float64]]:
 
 
 class Prior(BlindPredictor):
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         share = np.bincount(np.asarray(train.labels), minlength=2) / len(train)
         return lambda split: {"scores": np.tile(share, (len(split), 1)), "target": np.asarray(split.labels)}
 

@@ -23,7 +23,7 @@ from downstream.features.extraction import Key, extract
 from downstream.features.pooling import WindowPool
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.metrics.scores import top_k_hits
-from downstream.protocol import Rows, Runtime, take
+from downstream.protocol import Predictions, Runtime, take
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split
 
@@ -113,7 +113,7 @@ def scored(encoder, runtime: Runtime, make, permuted: bool = False) -> float:  #
     train, val = make("train", 120, 1, permuted=permuted), make("val", 60, 2, permuted=permuted)
     fitted = FEW.fit(encoder, train, val, runtime)
     test = make("test", 400, 3)
-    rows: Rows = fitted.predict(test)[fitted.stage]
+    rows: Predictions = fitted.predict(test)[fitted.stage]
     return next(iter(FEW.metrics(test).values()))(rows)
 
 

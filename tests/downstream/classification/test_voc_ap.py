@@ -16,12 +16,12 @@ from downstream.classification.voc_ap import (
 )
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.metrics.interpolation import area_interpolation
-from downstream.protocol import Rows, take
+from downstream.protocol import Predictions, take
 from pretext.data.dataset import Boxes, Split
 from pretext.data.split import make_split
 
 
-def ranked(*hits: int) -> Rows:
+def ranked(*hits: int) -> Predictions:
     """One class, scores falling."""
     return {"scores": -np.arange(len(hits), dtype=np.float32)[:, None], "labels": np.array(hits)[:, None]}
 
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
     perfect = ranked(1, 1, 0, 0)
     assert [metric(perfect) for metric in (voc_ap_area, voc_ap_11point, step_ap)] == [1.0, 1.0, 1.0]
     # One threshold for all: the share of positives.
-    tied: Rows = {"scores": np.zeros((8, 1)), "labels": np.array([[1]] * 3 + [[0]] * 5)}
+    tied: Predictions = {"scores": np.zeros((8, 1)), "labels": np.array([[1]] * 3 + [[0]] * 5)}
     for metric in (voc_ap_area, voc_ap_11point, step_ap):
         assert metric(tied) == pytest.approx(3 / 8)
 
@@ -64,7 +64,7 @@ def test_steps_and_area_are_scikit_learns(seed: int, examples: int, levels: int)
 
 def test_a_resample_is_scored_as_its_rows() -> None:
     generator = np.random.default_rng(0)
-    rows: Rows = {
+    rows: Predictions = {
         "scores": generator.integers(0, 6, (40, 3)).astype(np.float32),
         "labels": (generator.random((40, 3)) < 0.4).astype(np.uint8),
         "difficult": generator.random((40, 3)) < 0.1,
@@ -78,7 +78,7 @@ def test_a_resample_is_scored_as_its_rows() -> None:
 def test_single_labels_are_one_class_against_the_rest() -> None:
     scores = np.random.default_rng(0).normal(size=(30, 4))
     labels = np.arange(30) % 4
-    several: Rows = {"scores": scores, "labels": np.eye(4, dtype=np.uint8)[labels]}
+    several: Predictions = {"scores": scores, "labels": np.eye(4, dtype=np.uint8)[labels]}
     assert voc_ap_area({"scores": scores, "labels": labels}) == voc_ap_area(several)
 
 
@@ -104,7 +104,7 @@ def test_classes_shown_by_difficult_objects_alone_are_left_out() -> None:
     assert found is not None
     assert found.tolist() == [[False, False], [True, False], [False, False], [False, True]]
     scores = np.array([[1, 0], [2, 1], [0, 0], [0.5, 2]], np.float32)
-    rows: Rows = {"scores": scores, "labels": np.asarray(split.labels)}
+    rows: Predictions = {"scores": scores, "labels": np.asarray(split.labels)}
     assert voc_ap_area(rows) == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert voc_ap_area(with_difficult(rows, split)) == 1.0
 

@@ -27,7 +27,7 @@ from downstream.detection.frozen import DetectionFrozen
 from downstream.detection.maps import AtMost, SingleMap, at_stride, pyramid_stages
 from downstream.detection.rcnn import RcnnDetector, pyramid_parts
 from downstream.features.extraction import load_images
-from downstream.protocol import Protocol, Rows, Runtime
+from downstream.protocol import Predictions, Protocol, Runtime
 from pretext import inputs
 from pretext.backbones import MapBackbone, Stage
 from pretext.data.dataset import Split
@@ -54,7 +54,7 @@ def planted(block: torch.nn.Module) -> Encoder:
     return Encoder(inputs.build("rgb"), MapBackbone(3, [Stage("only", 3, 8)], [block], {})).eval()
 
 
-def same_rows(a: Rows, b: Rows) -> bool:
+def same_rows(a: Predictions, b: Predictions) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
@@ -123,7 +123,7 @@ def test_frozen_scores_every_stage_and_leaves_the_encoder_to_the_bit(
 def test_the_seed_decides_and_nothing_else(
     protocol: Protocol, train: Split, val: Split, test: Split, tmp_path: Path
 ) -> None:
-    def rows(seed: int) -> Rows:
+    def rows(seed: int) -> Predictions:
         torch.rand(seed + 3)  # the global random state must not matter
         runtime = Runtime(cache=tmp_path, seed=seed)
         return protocol.fit(small(), train, val, runtime).predict(test)["conv5"]

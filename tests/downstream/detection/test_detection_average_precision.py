@@ -27,7 +27,7 @@ from downstream.detection.average_precision import (
     voc_ap_area,
 )
 from downstream.detection.matching import IOU_THRESHOLDS, Detections, count_targets, detection_rows
-from downstream.protocol import Rows, take
+from downstream.protocol import Predictions, take
 from downstream.selection import Diverged
 from pretext.data.dataset import Boxes
 
@@ -352,7 +352,7 @@ def test_counts_equal_drawn_rows_in_any_order(seed: int) -> None:
     rows = detection_rows(found, truth, 4)
     rng = np.random.default_rng(seed)
     index = rng.integers(0, 15, 15)
-    drawn: Rows = take(rows, index)
+    drawn: Predictions = take(rows, index)
     for metric in (*METRICS.values(), *BY_SIZE.values()):
         by_count = metric.counted(rows)(np.bincount(index, minlength=15))
         assert metric(drawn) == pytest.approx(by_count, abs=1e-12, nan_ok=True)

@@ -21,8 +21,8 @@ from downstream.protocol import (
     Fitted,
     GateFailed,
     Measure,
+    Predictions,
     Protocol,
-    Rows,
     Runtime,
     fractions,
 )
@@ -102,7 +102,7 @@ def test_bootstrap_of_sums_equals_the_slow_way() -> None:
     rows = {"scores": generator.random((30, 2)), "target": generator.integers(0, 2, 30)}
     draws = resamples("x", 30, 40)
 
-    def plain(resampled: Rows) -> float:
+    def plain(resampled: Predictions) -> float:
         return accuracy(resampled)
 
     np.testing.assert_allclose(bootstrap(accuracy, rows, draws), bootstrap(plain, rows, draws), rtol=1e-12)
@@ -275,7 +275,7 @@ def move_buffer(encoder: Encoder, fitted: Fitted) -> Fitted:
     return fitted
 
 
-def spoil_rows(change: Callable[[Rows], Rows]) -> Callable[[Encoder, Fitted], Fitted]:
+def spoil_rows(change: Callable[[Predictions], Predictions]) -> Callable[[Encoder, Fitted], Fitted]:
     def damage(encoder: Encoder, fitted: Fitted) -> Fitted:
         assert isinstance(fitted, Probe)
         honest = fitted.predict

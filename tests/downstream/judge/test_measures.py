@@ -27,8 +27,8 @@ from downstream.protocol import (
     Fitted,
     GateFailed,
     Measure,
+    Predictions,
     Protocol,
-    Rows,
     Runtime,
     Scale,
     Trial,
@@ -46,7 +46,7 @@ BLURS = {"supervised": 0.1, "rotation": 0.3, "jigsaw": 0.5, "random": 0.9}
 rmse = Additive(lambda r: np.square(r["said"] - r["truth"]), lambda total, n: float(np.sqrt(total / n)))
 
 
-def psnr(rows: Rows) -> float:
+def psnr(rows: Predictions) -> float:
     return float(20 * np.log10(255 / rmse(rows)))
 
 
@@ -54,7 +54,7 @@ def truth_of(split: Split) -> np.ndarray:
     return np.asarray(split.pixels[:]).mean((1, 2, 3))
 
 
-def rows_of(said: np.ndarray, split: Split) -> Rows:
+def rows_of(said: np.ndarray, split: Split) -> Predictions:
     return {"said": np.broadcast_to(said, len(split)).astype(np.float64), "truth": truth_of(split)}
 
 
@@ -77,7 +77,7 @@ class Line(OneSetting):
     lines: Mapping[str, np.ndarray]
     encoder: Encoder
 
-    def predict(self, test: Split) -> dict[str, Rows]:
+    def predict(self, test: Split) -> dict[str, Predictions]:
         found = read(self.encoder, test)
         return {stage: rows_of(np.polyval(line, found[stage]), test) for stage, line in self.lines.items()}
 
@@ -86,7 +86,7 @@ class Line(OneSetting):
 class Always(BlindPredictor):
     of: Callable[[np.ndarray], float]
 
-    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Rows]:
+    def fit(self, train: Split, val: Split, runtime: Runtime) -> Callable[[Split], Predictions]:
         said = np.array(self.of(truth_of(train)))
         return lambda split: rows_of(said, split)
 

@@ -17,12 +17,12 @@ from test_leaderboard_tables import without
 from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record
 from downstream.leaderboard import Paths, Tables, cells_frame
-from downstream.leaderboard.frames import scores_csv, scores_frame
 from downstream.leaderboard.latex import _label as latex_label
 from downstream.leaderboard.latex import _text as latex_text
 from downstream.leaderboard.latex import escape, latex
 from downstream.leaderboard.sheets import Footnotes, sheets
 from downstream.leaderboard.tables import build
+from downstream.leaderboard.tidy import scores_csv, scores_frame
 from downstream.leaderboard.units import percent
 
 NEAR = [

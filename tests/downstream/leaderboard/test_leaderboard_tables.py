@@ -10,10 +10,10 @@ from scipy.stats import rankdata
 from downstream.judge.records import Record
 from downstream.leaderboard import comparison
 from downstream.leaderboard.board import Board, Cell, Row
-from downstream.leaderboard.frames import cells_frame, scores_frame
 from downstream.leaderboard.sheets import group_title
 from downstream.leaderboard.statistics import Kind, Verdict
 from downstream.leaderboard.tables import build
+from downstream.leaderboard.tidy import cells_frame, scores_frame
 
 
 def rows(board: Board) -> dict[str, Row]:

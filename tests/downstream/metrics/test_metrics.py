@@ -18,7 +18,7 @@ from downstream.metrics.scores import (
     pixel_accuracy,
     top_k,
 )
-from downstream.protocol import Rows
+from downstream.protocol import Predictions
 from downstream.segmentation.masks import mean_iou
 from pretext.data.dataset import IGNORE
 
@@ -64,7 +64,7 @@ def test_mean_average_precision_leaves_out_classes_without_positives() -> None:
 
 def test_resampled_mean_average_precision_equals_scoring_the_resample() -> None:
     generator = np.random.default_rng(0)
-    rows: Rows = {
+    rows: Predictions = {
         "scores": generator.integers(0, 6, (50, 3)).astype(np.float32),
         "labels": (generator.random((50, 3)) < 0.3).astype(np.uint8),
     }
@@ -75,7 +75,7 @@ def test_resampled_mean_average_precision_equals_scoring_the_resample() -> None:
 
 def test_resampled_miou_equals_scoring_the_resample() -> None:
     generator = np.random.default_rng(0)
-    rows: Rows = {"confusion": generator.poisson(0.3, (30, 4, 4)).astype(np.uint32)}
+    rows: Predictions = {"confusion": generator.poisson(0.3, (30, 4, 4)).astype(np.uint32)}
     draws = resamples("x", 30, 40)
     slow = bootstrap(lambda rows: miou(rows["confusion"]), rows, draws)
     np.testing.assert_allclose(bootstrap(mean_iou, rows, draws), slow, atol=1e-12)

@@ -17,6 +17,7 @@ from pretext.data.dataset import DataSet
 from pretext.data.loader import batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
+from pretext.fit.effort import passes
 from pretext.task import Images, Task
 from pretextbench import plans, runs, trial
 from pretextbench.board import recorded
@@ -94,8 +95,8 @@ def _pretraining(context: Context, run: Run) -> Planned:
     images, labels = _sample(context.data, run.spec["budget"]["batch_size"], context.device)
     forward = _timed(lambda: task.encoder(images), context.device) / len(images)
 
-    def planned(state: str, seconds: float) -> Planned:
-        return Planned(Step(run.digest, run.folder.name, state, seconds), [], forward)
+    def planned(state: str, seconds: float, views: int = 0) -> Planned:
+        return Planned(Step(run.digest, run.folder.name, state, seconds, views), [], forward)
 
     if Pretrained.read(run.folder) is not None:
         return planned("done", 0.0)
@@ -108,12 +109,14 @@ def _pretraining(context: Context, run: Run) -> Planned:
     if not epochs:
         return planned("to do (no training)", forward * min(2048, len(context.data.train)))
     trial.prepare(task, context.data.train, len(images), context.device)
-    step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), context.device)
+    with passes(task.encoder) as seen:
+        step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), context.device)
     whole = len(context.data.train) // len(images)
     steps = epochs * min(budget["epoch_batches"] or whole, whole)
+    views = steps * sum(seen) // (1 + PROBE_STEPS)
     goes_on = ", goes on" if (run.folder / "last.ckpt").is_file() else ""
     said = f"{after}{goes_on}".removeprefix(", ")
-    return planned(f"to do ({said})" if said else "to do", step * steps)
+    return planned(f"to do ({said})" if said else "to do", step * steps, views)
 
 
 def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:

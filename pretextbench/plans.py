@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.table import Table
 
@@ -16,12 +16,17 @@ PLAN = "plan.json"
 
 
 class Step(NamedTuple):
-    """Something to compute: a run, or an evaluation. key: its digest, by which it is counted once."""
+    """Something to compute: a run, or an evaluation.
+
+    key: its digest, by which it is counted once. views: images that its steps pass through the encoder, there
+        and back, each view of an image by itself.
+    """
 
     key: str
     what: str
     state: str
     seconds: float
+    views: int = 0
 
 
 class Planned(NamedTuple):
@@ -72,12 +77,14 @@ def joined(plans: Iterable[Plan]) -> list[Planned]:
 def show(plans: Sequence[Plan]) -> None:
     """Print one table of all there is to do, and its sum."""
     table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "about"):
-        table.add_column(column, justify="right" if column == "about" else "left", overflow="fold")
+    for column in ("what", "state", "views", "about"):
+        side: Literal["left", "right"] = "right" if column in ("views", "about") else "left"
+        table.add_column(column, justify=side, overflow="fold")
     total = 0.0
     for run in joined(plans):
         for indent, step in (("", run.run), *(("  ", step) for step in run.evaluations)):
-            table.add_row(indent + step.what, step.state, clock(step.seconds))
+            views = f"{step.views:,}" if step.views else ""
+            table.add_row(indent + step.what, step.state, views, clock(step.seconds))
             total += step.seconds
     console.print(table)
     console.print(f"about {clock(total)} on {', '.join(dict.fromkeys(plan.where for plan in plans))}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pretext.encoder import Encoder
 from pretext.fit.lightning_module import Pretraining
 from pretext.fit.result import Pretrained
 from pretext.task import Images
@@ -33,7 +33,7 @@ class Effort(Callback):
         self.refits = (0, 0)
         self._counter: FlopCounterMode | None = None
         self._switched_on = ExitStack()
-        self._seen = 0
+        self._passes: list[int] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count what comes before the epoch's first batch."""
@@ -80,20 +80,27 @@ class Effort(Callback):
 
     def _start(self, module: pl.LightningModule) -> None:
         assert isinstance(module, Pretraining)
-        first = next(iter(module.task.encoder.backbone.blocks.values()))  # whoever calls, it is run
-        self._seen = 0
-        self._switched_on.callback(first.register_forward_hook(self._saw).remove)
+        self._passes = self._switched_on.enter_context(passes(module.task.encoder))
         self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
-
-    def _saw(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._seen += len(args[0])
 
     def _stop(self) -> tuple[int, int]:
         assert self._counter is not None
-        counted = self._seen, int(self._counter.get_total_flops())
+        counted = sum(self._passes), int(self._counter.get_total_flops())
         self._counter = None
         self._switched_on.close()
         return counted
+
+
+@contextmanager
+def passes(encoder: Encoder) -> Iterator[list[int]]:
+    """Give a list that grows by the number of images of each pass through an encoder, whoever calls it."""
+    found: list[int] = []
+    first = next(iter(encoder.backbone.blocks.values()))
+    hook = first.register_forward_hook(lambda block, args, output: found.append(len(args[0])))
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def effort(result: Pretrained, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -31,9 +31,11 @@ OPTIONS = {
 OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
 """What the data set fills in."""
 
-NARROW = {"hidden": 16, "outputs": 256, "clusters": 8, "prototypes": 128, "queue": 16, "splits": 1}
+NARROW = {
+    "hidden": 16, "outputs": 256, "clusters": 8, "prototypes": 128, "queue": 16, "splits": 1, "seeds": 24,
+}  # fmt: skip
 """Sizes for a handful of images: widths of heads, of outputs whose cosines are small by chance, numbers of
-clusters, prototypes and keys, parts of a batch."""
+clusters, prototypes, keys and seeds, parts of a batch."""
 
 
 @cache

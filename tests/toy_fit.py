@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import toy
 from pytorch_lightning.callbacks import Callback
@@ -55,6 +56,19 @@ class At(Callback):
 
 def die() -> None:
     raise KeyError("pulled the plug")
+
+
+def goes_on_to_the_bit(build: Callable[[], Task], folder: Path) -> None:
+    """Hold a task that is killed within its second epoch and goes on to one that was not."""
+    whole, again = build(), build()
+    fit(folder / "whole", whole)
+    with pytest.raises(KeyError):
+        fit(folder / "broken", build(), callbacks=[At(1, 2, die)])
+    torch.manual_seed(5)
+    fit(folder / "broken", again)
+    assert history(folder / "whole") == history(folder / "broken")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def denoising() -> Task:

@@ -21,7 +21,9 @@ from pretext.views.jitter import (
 from pretext.views.multi_crop import Crops, multi_crop
 from pretext.views.resample import BICUBIC, BILINEAR, Kernel
 from pretext.views.solarisation import random_solarise, solarise
+from pretext.views.tone import curve, stretch
 from pretext.views.turn import rotate90
+from pretext.views.turned import turned_square
 
 __all__ = [
     "BICUBIC",
@@ -37,6 +39,7 @@ __all__ = [
     "check_range",
     "color_jitter",
     "crop_resize",
+    "curve",
     "gaussian_blur",
     "horizontal_flip",
     "luma",
@@ -48,4 +51,6 @@ __all__ = [
     "random_solarise",
     "rotate90",
     "solarise",
+    "stretch",
+    "turned_square",
 ]

@@ -25,6 +25,7 @@ CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
 OPTIONS = {
     "multilabel": ("pretext=supervised", "pretext.task.multilabel=true"),
+    "adversarial": ("pretext=inpainting", "pretext.task.adversarial=0.001"),
 }
 """Options that make another task of one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +12,13 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
+from pretext.tasks.adversary import Discriminator, play
 from pretext.tasks.autoencoder import standardised_by
 from pretext.tasks.cropping import check_square, square
+from pretext.tasks.doubling import START, convolutions, doubled, widths
 
-POOLED = 4
-"""Cells on a side that the last map is pooled to, and the decoder starts from."""
-
-DOUBLINGS, NARROWEST = 3, 16
-"""Of the decoder: how often it doubles the resolution and halves the width, and down to what."""
+DOUBLINGS = 3
+"""How often the decoder doubles the resolution and halves the width."""
 
 
 class Holed(NamedTuple):
@@ -37,16 +36,20 @@ class Inpainting(Task):
     goes through a bottleneck to a decoder. The error is taken on standardised channels and averaged by
     weight, so that 1 is about what the mean scores.
 
-    As for the features that were published: by squared error alone, without the adversary of the pictures.
+    As for the features that were published: by squared error alone. With `adversarial` a discriminator
+    tells what is predicted from what lay there, and the prediction learns to be taken for it; in the release
+    it is for pictures, its weight 0.001. The logged loss is the squared error either way. There the
+    discriminator's rate is a tenth of the rest's; here all have one.
 
     Args:
         encoder: what is trained.
         rim: width of the rim as a share of the image's side; 4 of 128 pixels in the release.
         rim_weight: of its error.
         bottleneck: numbers between encoder and decoder.
-        hidden: widest map of the decoder.
+        hidden: widest map of the decoder, and of the discriminator.
         crop: side of the square that is seen, a multiple of 4; None for the image's shorter side, or less.
         padding: mirrored border in which the random square may lie.
+        adversarial: share of the discriminator's loss of the opposite label; 0 for no discriminator.
 
     Raises:
         ValueError: a value out of its range.
@@ -64,6 +67,7 @@ class Inpainting(Task):
         hidden: int = 512,
         crop: int | None = None,
         padding: int = 4,
+        adversarial: float = 0.0,
     ) -> None:
         super().__init__()
         if not (0 <= rim < 0.25 and rim_weight > 0):
@@ -72,23 +76,24 @@ class Inpainting(Task):
             )
         if min(bottleneck, hidden) < 1:
             raise ValueError(f"Inpainting takes bottleneck and hidden from 1, got {bottleneck} and {hidden}")
+        if not 0 <= adversarial < 1:
+            raise ValueError(f"Inpainting.adversarial is a share in [0, 1), got {adversarial}")
         check_square("Inpainting", crop, padding)
         self.encoder = encoder
         channels = encoder.input.channels
-        widths = [max(hidden >> i, NARROWEST) for i in range(DOUBLINGS + 1)]
-        self.narrow = nn.Linear(encoder.stages[-1].channels * POOLED**2, bottleneck)
-        self.widen = nn.Linear(bottleneck, widths[0] * POOLED**2)
-        self.convs = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b in pairwise(widths)
-        )
-        self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        widest, *_, narrowest = widths(hidden, DOUBLINGS)
+        self.narrow = nn.Linear(encoder.stages[-1].channels * START**2, bottleneck)
+        self.widen = nn.Linear(bottleneck, widest * START**2)
+        self.convs = convolutions(hidden, DOUBLINGS)
+        self.out = nn.Conv2d(narrowest, channels, 3, padding=1)
         nn.init.normal_(self.out.weight, std=0.01)  # starts at the mean, which is chance
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("std", torch.ones(channels, 1, 1))
+        self.discriminator = Discriminator(channels, hidden) if adversarial else None
         self._rim, self._rim_weight, self._crop, self._padding = rim, rim_weight, crop, padding
+        self._adversarial = adversarial
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Take mean and standard deviation of the input's channels from images of all parts of the set."""
@@ -115,16 +120,28 @@ class Inpainting(Task):
         return Holed(seen, clean[:, :, start : side - start, start : side - start])
 
     def loss(self, batch: Holed) -> Step:
-        """Return the weighted mean squared error in units of the training images' variance."""
+        """Return the weighted mean squared error in units of the training images' variance.
+
+        With a discriminator, what both sides lose beside it, in nats: see `pretext.tasks.adversary.Game`.
+        """
         wanted = (batch.wanted - self.mean) / self.std
-        error = (self._predicted(batch.seen).float() - wanted).square()
+        predicted = self._predicted(batch.seen).float()
+        error = (predicted - wanted).square()
         loss = (error * self._weights(error)).mean()
-        return Step(loss, {"loss": loss.detach()})
+        if self.discriminator is None:
+            return Step(loss, {"loss": loss.detach()})
+        game = play(self.discriminator, (wanted,), (predicted,))
+        total = (1 - self._adversarial) * loss + self._adversarial * game.made + game.told
+        logs = {"loss": loss, "discriminator": game.told, "opposite": game.made}
+        return Step(total, {name: value.detach() for name, value in logs.items()})
 
     def chance(self, batch: Holed) -> dict[str, float]:
-        """Return what the mean training pixel scores."""
+        """Return what the mean training pixel scores, and what a guess costs either side."""
         error = ((batch.wanted - self.mean) / self.std).square()
-        return {"loss": float((error * self._weights(error)).mean())}
+        guess = (
+            {} if self.discriminator is None else dict.fromkeys(("discriminator", "opposite"), math.log(2))
+        )
+        return {"loss": float((error * self._weights(error)).mean()), **guess}
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return what was seen and what filled its middle, the mean of their channels as gray."""
@@ -148,10 +165,7 @@ class Inpainting(Task):
     def _predicted(self, seen: Tensor) -> Tensor:
         side = seen.shape[-1] // 2
         last = self.encoder.backbone(seen).maps[self.encoder.stage_names[-1]]
-        x = F.relu(self.narrow(F.adaptive_avg_pool2d(last, POOLED).flatten(1)))
-        x = F.relu(self.widen(x)).view(len(x), -1, POOLED, POOLED)
-        for number, conv in enumerate(self.convs, start=1):
-            size = side if number == len(self.convs) else min(side, POOLED << number)
-            x = conv(F.interpolate(x, (size, size), mode="nearest"))
-        out: Tensor = self.out(x)
+        x = F.relu(self.narrow(F.adaptive_avg_pool2d(last, START).flatten(1)))
+        x = F.relu(self.widen(x)).view(len(x), -1, START, START)
+        out: Tensor = self.out(doubled(x, self.convs, side))
         return out

@@ -6,8 +6,9 @@ import functools
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -33,12 +34,17 @@ class Step(NamedTuple):
     """A scalar loss to minimise and the detached scalars to log beside it.
 
     weight: () what loss and logs are means over, by which an epoch's mean counts the batch (coloured images,
-    where gray ones are left out); the number of images without it.
+    where gray ones are left out); the number of images without it. weights: the same of single logs.
     """
 
     loss: Tensor
     logs: dict[str, Tensor]
     weight: Tensor | None = None
+    weights: Mapping[str, Tensor] = MappingProxyType({})
+
+    def counts(self, log: str, images: int) -> Tensor | int:
+        """What a log of a batch of so many images is a mean over."""
+        return self.weights.get(log, images if self.weight is None else self.weight)
 
 
 class Progress(NamedTuple):
@@ -87,7 +93,8 @@ class Task(nn.Module, ABC):
             of its runs.
         encoder: the product.
         arguments: the constructor's arguments beside the encoder, defaults included; plain values, so that a
-            saved task can be rebuilt.
+            saved task can be rebuilt. A constructor that sets them itself (what is inside of them has
+            defaults too) is left alone.
         takes: what the encoder's backbone must be; checked before anything is built.
         transient: names of buffers that belong to the run (a bank, a queue): in its checkpoint, not in the
             saved task, which is rebuilt without them.
@@ -204,7 +211,7 @@ def _keeping_arguments(kind: type[Task]) -> Callable[..., None]:
     @functools.wraps(constructor)
     def construct(self: Task, *given: Any, **named: Any) -> None:
         constructor(self, *given, **named)
-        if type(self) is kind:
+        if type(self) is kind and "arguments" not in vars(self):
             bound = signature.bind(self, *given, **named)
             bound.apply_defaults()
             _, *rest = bound.arguments.items()

@@ -27,6 +27,7 @@ from pretext.names import slug
 from pretext.task import Task
 from pretextbench import names
 from pretextbench.identities import VERSION, of_run, optimisation_options
+from pretextbench.targets import TARGET, inside
 
 TWINS = ("random", "supervised")
 
@@ -134,9 +135,12 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
 
 def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
     """Raise ValueError where a task cannot train the backbone; names those that it can."""
-    kind: type[Task] = get_class(pretext.task["_target_"])
-    takes = kind.takes
-    if issubclass(get_class(cfg.backbone["_target_"]), takes):
+    task = plain(pretext.task)
+    nodes = [task, *(inner for value in task.values() for inner in inside(value).values())]
+    network = get_class(cfg.backbone["_target_"])
+    wanted = [kind.takes for kind in (get_class(node[TARGET]) for node in nodes) if issubclass(kind, Task)]
+    takes = next((takes for takes in wanted if not issubclass(network, takes)), None)
+    if takes is None:
         return
     loader = GlobalHydra.instance().config_loader()
     options = {name: compose("config", [f"backbone={name}"]) for name in loader.get_group_options("backbone")}
@@ -172,7 +176,13 @@ def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:
         "classes": len(data.label_names),
         "multilabel": data.train.labels is not None and data.train.labels.ndim == 2,
     }
-    return {key: known.get(key) if value is None and key in known else value for key, value in task.items()}
+
+    def filled(key: str, value: Any) -> Any:
+        if tasks := inside(value):
+            return {**value, **{name: _of_data(inner, data) for name, inner in tasks.items()}}
+        return known.get(key) if value is None else value
+
+    return {key: filled(key, value) for key, value in task.items()}
 
 
 def with_twins(cfg: DictConfig, data: DataSet, precision: str) -> list[Run]:
@@ -291,7 +301,9 @@ def build_task(run: Run) -> Task:
         ValueError: an unknown input or argument; the message lists what exists.
     """
     torch.manual_seed(run.spec["seed"])
-    task: Task = instantiate(run.spec["task"], encoder=build_encoder(run), _convert_="all")
+    # A task's arguments are plain; tasks that it is made of it builds itself, on the same encoder.
+    encoder = build_encoder(run)
+    task: Task = instantiate(run.spec["task"], encoder=encoder, _convert_="all", _recursive_=False)
     return task
 
 

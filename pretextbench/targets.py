@@ -89,11 +89,19 @@ def _check(node: dict[str, Any], place: str, given: Set[str]) -> None:
                 f"there is no key {place}.{key}: {node[TARGET]} takes {', '.join(taken) or 'none'}."
                 f"{near(key, taken)}"
             )
-        if not (place == "pretext.task" and key in OF_DATA and value is None):
+        if not (place.startswith("pretext.task") and key in OF_DATA and value is None):
             _value(hints.get(key, Any), value, f"{place}.{key}")
+        for name, inner in inside(value).items():
+            _check(inner, f"{place}.{key}.{name}", given)
     missing = [n for n in taken if n not in node and parameters[n].default is inspect.Parameter.empty]
     if missing:
         raise ValueError(f"{place} lacks {', '.join(missing)}, which {node[TARGET]} needs")
+
+
+def inside(value: Any) -> dict[str, dict[str, Any]]:
+    """What a mapping names by `_target_`, to be built by whom it is given to (tasks of a task)."""
+    named = value.items() if isinstance(value, dict) and TARGET not in value else ()
+    return {name: inner for name, inner in named if isinstance(inner, dict) and TARGET in inner}
 
 
 def _value(hint: Any, value: Any, key: str) -> None:

@@ -66,7 +66,8 @@ def build(name: str) -> Task:
     stated: dict[str, Any] = OmegaConf.to_container(cfg.pretext.task, resolve=True)  # type: ignore[assignment]
     filled = {key: OF_DATA.get(key) if value is None else value for key, value in stated.items()}
     narrow = {key: value for key, value in NARROW.items() if key in filled}
-    task: Task = instantiate({**filled, **narrow}, encoder=encoder(kind(name), cfg.input), _convert_="all")
+    seen = encoder(kind(name), cfg.input)
+    task: Task = instantiate({**filled, **narrow}, encoder=seen, _convert_="all", _recursive_=False)
     return task
 
 

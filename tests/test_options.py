@@ -72,6 +72,15 @@ def test_what_the_schema_knows_has_a_range(hydra: None, given: str, said: str) -
         ("downstream.linear.pools=3", r"downstream.linear.pools must be \[int, …\]; it is 3"),
         ("downstream.linear.grid=3", "grid must be a LinearGrid, named by _target_"),
         ("downstream.linear.grid.lrs=[a]", r"downstream.linear.grid.lrs must be \[float, …\]"),
+        (
+            "pretext=multi pretext.task.tasks.colorization.padding=x",
+            "pretext.task.tasks.colorization.padding must be int",
+        ),
+        (
+            "pretext=multi +pretext.task.tasks.colorization.hiden=3",
+            "no key pretext.task.tasks.colorization.hiden.*Did you mean hidden",
+        ),
+        ("pretext=multi pretext.task.weights.colorization=much", "pretext.task.weights"),
         ("backbone=timm backbone.model=3", "backbone.model must be str; it is 3"),
     ],
 )
@@ -113,6 +122,22 @@ def test_every_option_that_is_shipped_fits(hydra: None) -> None:
         (
             "pretext.optimizer._target_=torch.optim.SparseAdam ~pretext.optimizer.weight_decay",
             "SparseAdam cannot take a plain step",
+        ),
+        (
+            "pretext=multi pretext.task.tasks.colorization.crop=500",
+            "multi: Multi.tasks.colorization: cannot cut 500×500",
+        ),
+        (
+            "pretext=multi pretext.task.weights.colorization=0",
+            "Multi.weights.colorization is positive, got 0",
+        ),
+        (
+            "pretext=multi input=rgb",
+            "Multi.tasks.colorization: Colorization predicts colour, which input 'rgb'",
+        ),
+        (
+            "pretext=multi +pretext.task.tasks.mae._target_=pretext.tasks.mae.MaskedAutoencoder",
+            "pretext=multi trains a TokenBackbone, and SmallNet is none",
         ),
         ("pretext=random pretext.epochs=3", "names no optimizer and cannot be trained for 3 epochs"),
         ("~pretext.optimizer._target_", "names no optimizer and cannot be trained for 4 epochs"),

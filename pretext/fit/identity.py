@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pretext.classes import TARGET, named
 from pretext.data.dataset import Split
 from pretext.fit.optimisation import Optimisation
 from pretext.identity import identity
@@ -29,7 +30,7 @@ def run_identity(
     encoder = task.encoder
     values = {
         "name": name,
-        "task": identity(type(task), task.arguments),
+        "task": identity(type(task), _inside(task.arguments)),
         "backbone": identity(type(encoder.backbone), encoder.backbone.arguments),
         "input": identity(type(encoder.input), encoder.input.arguments),
         "train": train.digest,
@@ -43,6 +44,15 @@ def run_identity(
     }
     plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
     return plain
+
+
+def _inside(value: Any) -> Any:
+    """Arguments in which tasks that are described there stand by their identity."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = {key: _inside(each) for key, each in value.items() if key != TARGET}
+    kind = named(str(value[TARGET]), Task, "pretext.tasks") if TARGET in value else None
+    return inner if kind is None else identity(kind, inner)
 
 
 def check_same(own: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:

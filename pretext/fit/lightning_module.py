@@ -124,8 +124,8 @@ class Pretraining(pl.LightningModule):
         self._watch(step.loss, batch_idx)
         count = len(images.pixels)
         self.images_seen += count
-        weight = count if step.weight is None else step.weight
         for name, value in {"loss": step.loss, **step.logs}.items():
+            weight = step.counts(name, count)
             self._train.add(name, value.detach() * weight, weight)
         missing = self._missing(batch_idx)
         return step.loss if missing == 1 else step.loss * missing
@@ -159,13 +159,14 @@ class Pretraining(pl.LightningModule):
         draw = generator(self._seed, Stream.VALIDATION, 1, batch_idx, self.global_rank)
         batch = self._views(images, draw)
         step = self.task.loss(batch)
-        weight = len(images.pixels) if step.weight is None else step.weight
         for name, value in {"loss": step.loss, **step.logs}.items():
+            weight = step.counts(name, len(images.pixels))
             self._val.add(name, value * weight, weight)
         for name, chance in self.task.chance(batch).items():
+            weight = step.counts(name, len(images.pixels))
             self._val.add(f"{name}_chance", step.loss.new_tensor(chance) * weight, weight)
-        for name, (total, weight) in self.task.score(batch).items():
-            self._val.add(name, total, weight)
+        for name, (total, whole) in self.task.score(batch).items():
+            self._val.add(name, total, whole)
 
     def on_validation_epoch_end(self) -> None:
         """Hand the means over the validation images to the loggers."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,16 @@ from torch import Tensor
 
 from pretext import encoder as encoders
 from pretext.atomic import write_bytes, write_json
-from pretext.classes import at_hand
+from pretext.classes import class_path, named
 from pretext.task import Task
 
 FORMAT = 1
-_WEIGHTS, _DESCRIPTION, _ENCODER = "task.safetensors", "task.json", "encoder."
+_WEIGHTS, _DESCRIPTION = "task.safetensors", "task.json"
 
 
 def check_savable(task: Task) -> None:
     """Raise ValueError for a task that `load_task` could not build again."""
-    _resolve(_path(type(task)))
+    _resolve(class_path(type(task)))
     json.dumps(task.arguments, allow_nan=False)
     missing = set(task.transient) - task.state_dict().keys()
     if missing:
@@ -42,12 +41,11 @@ def save_task(task: Task, folder: Path) -> None:
     """
     check_savable(task)
     task.encoder.save(folder)
-    beside = {k: v for k, v in _kept(task).items() if not k.startswith(_ENCODER)}
-    content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in beside.items()})
+    content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in _kept(task).items()})
     write_bytes(folder / _WEIGHTS, content)
     description = {
         "format": FORMAT,
-        "task": _path(type(task)),
+        "task": class_path(type(task)),
         "arguments": task.arguments,
         "encoder_digest": task.encoder.digest(),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
@@ -81,33 +79,29 @@ def load_task(folder: Path) -> Task:
     if encoder.digest() != about["encoder_digest"]:
         raise ValueError(f"the encoder in {folder} is not the one that {description} was saved with")
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
-        task: Task = _resolve(about["task"])(encoder=encoder, **about["arguments"])
-    own = {f"{_ENCODER}{name}": value for name, value in encoder.state_dict().items()}
-    fresh = {name: value for name, value in task.state_dict().items() if name in task.transient}
-    task.load_state_dict({**own, **fresh, **safetensors_load(content)})
+        build: Callable[..., Task] = _resolve(about["task"])  # each kind takes arguments of its own
+        task = build(encoder=encoder, **about["arguments"])
+    there = {*task.transient, *_shared(task)}
+    fresh = {name: value for name, value in task.state_dict().items() if name in there}
+    task.load_state_dict({**fresh, **safetensors_load(content)})
     return task.eval()
 
 
 def _kept(task: Task) -> dict[str, Tensor]:
-    return {name: value for name, value in task.state_dict().items() if name not in task.transient}
+    """What is written beside the encoder: all but what is of the run, or the encoder's own under any name."""
+    left = {*task.transient, *_shared(task)}
+    return {name: value for name, value in task.state_dict().items() if name not in left}
 
 
-def _path(kind: type[Task]) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _shared(task: Task) -> set[str]:
+    """Names in the task's state of what is its encoder's; parts of a task may hold the encoder too."""
+    own = {id(value) for value in task.encoder.state_dict(keep_vars=True).values()}
+    return {name for name, value in task.state_dict(keep_vars=True).items() if id(value) in own}
 
 
-def _resolve(path: str) -> type:
+def _resolve(path: str) -> type[Task]:
     """Return the task class of that path; nothing outside `pretext.tasks` is imported for it."""
-    if (own := at_hand(path, Task)) is not None:
-        return own
-    match = re.fullmatch(r"pretext\.tasks\.([a-z0-9_]+)\.([A-Za-z0-9_]+)", path, flags=re.ASCII)
-    refusal = f"{path!r} is no task class pretext.tasks.<module>.<Class>, nor one at hand"
-    if match is None:
-        raise ValueError(refusal)
-    try:
-        kind = getattr(import_module(f"pretext.tasks.{match[1]}"), match[2], None)
-    except ModuleNotFoundError as error:
-        raise ValueError(refusal) from error
-    if not (isinstance(kind, type) and issubclass(kind, Task)) or _path(kind) != path:
-        raise ValueError(refusal)
+    kind = named(path, Task, "pretext.tasks")
+    if kind is None:
+        raise ValueError(f"{path!r} is no task class pretext.tasks.<module>.<Class>, nor one at hand")
     return kind

@@ -3,6 +3,7 @@
 from pretext.color.decode import annealed_mean, upsample_ab
 from pretext.color.encode import SoftTargets, has_color, nearest_bin, soft_encode
 from pretext.color.gamut import N_BINS, bins
+from pretext.color.hue import histogram_median, hue_and_chroma, mean_direction, rgb_of_hue
 from pretext.color.lab import ab_at_stride, lab_to_rgb, lightness, rgb_to_lab
 from pretext.color.loss import ColorLoss, soft_cross_entropy
 from pretext.color.prior import (
@@ -34,11 +35,15 @@ __all__ = [
     "empirical_prior",
     "error_curve",
     "has_color",
+    "histogram_median",
+    "hue_and_chroma",
     "lab_to_rgb",
     "lightness",
     "load_prior",
+    "mean_direction",
     "nearest_bin",
     "psnr",
+    "rgb_of_hue",
     "rgb_to_lab",
     "save_prior",
     "soft_cross_entropy",

@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretext.backbones import Stage
-from pretext.color import ab_at_stride, color_errors, lab_to_rgb, lightness, psnr, rgb_to_lab, upsample_ab
+from pretext.color import (
+    ab_at_stride,
+    cached_prior,
+    color_errors,
+    lab_to_rgb,
+    lightness,
+    psnr,
+    rgb_to_lab,
+    upsample_ab,
+)
 from pretext.color.quality import MAX_ERROR
 from pretext.encoder import Encoder
 from pretext.inputs import INPUTS
-from pretext.task import Images, Task
+from pretext.task import Images, Loader, Task
 from pretext.tasks.block8 import Block8
 
 COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_color)
 """Inputs from which colour has to be guessed."""
+
+METRIC_LAMBDA = 0.0
+"""Rebalancing of the balanced AuC: every bin counts alike."""
 
 BEST_PSNR = 100.0
 """dB; stands for the infinite value of an image that came back exactly."""
@@ -69,8 +82,8 @@ class ColorHead(nn.Module):
 
     def __init__(self, channels: int, hidden: int, out: int, doublings: int) -> None:
         super().__init__()
-        self.reduce = _normalised(channels, hidden, 1)
-        self.convs = nn.ModuleList(_normalised(hidden, hidden, 3) for _ in range(max(doublings, 1)))
+        self.reduce = normalised(channels, hidden, 1)
+        self.convs = nn.ModuleList(normalised(hidden, hidden, 3) for _ in range(max(doublings, 1)))
         self.out = nn.Conv2d(hidden, out, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -94,7 +107,7 @@ class ColorHead(nn.Module):
         return out
 
 
-def _normalised(channels: int, out: int, kernel: int) -> nn.Sequential:
+def normalised(channels: int, out: int, kernel: int) -> nn.Sequential:
     """Convolution, BatchNorm, ReLU at one resolution."""
     convolution = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
@@ -151,6 +164,17 @@ def whole_cells(pixels: Tensor, stride: int) -> Tensor:
     """Cut images (B, 3, H, W) at the right and the bottom so that sides are multiples of `stride`."""
     height, width = pixels.shape[-2:]
     return pixels[:, :, : height // stride * stride, : width // stride * stride]
+
+
+def balancing(loader: Loader, cache: Path, stride: int) -> Tensor:
+    """Weights (313,) by which all training colours count alike; the counts are kept in `cache`."""
+    batches = (whole_cells(images.pixels, stride) for images in loader)
+    return cached_prior(cache, loader.digest, batches, stride=stride).weights(METRIC_LAMBDA)
+
+
+def mean_of_colored(values: Tensor, counts: Tensor) -> Tensor:
+    """Mean of values (B,) over the images that count, (B,) bool; 0 where none does."""
+    return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
 def target_ab(pixels: Tensor, stride: int) -> Tensor:

@@ -23,9 +23,6 @@ from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
 from pretext.tasks.cropping import check_square, square
 
-METRIC_LAMBDA = 0.0
-"""Rebalancing of the balanced AuC: every bin counts alike."""
-
 
 class Coloured(NamedTuple):
     """Images and their quantised colours.
@@ -110,7 +107,7 @@ class Colorization(coloring.ColoringTask):
         batches = (coloring.whole_cells(images.pixels, self._stride) for images in loader)
         prior = cached_prior(cache, loader.digest, batches, stride=self._stride, neighbors=self._neighbours)
         self.bin_weights.copy_(prior.weights(self._rebalance))
-        self.balance.copy_(prior.weights(METRIC_LAMBDA))
+        self.balance.copy_(prior.weights(coloring.METRIC_LAMBDA))
         self.prior.copy_(prior.probabilities)
         chance = prior.chance(self._rebalance)
         self.prior_loss.copy_(torch.tensor([chance.balanced, chance.soft]))

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pretext.color import N_BINS, cached_prior, has_color
+from pretext.color import N_BINS, has_color
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks import coloring
-from pretext.tasks.colorization import METRIC_LAMBDA, Colorization
+from pretext.tasks.colorization import Colorization
 from pretext.tasks.cropping import check_square, square
 
 AB_UNIT = 110.0
@@ -96,9 +96,7 @@ class ColorizationL2(coloring.ColoringTask):
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images, for the balanced AuC."""
-        batches = (coloring.whole_cells(images.pixels, self._stride) for images in loader)
-        prior = cached_prior(cache, loader.digest, batches, stride=self._stride)
-        self.balance.copy_(prior.weights(METRIC_LAMBDA))
+        self.balance.copy_(coloring.balancing(loader, cache, self._stride))
 
     def views(self, images: Images, generator: torch.Generator) -> Regressed:
         """Crop and flip each image, and sample the colours of every fourth pixel."""
@@ -116,12 +114,12 @@ class ColorizationL2(coloring.ColoringTask):
     def loss(self, batch: Regressed) -> Step:
         """Return the mean squared error of ab / 110 over coloured images; 0 where there is none."""
         predicted = self._ab(batch.pixels, (batch.ab.shape[-2], batch.ab.shape[-1]))
-        loss = _mean(((predicted - batch.ab).square()).mean(dim=(1, 2, 3)), batch.counts)
+        loss = coloring.mean_of_colored(((predicted - batch.ab).square()).mean(dim=(1, 2, 3)), batch.counts)
         return Step(loss, {"loss": loss.detach()}, batch.counts.sum())
 
     def chance(self, batch: Regressed) -> dict[str, float]:
         """Return what a gray prediction costs on this batch."""
-        return {"loss": float(_mean(batch.ab.square().mean(dim=(1, 2, 3)), batch.counts))}
+        return {"loss": float(coloring.mean_of_colored(batch.ab.square().mean(dim=(1, 2, 3)), batch.counts))}
 
     def score(self, batch: Regressed) -> dict[str, tuple[Tensor, Tensor]]:
         """Return AuC and balanced AuC in percent and PSNR in dB."""
@@ -137,8 +135,3 @@ class ColorizationL2(coloring.ColoringTask):
         maps = self.encoder(pixels, stop=self._stage).maps[self._stage]  # (B, C, ~S/8, ~S/8)
         ab: Tensor = self.head(maps, size).float()  # (B, 2, *size)
         return ab
-
-
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Mean of values (B,) over the images that count."""
-    return (values * counts).sum() / counts.sum().clamp(min=1)

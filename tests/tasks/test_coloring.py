@@ -1,0 +1,60 @@
+"""What holds of every task that colours, as its YAML states it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import every
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pretext.colorizers.photograph import colorize_file, comparisons
+from pretext.data.decode import decode_rgb
+from pretext.fit import load_task, save_task
+from pretext.tasks.coloring import ColoringTask
+
+COLORING = [name for name in every.TRAINED if issubclass(every.kind(name), ColoringTask)]
+
+
+def colorizer(name: str) -> ColoringTask:
+    """The task with colours to give, far from gray where it starts."""
+    task = every.build(name)
+    assert isinstance(task, ColoringTask)
+    with torch.no_grad():
+        for value in task.parameters():
+            value.add_(torch.randn(value.shape, generator=torch.Generator().manual_seed(0)) * 0.1)
+    return task.eval()
+
+
+def test_several_tasks_colour() -> None:
+    assert {"colorization", "colorization_l2", "larsson"} < set(COLORING)
+
+
+@pytest.mark.parametrize("name", COLORING)
+@pytest.mark.parametrize("size", [(32, 32), (37, 51), (1, 1)])
+def test_any_size_is_coloured(name: str, size: tuple[int, int]) -> None:
+    light = 100 * torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(1))
+    ab = colorizer(name).colorize(light)
+    assert ab.shape == (2, 2, *size)
+    assert bool(torch.isfinite(ab).all())
+    assert float(ab.abs().max()) < 200
+
+
+@pytest.mark.parametrize("name", COLORING)
+def test_a_folder_is_coloured_by_a_saved_task(name: str, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "coloured"
+    for seed, place in enumerate(("a.png", "sub/b.png")):
+        pixels = np.random.default_rng(seed).integers(0, 255, (45, 70, 3), dtype=np.uint8)
+        (photos / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(photos / place)
+    save_task(colorizer(name), tmp_path / "run")
+    task = load_task(tmp_path / "run")
+    assert isinstance(task, ColoringTask)
+    for file, target in comparisons(photos, out).items():
+        colorize_file(task, file, target, 32, torch.device("cpu"))
+        made = decode_rgb(target)
+        assert made.shape == (45, 3 * 70 + 2 * 8, 3)
+        assert np.array_equal(made[:, -70:], decode_rgb(file))
+        assert np.ptp(made[:, 78:148].astype(int), axis=2).max() > 3, "there is colour in the middle"

@@ -16,9 +16,12 @@ from pretext.color.prior import (
     save_prior,
 )
 from pretext.color.quality import AuC, ColorErrors, area_under_curve, color_errors, error_curve, psnr
+from pretext.color.yuv import U_MAX, V_MAX, rgb_to_yuv, yuv_to_rgb
 
 __all__ = [
     "N_BINS",
+    "U_MAX",
+    "V_MAX",
     "AuC",
     "Chance",
     "ColorErrors",
@@ -45,8 +48,10 @@ __all__ = [
     "psnr",
     "rgb_of_hue",
     "rgb_to_lab",
+    "rgb_to_yuv",
     "save_prior",
     "soft_cross_entropy",
     "soft_encode",
     "upsample_ab",
+    "yuv_to_rgb",
 ]

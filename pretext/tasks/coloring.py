@@ -34,6 +34,9 @@ COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_color)
 METRIC_LAMBDA = 0.0
 """Rebalancing of the balanced AuC: every bin counts alike."""
 
+METRIC_STRIDE = 4
+"""Distance of the pixels whose colours are counted for it, where a task's own target is denser."""
+
 BEST_PSNR = 100.0
 """dB; stands for the infinite value of an image that came back exactly."""
 
@@ -107,9 +110,9 @@ class ColorHead(nn.Module):
         return out
 
 
-def normalised(channels: int, out: int, kernel: int) -> nn.Sequential:
-    """Convolution, BatchNorm, ReLU at one resolution."""
-    convolution = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False)
+def normalised(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, BatchNorm, ReLU."""
+    convolution = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
 
 

@@ -29,7 +29,7 @@ def colorizer(name: str) -> ColoringTask:
 
 
 def test_several_tasks_colour() -> None:
-    assert {"colorization", "colorization_l2", "larsson"} < set(COLORING)
+    assert {"colorization", "colorization_l2", "larsson", "iizuka", "dahl"} < set(COLORING)
 
 
 @pytest.mark.parametrize("name", COLORING)

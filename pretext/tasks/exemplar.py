@@ -104,9 +104,11 @@ class Exemplar(Task):
         self._contrast, self._power, self._hue = contrast, power, hue
 
     def check(self, images: int, batch_size: int) -> None:
-        """Refuse more seeds than images."""
+        """Refuse more seeds than images, and fewer than a batch shows."""
         if images < self._seeds:
             raise ValueError(f"Exemplar.seeds is {self._seeds}, of only {images} images")
+        if batch_size > self._seeds:
+            raise ValueError(f"Exemplar.seeds is {self._seeds}, fewer than a batch of {batch_size}")
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Choose the seeds and draw their patches; find the principal components of their images' colours."""

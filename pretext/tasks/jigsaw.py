@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from pretext import views
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
-from pretext.tasks.tiles import cut_tiles, far_apart, tile_size, without_color
+from pretext.tasks.tiles import cut_tiles, far_apart, sheet, tile_size, without_color
 from pretext.tasks.two_views import layer
 
 
@@ -111,5 +111,4 @@ class Jigsaw(Task):
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return each image's tiles as they lie."""
         tiles = self.views(images, torch.Generator().manual_seed(0)).tiles
-        rows = tiles.reshape(len(tiles), self._grid, self._grid, *tiles.shape[2:])
-        return {"puzzle": rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)}
+        return {"puzzle": sheet(tiles, self._grid)}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretext.encoder import Encoder
-from pretext.gather import gather
 from pretext.task import Images, Loader, Step, Task
+from pretext.tasks.bank import estimated, move, told
 from pretext.tasks.two_views import Strengths, TwoViews
 
 
@@ -98,17 +98,17 @@ class Npid(Task):
         """
         vectors = self._vectors(batch.pixels[0])
         if len(batch.pixels) == 2:
-            return self._told_apart(vectors @ self._vectors(batch.pixels[1]).T)
-        cosines = vectors @ self.bank.T.clone()  # a copy: the bank moves before the way back
-        step = self._told_apart(cosines, batch.positions)
+            logits = vectors @ self._vectors(batch.pixels[1]).T / self._temperature
+            loss, accuracy = told(logits, torch.arange(len(logits), device=logits.device))
+            return Step(loss, {"loss": loss.detach(), "accuracy": accuracy})
+        # A copy: the bank moves before the way back.
+        logits, own = vectors @ self.bank.T.clone() / self._temperature, batch.positions
+        loss, accuracy = told(logits, own)
         if self._negatives:
-            loss = self._estimated(cosines, batch.positions)
-            step = Step(loss, {"loss": loss.detach(), "accuracy": step.logs["accuracy"]})
+            loss = estimated(logits, own, self._negatives, self.constant, train=self.training)
         if self.training:
-            where, new = gather(batch.positions), gather(vectors.detach())
-            moved = self._momentum * self.bank[where] + (1 - self._momentum) * new
-            self.bank[where] = F.normalize(moved, dim=1)
-        return step
+            move(self.bank, own, vectors, self._momentum)
+        return Step(loss, {"loss": loss.detach(), "accuracy": accuracy})
 
     def chance(self, batch: Instances) -> dict[str, float]:
         """Return what a guess costs; a noise-contrastive estimate has no such level."""
@@ -122,24 +122,3 @@ class Npid(Task):
 
     def _vectors(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.head(self.encoder.vector(pixels)).float(), dim=1)
-
-    def _told_apart(self, cosines: Tensor, own: Tensor | None = None) -> Step:
-        target = torch.arange(len(cosines), device=cosines.device) if own is None else own
-        logits = cosines / self._temperature
-        loss = F.cross_entropy(logits, target)
-        return Step(loss, {"loss": loss.detach(), "accuracy": (logits.argmax(1) == target).float().mean()})
-
-    def _estimated(self, cosines: Tensor, own: Tensor) -> Tensor:
-        """−ln h of the own image and −Σ ln (1 − h) of images drawn at random, h = P / (P + K / N)."""
-        count, total = self._negatives, cosines.shape[1]
-        drawn = torch.randint(total, (len(cosines), count), device=cosines.device)
-        chosen = torch.cat([own[:, None], drawn], dim=1)
-        shares = (cosines.gather(1, chosen) / self._temperature).exp()  # (B, 1 + K)
-        if self.training and not float(self.constant):
-            self.constant.copy_(gather(shares.detach()).mean() * total)
-        constant = self.constant if float(self.constant) else shares.detach().mean() * total
-        noise = count / total
-        probability = shares / constant
-        own_term = (probability[:, 0] / (probability[:, 0] + noise)).log()
-        rest = (noise / (probability[:, 1:] + noise)).log().sum(1)
-        return -(own_term + rest).mean()

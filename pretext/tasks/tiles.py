@@ -59,6 +59,12 @@ def cut_tiles(
     return tiles.reshape(count, grid * grid, channels, size, size)
 
 
+def sheet(tiles: Tensor, grid: int) -> Tensor:
+    """Lay tiles (B, grid², C, s, s) side by side as one picture, row by row: (B, C, grid · s, grid · s)."""
+    rows = tiles.reshape(len(tiles), grid, grid, *tiles.shape[2:])
+    return rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
 def without_color(pixels: Tensor, generator: torch.Generator, gray: float, project: float) -> Tensor:
     """Take colour from some images: with probability `gray` all, with `project` what lenses disperse."""
     draws = torch.rand(2, len(pixels), generator=generator)

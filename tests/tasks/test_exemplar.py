@@ -179,8 +179,10 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str, 
         task(tmp_path, **changes)
 
 
-def test_more_seeds_than_images_are_refused(tmp_path: Path) -> None:
+def test_more_seeds_than_images_and_fewer_than_a_batch_are_refused(tmp_path: Path) -> None:
     learner = task(tmp_path)
     learner.check(10, 8)
     with pytest.raises(ValueError, match=r"Exemplar\.seeds is 10, of only 9 images"):
         learner.check(9, 8)
+    with pytest.raises(ValueError, match=r"Exemplar\.seeds is 10, fewer than a batch of 11"):
+        learner.check(24, 11)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretext.encoder import Encoder
-from pretext.gather import gather
 from pretext.task import Images, Loader, Progress, Step, Task
+from pretext.tasks.keys import Keyed, check_queue, enter, fill, in_order, in_parts, keyed, told
 from pretext.tasks.teacher import follow, teacher_of
 from pretext.tasks.two_views import Strengths, TwoViews
-
-
-class Keyed(NamedTuple):
-    """pixels: (2, B, 3, S, S) in [0, 1], queries and keys; order: (B,) int64, in which keys are encoded."""
-
-    pixels: Tensor
-    order: Tensor
 
 
 class MoCo(Task):
@@ -94,47 +87,31 @@ class MoCo(Task):
 
     def check(self, images: int, batch_size: int) -> None:
         """Refuse a queue longer than there are images, and a batch of fewer than two a part."""
-        if images < len(self.queue):
-            raise ValueError(f"MoCo.queue is {len(self.queue)}, of only {images} images")
-        if batch_size < 2 * self._splits:
-            raise ValueError(f"MoCo.splits is {self._splits} parts of two images or more, of {batch_size}")
+        check_queue("MoCo", len(self.queue), self._splits, images, batch_size)
 
     @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Fill the queue with keys of training images."""
         mode = self.teacher.training
         self.teacher.train()  # before it has averages of its own
-        keys = [
-            self._encoded(self.teacher, self.teacher_head, i.pixels)
-            for i in loader.evenly_spaced(len(self.queue))
-        ]
+        fill([self.queue], self._keys, loader)
         self.teacher.train(mode)
-        first = torch.cat(keys)[: len(self.queue)]
-        self.queue[: len(first)] = first
 
     def views(self, images: Images, generator: torch.Generator) -> Keyed:
         """Draw two views of each image alike, and the order in which keys are encoded."""
-        pair = self._two(images.pixels, generator)
-        order = torch.randperm(len(images.pixels), generator=generator)
-        return Keyed(pair.pixels, order.to(images.pixels.device))
+        return keyed(self._two(images.pixels, generator), generator)
 
     def loss(self, batch: Keyed) -> Step:
         """Return the cross-entropy in nats of the own key among 1 + K, and how often it is the nearest.
 
         In training the keys enter the queue behind it.
         """
-        queries = self._encoded(self.encoder, self.head, batch.pixels[0])
+        (queries,) = self._encoded(self.encoder, self.head, batch.pixels[0])
         with torch.no_grad():
-            shuffled = self._encoded(self.teacher, self.teacher_head, batch.pixels[1][batch.order])
-            keys = torch.empty_like(shuffled).index_copy_(0, batch.order, shuffled)
-        own = (queries * keys).sum(1, keepdim=True)
-        # A copy of the queue: it moves before the way back.
-        logits = torch.cat([own, queries @ self.queue.T.clone()], dim=1) / self._temperature  # (B, 1 + K)
-        target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-        loss = F.cross_entropy(logits, target)
+            (keys,) = in_order(self._keys, batch.pixels[1], batch.order)
+        loss, nearest = told(queries, keys, self.queue, self._temperature)
         if self.training:
-            self.queue.copy_(torch.cat([gather(keys), self.queue])[: len(self.queue)])
-        nearest = (logits.argmax(1) == 0).float().mean()
+            enter(self.queue, keys)
         return Step(loss, {"loss": loss.detach(), "accuracy": nearest})
 
     def chance(self, batch: Keyed) -> dict[str, float]:
@@ -152,11 +129,16 @@ class MoCo(Task):
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two views of each image."""
-        query, key = self.views(images, torch.Generator().manual_seed(0)).pixels
-        return {"query": query, "key": key}
+        return self.views(images, torch.Generator().manual_seed(0)).shown()
 
-    def _encoded(self, encoder: Encoder, head: nn.Module, pixels: Tensor) -> Tensor:
+    def _keys(self, pixels: Tensor) -> tuple[Tensor]:
+        return self._encoded(self.teacher, self.teacher_head, pixels)
+
+    def _encoded(self, encoder: Encoder, head: nn.Module, pixels: Tensor) -> tuple[Tensor]:
         """Unit vectors (B, D); in training BatchNorm sees the batch in parts."""
-        parts = pixels.chunk(self._splits) if encoder.training else [pixels]
-        vectors = torch.cat([head(encoder.vector(part)) for part in parts])
-        return F.normalize(vectors.float(), dim=1)
+
+        def encode(part: Tensor) -> tuple[Tensor]:
+            return (F.normalize(head(encoder.vector(part)).float(), dim=1),)
+
+        (vectors,) = in_parts(encode, pixels, self._splits if encoder.training else 1)
+        return (vectors,)

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from pretext.data.loader import EpochLoader
 from pretext.task import Progress
-from pretext.tasks import moco
-from pretext.tasks.moco import Keyed, MoCo
+from pretext.tasks import keys as shared
+from pretext.tasks.keys import Keyed
+from pretext.tasks.moco import MoCo
 from pretext.tasks.rotation import Rotation
 
 
@@ -110,7 +111,7 @@ def test_a_set_shorter_than_the_queue_and_parts_of_one_image_are_refused() -> No
 
 def test_keys_of_all_processes_enter(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, other = task(), torch.ones(6, 8)
-    monkeypatch.setattr(moco, "gather", lambda keys: torch.cat([keys, other]))
+    monkeypatch.setattr(shared, "gather", lambda keys: torch.cat([keys, other]))
     learner.loss(batch(learner))
     assert torch.equal(learner.queue[6:], other)
 

@@ -34,9 +34,10 @@ OF_DATA = {"classes": toy.CLASSES, "multilabel": False}
 
 NARROW = {
     "hidden": 16, "outputs": 256, "clusters": 8, "prototypes": 128, "queue": 16, "splits": 1, "seeds": 24,
+    "cells": 2,
 }  # fmt: skip
 """Sizes for a handful of images: widths of heads, of outputs whose cosines are small by chance, numbers of
-clusters, prototypes, keys and seeds, parts of a batch."""
+clusters, prototypes, keys and seeds, parts of a batch, half of the cells that a last map has on a side."""
 
 
 @cache

@@ -40,7 +40,8 @@ def estimated(logits: Tensor, own: Tensor, negatives: int, constant: Tensor, *, 
     shares = logits.gather(1, chosen).exp()  # (B, 1 + K)
     if train and not float(constant):
         constant.copy_(gather(shares.detach()).mean() * total)
-    divisor = constant if float(constant) else shares.detach().mean() * total
+    # A copy: another constant beside it may be set before the way back.
+    divisor = constant.clone() if float(constant) else shares.detach().mean() * total
     noise = negatives / total
     probability = shares / divisor
     own_term = (probability[:, 0] / (probability[:, 0] + noise)).log()

@@ -159,7 +159,8 @@ class Pirl(Task):
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return a view of each image, and the tiles as they are shuffled."""
         batch = self.views(images, torch.Generator().manual_seed(0))
-        return {"view": batch.pixels[0], "tiles": sheet(batch.tiles, self._grid)}
+        view, tiles = batch.pixels[0], sheet(batch.tiles, self._grid)
+        return {"view": view, "tiles": F.interpolate(tiles, view.shape[-2:])}  # as large, for one sheet
 
     def _vectors(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.head(self.encoder.vector(pixels)).float(), dim=1)

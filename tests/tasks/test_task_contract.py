@@ -179,6 +179,7 @@ def test_measures_and_pictures_have_their_shapes(name: str, tmp_path: Path) -> N
     for total, weight in scores.values():
         assert total.shape == weight.shape == ()
         assert bool(torch.isfinite(total / weight))
+    assert len({picture.shape for picture in shown.values()}) <= 1, "they lie in one sheet"
     for picture in shown.values():
         assert picture.dim() == 4
         assert picture.shape[1] == 3

@@ -29,8 +29,8 @@ class Multi(Task):
 
     All tasks see each batch of images, through the encoder's one input: the paper's harmonisation, which is
     by gray images there. One that cannot be learned from this input, or by this network, is refused. What
-    the tasks log, score and show goes by their names; the sum itself has no chance level. Where several
-    tasks weigh the images of an epoch, the product counts.
+    the tasks log, score and show goes by their names. Where several weigh the images of an epoch, the
+    product counts.
 
     Not as published: tasks share their last stage too (no lasso picks units for each), and a step is of one
     batch for all, where there a machine works on each task.
@@ -99,21 +99,25 @@ class Multi(Task):
         return Together(parts)
 
     def loss(self, batch: Together) -> Step:
-        """Return the weighted sum of the losses, and the logs of each task as `name/log`."""
+        """Return the weighted sum of the losses; logs that of logged ones, and each task's as `name/log`."""
         steps = {name: task.loss(batch.parts[name]) for name, task in self._each()}
         total = torch.stack([self._weights[name] * step.loss for name, step in steps.items()]).sum()
-        logs, counts = {"loss": total.detach()}, {}
-        for name, step in steps.items():
-            for log, value in {"loss": step.loss.detach(), **step.logs}.items():
-                logs[f"{name}/{log}"] = value
-                count = step.weights.get(log, step.weight)
-                if count is not None:
-                    counts[f"{name}/{log}"] = count
-        return Step(total, logs, weights=counts)
+        logged = {name: {"loss": step.loss.detach(), **step.logs} for name, step in steps.items()}
+        whole = torch.stack([self._weights[name] * own["loss"] for name, own in logged.items()]).sum()
+        counts = {
+            name: {log: steps[name].weights.get(log, steps[name].weight) for log in logged[name]}
+            for name in steps
+        }
+        known = {log: count for log, count in _named(counts).items() if count is not None}
+        return Step(total, {"loss": whole, **_named(logged)}, weights=known)
 
     def chance(self, batch: Together) -> dict[str, float]:
-        """Return the chance levels of each task."""
-        return _named({name: task.chance(batch.parts[name]) for name, task in self._each()})
+        """Return the chance levels of each task, and their sum where each loss has one."""
+        levels = {name: task.chance(batch.parts[name]) for name, task in self._each()}
+        if any("loss" not in own for own in levels.values()):
+            return _named(levels)
+        whole = sum(self._weights[name] * own["loss"] for name, own in levels.items())
+        return {"loss": whole, **_named(levels)}
 
     def score(self, batch: Together) -> dict[str, tuple[Tensor, Tensor]]:
         """Return the measures of each task."""

@@ -123,13 +123,16 @@ def test_large_images_are_made_small_but_for_the_encoder() -> None:
 
 @torch.no_grad()
 def test_reconstruction_is_of_own_images_beside_that_of_others() -> None:
-    learner = task().eval()
+    learner = task()
+    for weight in (learner.head.weight, learner.generator.out.weight):
+        weight.mul_(30)  # codes and images that differ
     given = batch(learner)
     back = learner.generator(learner.head(learner.encoder.vector(given.pixels)), 32)
     own = sum(float((given.real[i] - back[i]).square().sum().sqrt()) for i in range(6))
     other = sum(float((given.real[i - 1] - back[i]).square().sum().sqrt()) for i in range(6))
     total, weight = learner.score(given)["reconstruction"]
     assert (float(total), float(weight)) == pytest.approx((own, other), rel=1e-5)
+    assert own != pytest.approx(other, rel=5e-5)
 
 
 @pytest.mark.parametrize(

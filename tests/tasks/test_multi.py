@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,21 @@ def test_the_trunk_takes_the_weighted_sum_and_heads_what_is_theirs(tmp_path: Pat
     torch.testing.assert_close(learner.tasks["colors"].head.out.weight.grad, 0.25 * theirs)
 
 
+def test_the_sum_has_a_chance_level_where_each_loss_has_one(tmp_path: Path) -> None:
+    painted = {"_target_": f"{PATH}.inpainting.Inpainting", "bottleneck": 8, "hidden": 8, "adversarial": 0.5}
+    learner = task({"rotation": ROTATION, "painted": painted}, {"painted": 2.0})
+    learner.prepare(loader(), tmp_path)
+    batch = learner.views(toy.batch(), torch.Generator().manual_seed(1))
+    chance, logs = learner.chance(batch), learner.loss(batch).logs
+    assert chance["loss"] == pytest.approx(math.log(4) + 2 * chance["painted/loss"])
+    # Of what is logged: an adversary's loss is no part of the squared error's.
+    torch.testing.assert_close(logs["loss"], logs["rotation/loss"] + 2 * logs["painted/loss"])
+    game = {"_target_": f"{PATH}.bigan.BiGan", "codes": 4, "hidden": 16}
+    without = task({"rotation": ROTATION, "game": game})
+    batch = without.views(toy.batch(), torch.Generator().manual_seed(1))
+    assert without.chance(batch).keys() == {"rotation/loss", "game/discriminator", "game/opposite"}
+
+
 def test_measures_are_means_over_what_each_task_means(tmp_path: Path) -> None:
     """Of 16 images nine have colour, one of them in the second batch."""
     pixels = toy.stripes(16, 3)[0]
@@ -98,7 +114,7 @@ def test_measures_are_means_over_what_each_task_means(tmp_path: Path) -> None:
         if log != "loss":  # a sum of means over different images
             assert found[f"val/{log}"] == pytest.approx(float(value), rel=1e-5), log
     for log, level in learner.chance(batch).items():
-        assert found[f"val/{log}_chance"] == pytest.approx(level, rel=1e-5), log
+        assert log == "loss" or found[f"val/{log}_chance"] == pytest.approx(level, rel=1e-5), log
     assert {"val/rotation/loss_chance", "val/colors/auc"} <= found.keys()
 
 

@@ -109,7 +109,7 @@ def _pretraining(context: Context, run: Run) -> Planned:
     if not epochs:
         return planned("to do (no training)", forward * min(2048, len(context.data.train)))
     trial.prepare(task, context.data.train, len(images), context.device)
-    with passes(task.encoder) as seen:
+    with passes(task) as seen:
         step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), context.device)
     whole = len(context.data.train) // len(images)
     steps = epochs * min(budget["epoch_batches"] or whole, whole)

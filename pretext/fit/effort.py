@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch.utils.flop_counter import FlopCounterMode
 
-from pretext.encoder import Encoder
+from pretext.backbones import Backbone
 from pretext.fit.lightning_module import Pretraining
 from pretext.fit.result import Pretrained
-from pretext.task import Images
+from pretext.task import Images, Task
 
 
 class Effort(Callback):
@@ -23,7 +23,8 @@ class Effort(Callback):
 
     Attributes:
         images: in that batch; 0 before it.
-        views: images that the encoder's network saw for it, several an image where the task takes several.
+        views: images that the encoder's network, and others beside it (a student's), saw for it: several an
+            image where the task takes several.
         flops: multiply-adds × 2 of all networks of the task, as torch's counter finds them.
         refits: views and flops before the epochs so far.
     """
@@ -80,7 +81,7 @@ class Effort(Callback):
 
     def _start(self, module: pl.LightningModule) -> None:
         assert isinstance(module, Pretraining)
-        self._passes = self._switched_on.enter_context(passes(module.task.encoder))
+        self._passes = self._switched_on.enter_context(passes(module.task))
         self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
 
     def _stop(self) -> tuple[int, int]:
@@ -92,15 +93,16 @@ class Effort(Callback):
 
 
 @contextmanager
-def passes(encoder: Encoder) -> Iterator[list[int]]:
-    """Give a list that grows by the number of images of each pass through an encoder, whoever calls it."""
+def passes(task: Task) -> Iterator[list[int]]:
+    """Give a list that grows by the number of images of each pass through a network of a task."""
     found: list[int] = []
-    first = next(iter(encoder.backbone.blocks.values()))
-    hook = first.register_forward_hook(lambda block, args, output: found.append(len(args[0])))
-    try:
+    with ExitStack() as hooks:
+        for network in task.modules():
+            if isinstance(network, Backbone):  # its first block is run, whoever calls
+                first = next(iter(network.blocks.values()))
+                hook = first.register_forward_hook(lambda block, args, output: found.append(len(args[0])))
+                hooks.callback(hook.remove)
         yield found
-    finally:
-        hook.remove()
 
 
 def effort(result: Pretrained, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def test_a_view_that_changes_nothing_is_the_seeds_patch(
     monkeypatch.setattr(exemplar, "GAIN", (1.0, 1.0))
     monkeypatch.setattr(exemplar, "OFFSET", 0.0)
     learner, images = task(tmp_path, patch=12, **STILL), seeds()
+    assert len({tuple(place) for place in learner.places[images.positions].tolist()}) > 5, "each has its own"
     view = learner.views(images, drawn()).pixels
     assert view.shape == (1, 10, 3, 12, 12)
     for pixels, place, found in zip(images.pixels, learner.places[images.positions], view[0], strict=True):

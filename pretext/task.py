@@ -100,6 +100,7 @@ class Task(nn.Module, ABC):
             saved task, which is rebuilt without them.
         needs_labels: whether `Images.labels` must be there (supervised); checked before training.
         needs_color: whether a data set without colour must be refused.
+        least_batch: images that a step needs: 2 where images are compared, or normalised, with each other.
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
     """
 
@@ -110,6 +111,7 @@ class Task(nn.Module, ABC):
     transient: tuple[str, ...] = ()
     needs_labels: bool = False
     needs_color: bool = False
+    least_batch: int = 1
     untrained: bool = False
 
     def __init_subclass__(cls, **named: Any) -> None:

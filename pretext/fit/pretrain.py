@@ -215,7 +215,13 @@ def check(
     if task.needs_color and not _shows_color(train):
         raise ValueError(f"{kind} needs colour, and split {train.name!r} has no image with colour")
     if epochs:
-        task.check(len(train), min(batch_size, len(train)))
+        taken = min(batch_size, len(train))
+        if taken < task.least_batch:
+            raise ValueError(
+                f"{kind} needs {task.least_batch} images a step or more, got batch_size={batch_size} of "
+                f"{len(train)} images"
+            )
+        task.check(len(train), taken)
 
 
 def _shows_color(split: Split) -> bool:

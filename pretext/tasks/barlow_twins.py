@@ -32,6 +32,8 @@ class BarlowTwins(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
+
     def __init__(
         self,
         encoder: Encoder,

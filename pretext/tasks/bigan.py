@@ -82,6 +82,7 @@ class BiGan(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
     low: Tensor
     high: Tensor
 

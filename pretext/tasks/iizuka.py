@@ -61,6 +61,7 @@ class Iizuka(coloring.ColoringTask):
         ValueError: an input that shows colour, a last stage that does not fit, a value out of its range.
     """
 
+    least_batch = 2
     balance: Tensor
 
     def __init__(

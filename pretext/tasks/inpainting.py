@@ -94,6 +94,7 @@ class Inpainting(Task):
         self.discriminator = Discriminator(channels, hidden) if adversarial else None
         self._rim, self._rim_weight, self._crop, self._padding = rim, rim_weight, crop, padding
         self._adversarial = adversarial
+        self.least_batch = 2 if adversarial else 1  # BatchNorm of the discriminator
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Take mean and standard deviation of the input's channels from images of all parts of the set."""

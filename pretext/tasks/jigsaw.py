@@ -45,6 +45,8 @@ class Jigsaw(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
+
     def __init__(
         self,
         encoder: Encoder,

@@ -61,6 +61,7 @@ class Multi(Task):
             self.tasks[name] = _built(name, kind, encoder, tasks[name])
         self.transient = tuple(f"tasks.{n}.{each}" for n, task in self._each() for each in task.transient)
         self.needs_labels = any(task.needs_labels for _, task in self._each())
+        self.least_batch = max(task.least_batch for _, task in self._each())
         self.needs_color = any(task.needs_color for _, task in self._each())
         self.arguments = {
             "tasks": {

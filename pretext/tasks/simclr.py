@@ -51,6 +51,8 @@ class SimCLR(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
+
     def __init__(
         self,
         encoder: Encoder,

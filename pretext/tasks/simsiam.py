@@ -34,6 +34,8 @@ class SimSiam(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
+
     def __init__(
         self,
         encoder: Encoder,

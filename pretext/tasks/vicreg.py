@@ -49,6 +49,8 @@ class VICReg(Task):
         ValueError: a value out of its range.
     """
 
+    least_batch = 2
+
     def __init__(
         self,
         encoder: Encoder,

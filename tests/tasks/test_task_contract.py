@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import toy
 
 from pretext.backbones import TokenBackbone
 from pretext.data.loader import EpochLoader
-from pretext.fit import load_task, save_task
+from pretext.fit import Optimisation, check, load_task, save_task
 from pretext.task import Images, Progress, Task
 from pretext.tasks.random import Random
 
@@ -60,6 +61,21 @@ def test_starts_at_its_chance_level(name: str, tmp_path: Path) -> None:
     assert chance.keys() <= logs.keys()
     for log, level in chance.items():
         assert float(logs[log]) == pytest.approx(level, rel=0.05), log
+
+
+@pytest.mark.parametrize("name", every.TRAINED)
+def test_the_least_batch_teaches_and_no_smaller_one_is_taken(name: str, tmp_path: Path) -> None:
+    task = prepared(name, tmp_path)
+    whole, count = images(task), task.least_batch
+    few = Images(*(None if part is None else part[:count] for part in whole))
+    task.loss(task.views(few, drawn())).loss.backward()
+    gradients = [value.grad for value in task.parameters() if value.grad is not None]
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+    assert any(float(gradient.abs().max()) > 0 for gradient in gradients)
+    if count > 1:
+        sgd = Optimisation(functools.partial(torch.optim.SGD, lr=0.1))
+        with pytest.raises(ValueError, match=f"{type(task).__name__} needs {count} images a step or more"):
+            check(task, toy.split(24, 5), 1, None, count - 1, sgd)
 
 
 FALLING = [name for name in every.TRAINED if name != "bigan"]

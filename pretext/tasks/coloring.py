@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from pretext.backbones import Stage
 from pretext.color import (
+    N_BINS,
     ab_at_stride,
     cached_prior,
     color_errors,
@@ -45,13 +47,26 @@ Painter = Callable[[Tensor], Tensor]
 
 
 class ColoringTask(Task):
-    """A task that colours images of any size; they differ in how a colour is read off the network."""
+    """A task that colours images of any size; they differ in how a colour is read off the network.
+
+    Attributes:
+        balance: (313,) weights by which all training colours count alike, from `prepare` on.
+    """
 
     needs_color = True
+    balance: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("balance", torch.full((N_BINS,), math.nan))
 
     @abstractmethod
     def paint(self, pixels: Tensor) -> Tensor:
         """Predict ab (B, 2, H, W) for images (B, 3, H, W) in [0, 1] at their own size."""
+
+    def score(self, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return AuC and balanced AuC in percent and PSNR in dB, of the images `batch.pixels`."""
+        return measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return gray, coloured and original."""

@@ -61,7 +61,6 @@ class Colorization(coloring.ColoringTask):
     """
 
     bin_weights: Tensor
-    balance: Tensor
     prior: Tensor
     prior_loss: Tensor
 
@@ -96,7 +95,6 @@ class Colorization(coloring.ColoringTask):
         # NaN until `prepare`: training without the prior must fail, not run unbalanced.
         for name, shape in (
             ("bin_weights", N_BINS),
-            ("balance", N_BINS),
             ("prior", N_BINS),
             ("prior_loss", 2),
         ):

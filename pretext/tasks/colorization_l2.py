@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pretext.color import N_BINS, has_color
+from pretext.color import has_color
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks import coloring
@@ -48,8 +47,6 @@ class ColorizationL2(coloring.ColoringTask):
         ValueError: an input that shows colour, or a stage that does not fit.
     """
 
-    balance: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -68,7 +65,6 @@ class ColorizationL2(coloring.ColoringTask):
         self.head = coloring.build_head(encoder, stage, hidden, 2, target_stride, block8)
         self._stage = stage or encoder.stage_names[-1]
         self._stride, self._crop, self._padding = target_stride, crop, padding
-        self.register_buffer("balance", torch.full((N_BINS,), math.nan))
 
     @torch.no_grad()
     def initialise_from(self, parent: Task) -> None:
@@ -120,10 +116,6 @@ class ColorizationL2(coloring.ColoringTask):
     def chance(self, batch: Regressed) -> dict[str, float]:
         """Return what a gray prediction costs on this batch."""
         return {"loss": float(coloring.mean_of_colored(batch.ab.square().mean(dim=(1, 2, 3)), batch.counts))}
-
-    def score(self, batch: Regressed) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return coloring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the prediction, upsampled."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 from pretext import views
 from pretext.backbones import Stage
-from pretext.color import N_BINS, U_MAX, V_MAX, has_color, rgb_to_lab, rgb_to_yuv, yuv_to_rgb
+from pretext.color import U_MAX, V_MAX, has_color, rgb_to_lab, rgb_to_yuv, yuv_to_rgb
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
@@ -58,8 +57,6 @@ class Dahl(coloring.ColoringTask):
         ValueError: an input that shows colour, or a stage whose stride is no power of two.
     """
 
-    balance: Tensor
-
     def __init__(
         self, encoder: Encoder, crop: int | None = None, padding: int = 4, allow_colour: bool = False
     ) -> None:
@@ -69,7 +66,6 @@ class Dahl(coloring.ColoringTask):
         self.encoder = encoder
         self.decoder = ResidualDecoder(encoder.stages, encoder.input.channels)
         self._crop, self._padding = crop, padding
-        self.register_buffer("balance", torch.full((N_BINS,), math.nan))
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images, for the balanced AuC."""
@@ -99,10 +95,6 @@ class Dahl(coloring.ColoringTask):
     def chance(self, batch: Chrominance) -> dict[str, float]:
         """Return what gray costs on this batch."""
         return {"loss": float(coloring.mean_of_colored(errors(0.5 - batch.uv).mean(dim=1), batch.counts))}
-
-    def score(self, batch: Chrominance) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return coloring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W) of the predicted U and V beside the image's own Y."""

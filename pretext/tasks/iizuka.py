@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pretext.color import N_BINS, has_color
+from pretext.color import has_color
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
@@ -62,7 +61,6 @@ class Iizuka(coloring.ColoringTask):
     """
 
     least_batch = 2
-    balance: Tensor
 
     def __init__(
         self,
@@ -84,7 +82,6 @@ class Iizuka(coloring.ColoringTask):
         last = encoder.stages[-1]
         self.head = FusionHead(last.channels, hidden, coloring.doublings_to(last, target_stride))
         self._stride, self._crop, self._padding = target_stride, crop, padding
-        self.register_buffer("balance", torch.full((N_BINS,), math.nan))
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images, for the balanced AuC."""
@@ -113,10 +110,6 @@ class Iizuka(coloring.ColoringTask):
         """Return what gray costs on this batch."""
         errors = (0.5 - batch.ab).square().mean(dim=(1, 2, 3))
         return {"loss": float(coloring.mean_of_colored(errors, batch.counts))}
-
-    def score(self, batch: Scaled) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return coloring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W), upsampled; it goes with the image's L, in the paper with its Y."""

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from pretext import views
 from pretext.backbones import TokenBackbone
 from pretext.color import (
-    N_BINS,
     has_color,
     histogram_median,
     hue_and_chroma,
@@ -76,8 +75,6 @@ class Larsson(coloring.ColoringTask):
         ValueError: an input that shows colour, or a value out of its range.
     """
 
-    balance: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -120,7 +117,6 @@ class Larsson(coloring.ColoringTask):
         self._bins, self._weighted, self._points = bins, weighted, points
         self._edge, self._window, self._fade = edge, window, fade
         self._stride, self._crop, self._padding = target_stride, crop, padding
-        self.register_buffer("balance", torch.full((N_BINS,), math.nan))
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Count the colours of the training images, for the balanced AuC."""
@@ -171,10 +167,6 @@ class Larsson(coloring.ColoringTask):
         guess = torch.full_like(batch.shares, -math.log(self._bins))
         hue, chroma = (float(value) for value in self._divergences(batch, guess))
         return {"loss": hue + chroma, "hue": hue, "chroma": chroma}
-
-    def score(self, batch: Histograms) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return AuC and balanced AuC in percent and PSNR in dB."""
-        return coloring.measures(batch.pixels, self.paint(batch.pixels), self.balance)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): mean hue and median chroma, as bright as the mean of the channels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from pretext.backbones.side_by_side import SideBySide
 from pretext.color import N_BINS, annealed_mean, nearest_bin, rgb_to_lab
 from pretext.encoder import Encoder
-from pretext.task import Images, Step
+from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
 from pretext.tasks.cropping import check_square, square
 
@@ -67,6 +68,10 @@ class SplitBrain(coloring.ColoringTask):
         self.lightness_head = coloring.ColorHead(self._each, hidden, lightness_bins, doublings)
         self._bins, self._temperature, self._stride = lightness_bins, temperature, target_stride
         self._crop, self._padding = crop, padding
+
+    def prepare(self, loader: Loader, cache: Path) -> None:
+        """Count the colours of the training images, for the balanced AuC."""
+        self.balance.copy_(coloring.balancing(loader, cache, self._stride))
 
     def views(self, images: Images, generator: torch.Generator) -> Halves:
         """Crop and flip each image, and find the bins of every few pixels."""

@@ -8,10 +8,13 @@ import every
 import numpy as np
 import pytest
 import torch
+import toy
 from PIL import Image
 
+from pretext.color import rgb_to_lab
 from pretext.colorizers.photograph import colorize_file, comparisons
 from pretext.data.decode import decode_rgb
+from pretext.data.loader import EpochLoader
 from pretext.fit import load_task, save_task
 from pretext.tasks.coloring import ColoringTask
 
@@ -58,3 +61,18 @@ def test_a_folder_is_coloured_by_a_saved_task(name: str, tmp_path: Path) -> None
         assert made.shape == (45, 3 * 70 + 2 * 8, 3)
         assert np.array_equal(made[:, -70:], decode_rgb(file))
         assert np.ptp(made[:, 78:148].astype(int), axis=2).max() > 3, "there is colour in the middle"
+
+
+@pytest.mark.parametrize("name", COLORING)
+def test_its_colours_are_measured_against_the_images_own(name: str, tmp_path: Path) -> None:
+    task = colorizer(name)
+    task.prepare(EpochLoader(toy.split(24, 5), 8, shuffle=False), tmp_path)
+    images = toy.batch(8)
+    batch = task.views(images, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = task.score(batch)
+        away = task.paint(batch.pixels) - rgb_to_lab(batch.pixels)[:, 1:]
+    # The area under the share of pixels below each error up to 150 is one minus the mean of what is cut off.
+    auc = 100 * (1 - away.norm(dim=1).clamp(max=150).mean() / 150)
+    assert float(found["auc"][0] / found["auc"][1]) == pytest.approx(float(auc), abs=0.02)
+    assert 0 < float(found["auc_balanced"][0] / found["auc_balanced"][1]) < 100

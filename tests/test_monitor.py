@@ -147,6 +147,17 @@ def test_a_collapse_is_said_while_training_kept_with_the_encoder_and_flagged_in_
     assert "pretraining_collapsed" not in told_by_pretraining(load(tmp_path / "b" / "run"))
 
 
+def test_features_that_are_not_finite_end_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Rotation(toy.encoder())
+    monkeypatch.setattr(task.encoder, "vector", lambda pixels: torch.full((len(pixels), 4), torch.inf))
+    run(task, tmp_path)
+    result = Pretrained.read(tmp_path / "run")
+    assert result is not None
+    assert not {"val/spread", "val/knn"} & result.measures.keys()
+
+
 def test_a_loss_is_at_chance_unless_it_is_a_hundredth_below() -> None:
     assert flags({"val/loss": 0.995, "val/loss_chance": 1.0, "val/spread": 0.5}) == ["pretraining_at_chance"]
     assert flags({"val/loss": 0.985, "val/loss_chance": 1.0, "val/spread": 0.5}) == []

@@ -106,9 +106,12 @@ class Monitor(Callback):
         assert isinstance(pl_module, Pretraining)
         encoder = pl_module.task.encoder
         seen = features(encoder, self._val)
+        bank = features(encoder, self._bank) if self._bank is not None and seen.labels is not None else None
+        if not all(bool(x.vectors.isfinite().all()) for x in (seen, bank) if x is not None):
+            return  # what only watches ends nothing, and neither probe takes such numbers
         found = shape(seen.vectors)
-        if self._bank is not None and seen.labels is not None:
-            found |= probes(features(encoder, self._bank), seen, self._neighbours)
+        if bank is not None:
+            found |= probes(bank, seen, self._neighbours)
         pl_module.measures |= {f"val/{name}": value for name, value in found.items()}
         if collapsed(pl_module.measures) and not pl_module.task.untrained:
             self._say(

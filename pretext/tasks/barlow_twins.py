@@ -64,11 +64,12 @@ class BarlowTwins(Task):
         return self._two(images.pixels, generator)
 
     def loss(self, batch: Pair) -> Step:
-        """Return the loss over the images of all processes."""
+        """Return the loss over the images of all processes, which are standardised together."""
         one, two = (self.projector(self.encoder.vector(view)) for view in batch.pixels)
         # Mixed precision's products have too few digits for sums over a batch.
         with torch.autocast(one.device.type, enabled=False):
-            loss = barlow(gather(self.norm(one.float())), gather(self.norm(two.float())), self._redundancy)
+            one_normal, two_normal = (self.norm(gather(vectors.float())) for vectors in (one, two))
+            loss = barlow(one_normal, two_normal, self._redundancy)
         loss = loss * self._scale
         return Step(loss, {"loss": loss.detach(), "spread": spread(one)})
 

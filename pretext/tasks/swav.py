@@ -134,16 +134,18 @@ class SwAV(Task):
     def _code(self, projected: Tensor, view: int, prototypes: Tensor) -> Tensor:
         """Codes (B, K) of the projections of a large view, among those of all processes and of the queue."""
         joins = self._joins and int(self.filled) >= self.queue.shape[1]
-        rows = torch.cat([projected, self.queue[view]]) if joins else projected
-        codes = sinkhorn(gather(rows) @ prototypes.T / self._epsilon, self._rounds)
-        start = rank() * len(rows)
+        rows = gather(projected)
+        rows = torch.cat([rows, self.queue[view]]) if joins else rows
+        codes = sinkhorn(rows @ prototypes.T / self._epsilon, self._rounds)
+        start = rank() * len(projected)
         return codes[start : start + len(projected)]
 
     def _keep(self, projected: Tensor) -> None:
-        """Let the projections (2, B, D) into the queue, the oldest out."""
+        """Let the projections (2, B, D) of all processes into the queue, the oldest out."""
         length = self.queue.shape[1]
-        self.queue.copy_(torch.cat([projected, self.queue], dim=1)[:, :length])
-        self.filled.add_(projected.shape[1]).clamp_(max=length)
+        new = torch.stack([gather(view) for view in projected])
+        self.queue.copy_(torch.cat([new, self.queue], dim=1)[:, :length])
+        self.filled.add_(new.shape[1]).clamp_(max=length)
 
 
 def sinkhorn(logits: Tensor, rounds: int) -> Tensor:

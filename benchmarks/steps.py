@@ -1,0 +1,213 @@
+"""What a step of each task costs beside a step of its bare networks, on as many images of the same sizes.
+
+    python -m benchmarks.steps [NAME …]
+
+Writes benchmarks/results/steps.json. The task's step is what training does with a batch that is at hand:
+views, loss, backward pass, optimiser, and what follows it (a teacher). The bare step passes noise through the
+blocks of the same networks, as often, in the same shapes and layouts, with a gradient where the task had one,
+and takes the same optimiser over them. Both take turns, so that what else the machine does falls on both
+alike; the ratio is the median over rounds of one by the other. What a task adds, views, heads and losses, is
+what is seen. Of NAMEs only these are measured, and the others keep their figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from torch import Tensor, nn
+
+from benchmarks.committed import RESULTS
+from pretext.atomic import write_json
+from pretext.backbones import Backbone, SmallNet
+from pretext.data.loader import EpochLoader
+from pretext.fit import Optimisation
+from pretext.task import Images, Progress, Task
+from pretextbench import runs, schema
+from pretextbench.configurations import CONF
+from pretextbench.context import Context
+
+FILE = RESULTS / "steps.json"
+LIMIT = 1.08
+SEEN = ("data.train=512", "data.val=64", "data.test=64")
+WARM, ROUNDS = 2, 7
+
+
+class Pass(NamedTuple):
+    """A pass through a layer: what it was given, as noise, and the gradient that came back; None without."""
+
+    layer: nn.Module
+    given: tuple[Any, ...]
+    gradient: Tensor | None
+
+
+class Passes:
+    """The passes of one step through the layers of a task's networks, to be made again on noise."""
+
+    def __init__(self) -> None:
+        self.made: list[Pass] = []
+        self._inside = 0
+
+    @contextmanager
+    def watching(self, task: Task) -> Iterator[None]:
+        """Note every pass while it lasts."""
+        networks = [module for module in task.modules() if isinstance(module, Backbone)]
+        layers = {part for network in networks for layer in network.layers() for part in layer}
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.callback(layer.register_forward_pre_hook(self._enter).remove)
+                hooks.callback(layer.register_forward_hook(self._leave).remove)
+            yield
+
+    def again(self) -> None:
+        """Make all passes, forward and backward."""
+        outputs, gradients = [], []
+        for layer, given, gradient in self.made:
+            for value in given:
+                if isinstance(value, Tensor):
+                    value.grad = None
+            with torch.set_grad_enabled(gradient is not None):
+                output = layer(*given)
+            if gradient is not None:
+                outputs.append(output)
+                gradients.append(gradient)
+        torch.autograd.backward(outputs, gradients)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What a gradient reaches, each once."""
+        layers = [one.layer for one in self.made if one.gradient is not None]
+        return [
+            p for p in dict.fromkeys(p for layer in layers for p in layer.parameters()) if p.requires_grad
+        ]
+
+    def _enter(self, layer: nn.Module, given: tuple[Any, ...]) -> None:
+        self._inside += 1
+
+    def _leave(self, layer: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
+        self._inside -= 1
+        if not self._inside:  # the outermost: a network may lie in another
+            gradient = torch.randn_like(output) if output.requires_grad else None
+            self.made.append(Pass(layer, tuple(map(_noise, given)), gradient))
+
+
+def _noise(value: Any) -> Any:
+    """Noise in the place of a tensor: of its shape, layout and need of a gradient."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    return torch.randn_like(value).requires_grad_(value.requires_grad)
+
+
+def measure(name: str) -> dict[str, float]:
+    """Median seconds of both steps of a task, and of their ratio."""
+    cfg = compose("config", configuration(name))
+    context = Context(cfg)
+    run = runs.one(cfg, cfg.pretext, context.data, "32-true")
+    torch.manual_seed(0)
+    task, optimisation = runs.build_task(run).train(), runs.build_optimisation(run)
+    assert optimisation is not None
+    size = int(run.spec["budget"]["batch_size"])
+    loader = EpochLoader(context.data.train, size, shuffle=False, drop_last=True, device=torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as cache:
+        task.prepare(loader, Path(cache))
+    task.eval()
+    with torch.no_grad():
+        task.before_epoch(loader, Progress(0, 100, 0.0))
+    task.train()
+    images = next(iter(loader))
+    step, passes = stepping(task, optimisation, images), Passes()
+    with passes.watching(task):
+        step()
+    bare = alone(passes, optimisation)
+    for _ in range(WARM):
+        step(), bare()
+    pairs = [(seconds(step), seconds(bare)) for _ in range(ROUNDS)]
+    return {
+        "images": size,
+        "step s": round(statistics.median(own for own, _ in pairs), 4),
+        "bare s": round(statistics.median(other for _, other in pairs), 4),
+        "step / bare": round(statistics.median(own / other for own, other in pairs), 3),
+    }
+
+
+def configuration(name: str) -> list[str]:
+    """A task as its YAML states it, on the smallest network that it takes."""
+    kind: type[Task] = get_class(compose("config", [f"pretext={name}"]).pretext.task["_target_"])
+    network = [] if issubclass(SmallNet, kind.takes) else ["backbone=vit_mini"]
+    return [f"pretext={name}", *network, *SEEN]
+
+
+def stepping(task: Task, optimisation: Optimisation, images: Images) -> Callable[[], None]:
+    """A step of a task on a batch, in the order in which training takes it."""
+    optimizer, generator = optimisation.optimizer(task.param_groups()), torch.Generator().manual_seed(0)
+    progress = Progress(1, 100, 0.5)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        task.loss(task.views(images, generator)).loss.backward()  # type: ignore[no-untyped-call]
+        task.before_step(progress)
+        optimizer.step()
+        task.after_step(progress)
+
+    return step
+
+
+def alone(passes: Passes, optimisation: Optimisation) -> Callable[[], None]:
+    """A step of the bare networks."""
+    optimizer = optimisation.optimizer([{"params": passes.parameters()}])
+
+    def step() -> None:
+        optimizer.zero_grad()
+        passes.again()
+        optimizer.step()
+
+    return step
+
+
+def seconds(way: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, write the result, and say which tasks add more than the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    schema.register()
+    found = json.loads(FILE.read_text())["tasks"] if arguments.names and FILE.is_file() else {}
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        every = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
+        trained = [name for name in every if compose("config", [f"pretext={name}"]).pretext.epochs != 0]
+        for name in arguments.names or trained:
+            found[name] = measure(name)
+            print(name, found[name], flush=True)
+    report = {
+        "machine": {"processor": platform.machine(), "threads": arguments.threads},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "limit": LIMIT,
+        "tasks": dict(sorted(found.items())),
+    }
+    write_json(FILE, report)
+    above = [name for name, figures in found.items() if figures["step / bare"] > LIMIT]
+    print(f"above {LIMIT}: {', '.join(above) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,9 +13,11 @@ from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.judge.records import Record, picture_path, read_all
 from downstream.leaderboard import Board, Published
+from pretext.atomic import write_bytes
 from pretext.names import slug
-from pretextbench import frozen
+from pretextbench import curves, frozen
 from pretextbench.console import console
+from pretextbench.curves import Curve
 
 
 class Recorded(NamedTuple):
@@ -87,7 +89,9 @@ def _key(record: Record) -> tuple[str, str, str, str]:
 
 
 def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
-    """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
+    """Copy the pictures of these evaluations and the last samples of their runs, and draw how the runs came
+    along, where they are at hand; return how many.
+    """
     wanted: dict[str, Path] = {}
     seen = [(r.subject, r.evaluation) for r in records if not r.subject.blind]
     drawn = {(s.pretext, s.seed, e.data, e.protocol, e.digest): None for s, e in seen}
@@ -95,9 +99,12 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
         # Networks, inputs and settings may differ under one name: the address keeps them apart.
         name = "_".join(map(slug, (data, protocol, short(evaluation))))
         wanted[f"{slug(pretext)}_s{seed}_{name}.png"] = picture_path(output / "pictures", evaluation)
+    drawn_curves: list[tuple[str, Curve]] = []
     for pretext, seed, address in {(s.pretext, s.seed, s.run): None for s, _ in seen}:
         run = slug(short(address))
         for folder_of_run in (output / "runs").glob(f"*_{run}"):
+            curve = curves.read(folder_of_run)
+            drawn_curves += [] if curve is None else [(pretext, curve)]
             samples = sorted((folder_of_run / "samples").glob("*.png"))
             if samples:
                 wanted[f"{slug(pretext)}_s{seed}_samples_{run}.png"] = samples[-1]
@@ -106,4 +113,6 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
         folder.mkdir(parents=True, exist_ok=True)
     for name, path in there.items():
         shutil.copyfile(path, folder / name)
-    return len(there)
+    if drawn_curves:
+        write_bytes(folder / "pretraining.png", curves.picture(drawn_curves))
+    return len(there) + bool(drawn_curves)

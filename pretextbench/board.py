@@ -15,9 +15,8 @@ from downstream.judge.records import Record, picture_path, read_all
 from downstream.leaderboard import Board, Published
 from pretext.atomic import write_bytes
 from pretext.names import slug
-from pretextbench import curves, frozen
+from pretextbench import costs, curves, frozen
 from pretextbench.console import console
-from pretextbench.curves import Curve
 
 
 class Recorded(NamedTuple):
@@ -55,6 +54,7 @@ def show_board(
     tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)
     tables.write(folder)
     count = gather_pictures(output, ordered, folder / "pictures")
+    count += draw(output, ordered, board, folder / "pictures")
     tables.show(console)
     console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
     return folder
@@ -89,9 +89,7 @@ def _key(record: Record) -> tuple[str, str, str, str]:
 
 
 def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
-    """Copy the pictures of these evaluations and the last samples of their runs, and draw how the runs came
-    along, where they are at hand; return how many.
-    """
+    """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
     wanted: dict[str, Path] = {}
     seen = [(r.subject, r.evaluation) for r in records if not r.subject.blind]
     drawn = {(s.pretext, s.seed, e.data, e.protocol, e.digest): None for s, e in seen}
@@ -99,12 +97,9 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
         # Networks, inputs and settings may differ under one name: the address keeps them apart.
         name = "_".join(map(slug, (data, protocol, short(evaluation))))
         wanted[f"{slug(pretext)}_s{seed}_{name}.png"] = picture_path(output / "pictures", evaluation)
-    drawn_curves: list[tuple[str, Curve]] = []
     for pretext, seed, address in {(s.pretext, s.seed, s.run): None for s, _ in seen}:
         run = slug(short(address))
         for folder_of_run in (output / "runs").glob(f"*_{run}"):
-            curve = curves.read(folder_of_run)
-            drawn_curves += [] if curve is None else [(pretext, curve)]
             samples = sorted((folder_of_run / "samples").glob("*.png"))
             if samples:
                 wanted[f"{slug(pretext)}_s{seed}_samples_{run}.png"] = samples[-1]
@@ -113,6 +108,19 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
         folder.mkdir(parents=True, exist_ok=True)
     for name, path in there.items():
         shutil.copyfile(path, folder / name)
-    if drawn_curves:
-        write_bytes(folder / "pretraining.png", curves.picture(drawn_curves))
-    return len(there) + bool(drawn_curves)
+    return len(there)
+
+
+def draw(output: Path, records: Sequence[Record], board: Board, folder: Path) -> int:
+    """Where runs are at hand, draw how they came along, and scores against cost; return how many pictures."""
+    subjects = [record.subject for record in records if not record.subject.blind]
+    runs = {(s.pretext, slug(short(s.run))): None for s in subjects}
+    found = [(name, path) for name, run in runs for path in (output / "runs").glob(f"*_{run}")]
+    came = [(name, curve) for name, path in found if (curve := curves.read(path))]
+    if not came:
+        return 0
+    write_bytes(folder / "pretraining.png", curves.picture(came))
+    points = costs.points(board, records)
+    if len(points) > 1:
+        write_bytes(folder / "cost.png", costs.picture(points))
+    return 1 + (len(points) > 1)

@@ -14,8 +14,9 @@ from made_records import record
 from matplotlib.figure import Figure
 from PIL import Image
 
+from downstream.leaderboard import build
 from pretextbench import curves
-from pretextbench.board import gather_pictures
+from pretextbench.board import draw
 
 HISTORY = """epoch,step,train/loss,val/knn,val/linear
 1,10,2.5,,
@@ -77,9 +78,9 @@ def test_an_untrained_run_is_a_level_and_trained_ones_of_a_name_share_a_colour(
 
 
 def test_a_board_has_the_curves_of_the_runs_that_are_at_hand(tmp_path: Path) -> None:
-    made = record("0" * 64, run="a" * 64)
+    made = [record("0" * 64, run="a" * 64)]
     folder = tmp_path / "board"
-    assert gather_pictures(tmp_path, [made], folder) == 0
+    assert draw(tmp_path, made, build(made), folder) == 0
     run(tmp_path / "runs" / f"rotation_{'a' * 12}")
-    assert gather_pictures(tmp_path, [made], folder) == 1
+    assert draw(tmp_path, made, build(made), folder) == 1
     assert [path.name for path in folder.iterdir()] == ["pretraining.png"]

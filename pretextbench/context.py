@@ -94,6 +94,18 @@ class Context:
         """The set that encoders are judged on; the pretraining set unless `data@target` names another."""
         return self._read(self.cfg.target) if self.cfg.target else self.data
 
+    @functools.cached_property
+    def monitor(self) -> DataSet | None:
+        """The second set that probes look at while pretraining.
+
+        Raises:
+            ValueError: it has no labels to probe by.
+        """
+        found = self._read(self.cfg.monitor) if self.cfg.monitor else None
+        if found is not None and found.train.labels is None:
+            raise ValueError(f"data@monitor={found.name} has no labels, which probes need")
+        return found
+
     def _read(self, config: DictConfig) -> DataSet:
         """Read a set, and say in one line what it holds. Readers may take `cache` and `progress`."""
         with progress("data") as move:
@@ -130,10 +142,12 @@ class Context:
             GateFailed: images to be trained on that are among the target's test images.
         """
         trial.check_budget(self.cfg)
-        for run in wanted:
-            for each in (*self.missing_parents(run), run):
-                if Pretrained.read(each.folder) is None:
-                    self._check_run(each)
+        missing = [each for run in wanted for each in (*self.missing_parents(run), run)]
+        missing = [each for each in missing if Pretrained.read(each.folder) is None]
+        for each in missing:
+            self._check_run(each)
+        if missing:
+            _ = self.monitor  # read, and refused, before the first step
         if judged:
             if why := runs.unsupervised(self.data):
                 console.print(f"{why}: the supervised twin is left out", style="yellow")

@@ -64,7 +64,8 @@ def _sets(cfg: DictConfig) -> tuple[str, ...]:
     judged: tuple[str, ...] = ("target" if cfg.target else "data",)
     if cfg.suite is not None and cfg.suite.targets and cfg.job.name != "cka":
         judged = ()  # it leaves out, aloud, what is not at hand
-    read = {"benchmark": ("data", *judged), "pretrain": ("data",), "evaluate": judged, "cka": judged}
+    trained = ("data", "monitor")
+    read = {"benchmark": (*trained, *judged), "pretrain": trained, "evaluate": judged, "cka": judged}
     return read.get(cfg.job.name, ())
 
 

@@ -82,6 +82,7 @@ def train(context: Context, run: Run, logger: tracking.Watcher | None) -> Pretra
             device=context.device.type,
             precision=settings.precision.value,
             validation=Validation(every=settings.validate_every),
+            beside=context.monitor,
             loggers=[logger] if logger is not None else [],
             provenance=runs.provenance(run),
             before=before,

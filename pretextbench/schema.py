@@ -17,7 +17,7 @@ from pretextbench import names
 from pretextbench.fitting import fit
 from pretextbench.names import Label, Name
 
-PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target.root")
+PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target.root", "monitor.root")
 """Keys whose value is a path, in which ~ is one's home."""
 
 Natural = Annotated[int, Field(ge=0)]
@@ -164,6 +164,7 @@ class Config:
     backbone: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] | None = None
+    monitor: dict[str, Any] | None = None
     downstream: dict[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
@@ -210,7 +211,7 @@ def check(cfg: DictConfig) -> None:
     fit(Config, plain, "")
     fit(Needs, plain["pretext"]["needs"], "pretext.needs")
     fit(Drops, plain["trainer"]["drops"], "trainer.drops")
-    for place in ("data", "target"):
+    for place in ("data", "target", "monitor"):
         if (given := (plain[place] or {}).get("name")) is not None:
             fit(Name, given, f"{place}.name")
     names.of_task(plain["pretext"]["name"], plain["pretext"]["task"].get("_target_", ""))

@@ -25,6 +25,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({"in_channels"}),
     "data": frozenset({"cache", "progress"}),
     "target": frozenset({"cache", "progress"}),
+    "monitor": frozenset({"cache", "progress"}),
 }
 """Arguments that come from the program, by place."""
 
@@ -64,6 +65,7 @@ def _parts(cfg: DictConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         "pretext.optimizer": plain["pretext"]["optimizer"],
         "data": plain["data"],
         "target": plain["target"],
+        "monitor": plain["monitor"],
         "calibration": plain["calibration"],
         **{f"downstream.{name}": node for name, node in plain["downstream"].items()},
     }

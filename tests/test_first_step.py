@@ -144,3 +144,22 @@ def test_a_sweep_plans_in_one_table(run: Run) -> None:
     status, shown = run("job=status")
     assert status == 1
     assert "nothing was started there" in shown
+
+
+def test_a_second_set_for_the_probes_is_named_on_the_line_and_needs_labels(run: Run, tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        paint(tmp_path / "photos" / name, 12)
+    paint(tmp_path / "bare", 12)
+    second = ("data@monitor=folder", "monitor.size=16", "monitor.val=0.3", "monitor.test=0.2")
+    line = ("job=pretrain", *FOLDER, "pretext=rotation", *second)
+    status, shown = run(*line, "monitor.root=bare")
+    assert status == 1
+    assert "data@monitor=folder has no labels, which probes need" in shown
+    status, shown = run(*line, "monitor.root=nowhere")
+    assert status == 1
+    assert "set monitor.root=PATH" in shown
+    assert not (tmp_path / "outputs" / "runs").exists()
+    status, shown = run(*line, "monitor.root=photos", "monitor.name=second")
+    assert status == 0
+    (history,) = (tmp_path / "outputs" / "runs").glob("*/history.csv")
+    assert {"val/knn_second", "val/linear_second"} <= set(history.read_text().splitlines()[0].split(","))

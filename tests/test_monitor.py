@@ -16,10 +16,11 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from downstream.judge.flags import OF_PRETRAINING, meaning
 from downstream.judge.gates import told_by_pretraining
-from pretext.data.dataset import Split
+from pretext.data.dataset import DataSet, Split
+from pretext.data.loader import EpochLoader
 from pretext.encoder import load
 from pretext.fit import Optimisation, Pretrained, Validation, pretrain
-from pretext.fit.monitor import PENALTIES, Features, flags, probes, ridge, shape, vote
+from pretext.fit.monitor import PENALTIES, Features, features, flags, probes, ridge, shape, vote
 from pretext.task import Progress
 from pretext.tasks.rotation import Rotation
 
@@ -123,7 +124,13 @@ class Collapsing(Rotation):
                 parameter.zero_()
 
 
-def run(task: Rotation, folder: Path, train: Split | None = None, val: Split | None = None) -> str:
+def run(
+    task: Rotation,
+    folder: Path,
+    train: Split | None = None,
+    val: Split | None = None,
+    beside: DataSet | None = None,
+) -> str:
     """Pretrain for an epoch; return what was printed."""
     said = io.StringIO()
     pretrain(
@@ -131,7 +138,7 @@ def run(task: Rotation, folder: Path, train: Split | None = None, val: Split | N
         cache=folder / "cache", name="toy", seed=0, epochs=1, batch_size=8, device="cpu",
         console=Console(file=said),
         optimisation=Optimisation(functools.partial(torch.optim.AdamW, lr=3e-3)),
-        validation=Validation(bank=16, pictures=2),
+        validation=Validation(bank=16, pictures=2), beside=beside,
     )  # fmt: skip
     return said.getvalue()
 
@@ -182,3 +189,26 @@ def test_pretraining_goes_on_where_no_val_image_has_a_label(tmp_path: Path) -> N
     assert result.steps == 3
     assert not {"val/knn", "val/linear"} & result.measures.keys()
     assert {"val/rankme", "val/spread"} <= result.measures.keys()
+
+
+def test_a_second_set_is_probed_by_its_own_train_and_val_and_moves_nothing(tmp_path: Path) -> None:
+    other = DataSet(
+        "other", *(toy.split(16, seed, name, 16) for seed, name in enumerate(("train", "val", "test"), 5))
+    )
+    run(Rotation(toy.encoder()), tmp_path / "a")
+    run(Rotation(toy.encoder()), tmp_path / "b", beside=other)
+    plain, watched = (Pretrained.read(tmp_path / name / "run") for name in "ab")
+    assert plain is not None
+    assert watched is not None
+    more = {f"val/{name}_other" for name in ("knn", "linear", "rankme", "spread")}
+    assert watched.measures.keys() == plain.measures.keys() | more
+    assert {name: watched.measures[name] for name in plain.measures} == plain.measures
+    encoder = load(tmp_path / "b" / "run")
+    assert encoder.digest() == load(tmp_path / "a" / "run").digest()
+    taught, asked = (
+        features(encoder, EpochLoader(split, 8, shuffle=False, drop_last=False))
+        for split in (other.train, other.val)
+    )
+    for name, value in {**probes(taught, asked, 20), **shape(asked.vectors)}.items():
+        assert watched.measures[f"val/{name}_other"] == pytest.approx(value, rel=1e-4)
+    assert "val/knn_other" in (tmp_path / "b" / "run" / "history.csv").read_text()

@@ -94,12 +94,18 @@ class Monitor(Callback):
         val: the images that are looked at.
         neighbours: of the vote.
         say: where a warning goes.
+        name: of the set, where it is not the one that is trained on; its measures end in it.
     """
 
     def __init__(
-        self, bank: EpochLoader | None, val: EpochLoader, neighbours: int, say: Callable[[str], None]
+        self,
+        bank: EpochLoader | None,
+        val: EpochLoader,
+        neighbours: int,
+        say: Callable[[str], None],
+        name: str = "",
     ) -> None:
-        self._bank, self._val, self._neighbours, self._say = bank, val, neighbours, say
+        self._bank, self._val, self._neighbours, self._say, self._name = bank, val, neighbours, say, name
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure; the module reports what is found among its measures."""
@@ -112,8 +118,9 @@ class Monitor(Callback):
         found = shape(seen.vectors)
         if bank is not None:
             found |= probes(bank, seen, self._neighbours)
-        pl_module.measures |= {f"val/{name}": value for name, value in found.items()}
-        if collapsed(pl_module.measures) and not pl_module.task.untrained:
+        end = f"_{self._name}" if self._name else ""
+        pl_module.measures |= {f"val/{name}{end}": value for name, value in found.items()}
+        if not self._name and collapsed(pl_module.measures) and not pl_module.task.untrained:
             self._say(
                 f"the features collapse: those of all val images are nearly the same (spread "
                 f"{found['spread']:.2g} of 1, {found['rankme']:.1f} directions)"

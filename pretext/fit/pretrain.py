@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from pretext.atomic import remove_leftovers
-from pretext.data.dataset import Split
+from pretext.data.dataset import DataSet, Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.data.pixels import check_unchanged
 from pretext.encoder import recalibrate_batchnorm
@@ -82,6 +82,7 @@ def pretrain(
     device: str = "auto",
     precision: str = "auto",
     validation: Validation | None = None,
+    beside: DataSet | None = None,
     loggers: Sequence[Logger] = (),
     callbacks: Sequence[Callback] = (),
     provenance: Mapping[str, Any] | None = None,
@@ -111,6 +112,8 @@ def pretrain(
             draws anew; all by default. For sets of which one pass takes hours: checkpoints come by epoch.
         device: auto, cpu, cuda. precision: auto, fp32, bf16.
         validation: what is looked at while training.
+        beside: another set with labels, whose val images are looked at too, by probes that learn from its
+            training images; measures go by its name.
         loggers, callbacks: Lightning's.
         provenance: more plain values to keep with the encoder.
         before: what the run took that the task was initialised from, as its encoder's provenance says.
@@ -152,7 +155,7 @@ def pretrain(
     module = Pretraining(task, loader, in_order, plan, seed=seed, epochs=epochs, total_steps=steps)
     epoch_end, counted = EpochEnd(folder, identity), Effort()
     bar = ProgressBar(f"pretrain {name}", console)
-    watching = _callbacks(train, val, folder, batch_size, where, validation, bar.say)
+    watching = _callbacks(train, val, folder, batch_size, where, validation, beside, bar.say)
     seen = _in_order(val, batch_size, where, validation.images)
     with quiet(), _stoppable():
         attached = [*watching, *callbacks, counted, epoch_end, bar]
@@ -248,13 +251,18 @@ def _callbacks(
     batch_size: int,
     device: torch.device,
     validation: Validation,
+    beside: DataSet | None,
     say: Callable[[str], None],
 ) -> list[Callback]:
     shown: Images = next(iter(_in_order(val, validation.pictures, device, validation.pictures)))
-    labelled = validation.bank and train.labels is not None
-    bank = _in_order(train, batch_size, device, validation.bank) if labelled else None
-    seen = _in_order(val, batch_size, device, validation.images)
-    return [Samples(shown, folder / "samples"), Monitor(bank, seen, validation.neighbours, say)]
+    sets = {"": (train, val)} | ({} if beside is None else {beside.name: (beside.train, beside.val)})
+    monitors: list[Callback] = []
+    for name, (taught, asked) in sets.items():
+        labelled = validation.bank and taught.labels is not None
+        bank = _in_order(taught, batch_size, device, validation.bank) if labelled else None
+        seen = _in_order(asked, batch_size, device, validation.images)
+        monitors.append(Monitor(bank, seen, validation.neighbours, say, name))
+    return [Samples(shown, folder / "samples"), *monitors]
 
 
 def _trainer(

@@ -164,7 +164,13 @@ def _small_encoder(cfg: Any) -> Encoder:
     return Encoder(inputs.build("lightness"), backbone).eval()
 
 
-@pytest.mark.parametrize("name", names("downstream"))
+LONG = {"lowshot", "lowshot_legacy", "faster_rcnn", "faster_rcnn_fpn", "zhang16_fast_rcnn"}
+"""Protocols that take seconds however small they are made."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in names("downstream")]
+)
 def test_downstream(
     name: str, composed: Any, few_scenes: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -90,11 +91,15 @@ def test_what_stands_under_a_target_is_held_to_its_signature(hydra: None, given:
 
 
 def test_every_option_that_is_shipped_fits(hydra: None) -> None:
-    for group in GROUPS:
-        for option in hints.options(group):
-            cfg = composed(f"{group}={option}")
-            schema.check(cfg)
-            targets.check(cfg)
+    *together, alone = GROUPS
+    lines = [[f"{alone}={option}"] for option in hints.options(alone)]  # an experiment sets the others
+    sides = [[f"{group}={option}" for option in hints.options(group)] for group in together]
+    lines += [[word for word in line if word] for line in itertools.zip_longest(*sides)]
+    assert sum(map(len, lines)) == sum(len(hints.options(group)) for group in GROUPS)
+    for line in lines:
+        cfg = composed(*line)
+        schema.check(cfg)
+        targets.check(cfg)
     cfg = composed(f"downstream=[{','.join(hints.options('downstream'))}]", "calibration=magnitude")
     targets.check(cfg)
 

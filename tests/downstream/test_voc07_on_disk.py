@@ -112,6 +112,7 @@ def test_low_shot_and_its_legacy_say_where_they_chose(voc07: DataSet, tmp_path: 
             assert main.result.val == pytest.approx(main.result.value, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_detection_by_the_published_protocol_counts_no_difficult_object(
     voc07: DataSet, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def model_of(fitted: FittedDetectors) -> RcnnDetector:
     return model
 
 
+@pytest.mark.slow
 def test_trials_differ_and_are_averaged(images: Split) -> None:
     fitted = MOCO.fit(small(), images, images, Runtime(seed=1))
     alone = replace(MOCO, trials=1)

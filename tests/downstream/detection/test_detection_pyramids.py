@@ -50,6 +50,7 @@ def test_defaults_are_the_published_schedules() -> None:
         assert (recipe.batch_size, recipe.weight_decay) == (16, 1e-4)
 
 
+@pytest.mark.slow
 def test_fpn_is_faster_rcnn_by_another_schedule(images: Split) -> None:
     """The same budget gives the same detector."""
     recipe = by_epochs(epochs=1, batch_size=2, lr=1e-3)
@@ -106,6 +107,7 @@ def test_anchors_lie_at_the_declared_stride_where_levels_round_up() -> None:
     torch.testing.assert_close(anchors(images, levels)[0], theirs[0])
 
 
+@pytest.mark.slow
 def test_retinanet_learns_and_an_image_without_boxes_is_no_fault(images: Split) -> None:
     assert 0 in np.diff(boxes_of(images).offsets)
     torch.manual_seed(0)

@@ -125,6 +125,7 @@ def test_proposals_are_mirrored_with_the_boxes() -> None:
     assert turned["proposals"].tolist() == [[10, 0, 20, 3]]
 
 
+@pytest.mark.slow
 def test_training_moves_a_copy_and_beats_chance(tmp_path: Path) -> None:
     train, test = rectangles(64, 0), rectangles(48, 1, "test")
     recipe = replace(QUICK.recipe, iterations=150, milestones=(), batch_size=8, optimiser=Optimiser.ADAMW)

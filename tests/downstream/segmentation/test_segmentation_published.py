@@ -63,6 +63,7 @@ def test_fcn32s_learns_what_can_be_seen() -> None:
     assert miou_above_position(Zhang16Fcn32s(recipe, stage="conv1")) > 0.15
 
 
+@pytest.mark.slow
 def test_deeplabv3_learns_what_can_be_seen() -> None:
     recipe = replace(BRIEF, iterations=60, batch_size=8)
     assert miou_above_position(DeepLabV3(recipe, stage="conv1", rates=(1, 2))) > 0.15

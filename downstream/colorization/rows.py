@@ -1,0 +1,85 @@
+"""What is kept of each coloured image: sums from which every measure of any images can be made."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from downstream.colorization.colourfulness import colourfulness, colourfulness_of_magnitudes
+from downstream.protocol import Predictions
+from pretext.color import N_BINS, color_errors, lab_to_rgb, nearest_bin, psnr, rgb_to_lab
+
+MOST_PSNR = 100.0
+"""dB; stands for the infinite value of an image that came back exactly."""
+
+WINDOW = 11
+"""Pixels of the Gaussian window of SSIM (σ 1.5); a smaller image has no SSIM."""
+
+
+def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
+    """Compare coloured images with the originals, whose lightness they keep.
+
+    What has to be a picture, for all but the errors in ab, is made one as it would be saved: in 8 bits, what
+    lies outside RGB's cube brought to it.
+
+    Args:
+        ab: predicted, (B, 2, H, W), at the images' own size.
+        truth: RGB (B, 3, H, W) in [0, 1].
+        bin_weights: (313,), by which all bins of the training colours count alike (`Prior.weights(0)`).
+
+    Returns: by name, an entry an image: `error` and `weight` are sums of min(d, 150) and of pixels, d the
+        distance in ab, `balanced_error` and `balanced_weight` the same by the bin of the true colour,
+        `squared_error` the sum of d²; `psnr` in dB; `ssim`, mean over channels, NaN for an image below
+        `WINDOW`; four of colourfulness; `bins` and `true_bins` (B, 313), pixels by colour.
+
+    Raises:
+        ValueError: shapes that do not fit, or a predicted colour that is not finite.
+    """
+    if not bool(torch.isfinite(ab).all()):
+        raise ValueError("a predicted colour is not finite")
+    lab = rgb_to_lab(truth)
+    errors = color_errors(ab, lab[:, 1:], bin_weights)
+    picture, original = (saved(pixels) for pixels in (lab_to_rgb(torch.cat([lab[:, :1], ab], 1)), truth))
+    found = {
+        "error": errors.error,
+        "weight": errors.weight,
+        "balanced_error": errors.balanced_error,
+        "balanced_weight": errors.balanced_weight,
+        "squared_error": (ab - lab[:, 1:]).square().sum((1, 2, 3)),
+        "psnr": psnr(picture, original).clamp(max=MOST_PSNR),
+        "ssim": similarity(picture, original),
+        "colourfulness": colourfulness(picture),
+        "true_colourfulness": colourfulness(original),
+        "magnitudes": colourfulness_of_magnitudes(picture),
+        "true_magnitudes": colourfulness_of_magnitudes(original),
+        "bins": counts(rgb_to_lab(picture)[:, 1:]),
+        "true_bins": counts(lab[:, 1:]),
+    }
+    return {name: np.asarray(values.double().cpu().numpy()) for name, values in found.items()}
+
+
+def saved(rgb: Tensor) -> Tensor:
+    """A picture as it comes back from a file of 8 bits a channel."""
+    return (rgb.clamp(0, 1) * 255).round() / 255
+
+
+def similarity(picture: Tensor, original: Tensor) -> Tensor:
+    """SSIM of each image (B,), mean over channels and places that have the whole window.
+
+    As published (doi:10.1109/TIP.2003.819861): windows over the border do not count, as they do in others.
+    """
+    if min(picture.shape[-2:]) < WINDOW:
+        return torch.full((len(picture),), torch.nan)
+    pairs = zip(*(x.double().permute(0, 2, 3, 1).cpu().numpy() for x in (picture, original)), strict=True)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    found = [structural_similarity(*pair, channel_axis=2, **settings) for pair in pairs]  # type: ignore[no-untyped-call]
+    return torch.tensor(found)
+
+
+def counts(ab: Tensor) -> Tensor:
+    """Pixels of each image by the nearest of the 313 colours: (B, 2, H, W) → (B, 313)."""
+    index = nearest_bin(ab).flatten(1).long()  # (B, HW)
+    found = torch.zeros(len(index), N_BINS, dtype=torch.float64, device=ab.device)
+    return found.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float64))

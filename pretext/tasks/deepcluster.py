@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +98,8 @@ class DeepCluster(Task):
         self.register_buffer("agreement", torch.zeros(()))
         self.register_buffer("targets", torch.zeros(0, dtype=torch.int64))
         self._iterations = iterations
+        # No module's child: it is made anew with the clusters, and neither trained nor saved.
+        self._clustered: tuple[Encoder, nn.Module] | None = None
 
     def check(self, images: int, batch_size: int) -> None:
         """Refuse more clusters than images."""
@@ -109,6 +112,7 @@ class DeepCluster(Task):
 
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
         """Cluster the images anew, and draw the layer that predicts the clusters anew."""
+        self._clustered = copy.deepcopy((self.encoder, self.neck))
         features = torch.cat([self._features(_central(images.pixels)) for images in loader])  # (N, hidden)
         self.mean.copy_(features.mean(dim=0))
         self.whitening.copy_(_whitening(features - self.mean, self.whitening.shape[1]))
@@ -124,13 +128,18 @@ class DeepCluster(Task):
         return Epoch(1 / sizes[targets].double(), tuple(self.top.parameters()))
 
     def views(self, images: Images, generator: torch.Generator) -> Clustered:
-        """Crop and flip each training image; of a val image take the centre and the nearest cluster."""
+        """Crop and flip each training image; of a val image take the centre and the cluster that it is of.
+
+        That is the nearest one to what the networks made of it when they clustered: what they make of it
+        after an epoch has nothing to do with centroids of before.
+        """
         if self.training:
             side = min(images.pixels.shape[-2:])
             pixels = views.random_resized_crop(images.pixels, side, generator, SCALE, p=0.5)
             return Clustered(pixels, self.targets[images.positions])
         pixels = _central(images.pixels)
-        targets, _ = nearest(self._reduced(self._features(pixels)), self.centroids)
+        encoder, neck = self._clustered or (self.encoder, self.neck)
+        targets, _ = nearest(self._reduced(neck(encoder.vector(pixels))), self.centroids)
         return Clustered(pixels, targets)
 
     def loss(self, batch: Clustered) -> Step:

@@ -101,6 +101,11 @@ def test_the_cluster_of_an_image_is_what_validation_would_ask_of_it() -> None:
     clustered(task)
     images = next(iter(loader()))
     assert torch.equal(task.views(images, torch.Generator()).targets, task.targets[images.positions])
+    with torch.no_grad():  # an epoch of training later
+        for parameter in task.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    assert torch.equal(task.views(images, torch.Generator()).targets, task.targets[images.positions])
+    assert not any("_clustered" in name for name in (*task.state_dict(), *dict(task.named_parameters())))
 
 
 def test_the_last_layer_starts_anew_at_chance() -> None:

@@ -110,7 +110,7 @@ class References:
     """
 
     pixels: Tensor
-    labels: Tensor | None
+    labels: Tensor | None = None
 
     def __init__(self, images: int = 2000) -> None:
         if images < 1:

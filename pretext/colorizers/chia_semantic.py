@@ -19,7 +19,7 @@ from pretext.colorizers import given, linear_light
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.given import Given, one_by_one
 from pretext.colorizers.levin import propagate
-from pretext.colorizers.retrieval import References
+from pretext.colorizers.retrieval import Kept, keep
 from pretext.colorizers.saliency import salient
 from pretext.task import Loader
 
@@ -62,7 +62,7 @@ class ChiaSemantic:
                 "ChiaSemantic takes images and superpixels from 1 and results from 3, "
                 f"got {images}, {superpixels}, {results}"
             )
-        self._references = References(images)
+        self._images, self._kept = images, Kept(torch.zeros(0, 3, 1, 1, dtype=torch.uint8), None)
         self._results, self._superpixels = results, superpixels
 
     def fit(self, loader: Loader, seed: int) -> None:
@@ -71,11 +71,12 @@ class ChiaSemantic:
         Raises:
             ValueError: they have no classes, or none has colour.
         """
-        self._references.fit(loader, seed)
-        if self._references.labels is None:
+        kept = keep("ChiaSemantic", loader, self._images)
+        if kept.labels is None:
             raise ValueError(
                 "ChiaSemantic finds references by label, and the training images have no classes"
             )
+        self._kept = kept
 
     def colorize(self, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
         """See `pretext.colorizers.contract.Colorizer`; reads label and mask. The first result.
@@ -116,7 +117,7 @@ class ChiaSemantic:
         return [pictures[alike[i]] for i in order]
 
     def _labelled(self, image: Given) -> list[Floats]:
-        label, labels = image.hints.label, self._references.labels
+        label, labels = image.hints.label, self._kept.labels
         if labels is None:
             raise ValueError("ChiaSemantic: fit to training images first")
         if label is None:
@@ -127,7 +128,7 @@ class ChiaSemantic:
                 f"{image.where}: label {label} has {len(found)} training images with colour "
                 f"among those kept, and {self._results} results need as many"
             )
-        return [self._references.pixels[i].permute(1, 2, 0).numpy() / 255.0 for i in found]
+        return [self._kept.pixels[i].permute(1, 2, 0).numpy() / 255.0 for i in found]
 
     def _colored(self, image: Given, picture: Floats) -> Floats:
         """The ab (2, H, W) after one reference."""

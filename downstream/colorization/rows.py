@@ -74,7 +74,7 @@ def similarity(picture: Tensor, original: Tensor) -> Tensor:
         return torch.full((len(picture),), torch.nan)
     pairs = zip(*(x.double().permute(0, 2, 3, 1).cpu().numpy() for x in (picture, original)), strict=True)
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    found = [structural_similarity(*pair, channel_axis=2, **settings) for pair in pairs]  # type: ignore[no-untyped-call]
+    found = [structural_similarity(*pair, channel_axis=2, **settings) for pair in pairs]
     return torch.tensor(found)
 
 

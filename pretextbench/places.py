@@ -38,8 +38,9 @@ def check(cfg: DictConfig) -> None:
             raise ValueError(f"job={job} needs {key}=…: {FORMS}")
     if job == "colorize" and cfg.image is None:
         raise ValueError("job=colorize needs image=FILE or image=FOLDER")
-    if job == "colorize" and not Path(cfg.image).exists():
-        raise FileNotFoundError(f"there is no image or folder {cfg.image}")
+    for key in ("image", "reference", "scribbles") if job == "colorize" else ():
+        if cfg[key] is not None and not Path(cfg[key]).exists():
+            raise FileNotFoundError(f"there is no image or folder {cfg[key]}")
     check_data(cfg)
 
 

@@ -17,7 +17,10 @@ from pretextbench import names
 from pretextbench.fitting import fit
 from pretextbench.names import Label, Name
 
-PLACES = ("output", "image", "encoder", "against", "sweep", "data.root", "target.root", "monitor.root")
+PLACES = (
+    "output", "image", "reference", "scribbles", "encoder", "against", "sweep", "data.root", "target.root",
+    "monitor.root",
+)  # fmt: skip
 """Keys whose value is a path, in which ~ is one's home."""
 
 Natural = Annotated[int, Field(ge=0)]
@@ -147,6 +150,8 @@ class Config:
     """The root.
 
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
+    colorizer: for job=colorize, a system that colours without being a pretext task. reference: a picture, or
+        a folder of pictures, to take colours from; scribbles: a picture of the colours at some pixels.
     encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder.
     against: for job=cka, the encoder that `encoder` is compared with.
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
@@ -182,6 +187,9 @@ class Config:
     dry_run: bool = False
     image: str | None = None
     size: Counting = 64
+    colorizer: dict[str, Any] | None = None
+    reference: str | None = None
+    scribbles: str | None = None
     encoder: str | None = None
     against: str | None = None
     encoder_arguments: dict[str, Any] = field(default_factory=dict)

@@ -67,6 +67,7 @@ def _parts(cfg: DictConfig) -> Iterator[tuple[str, dict[str, Any]]]:
         "target": plain["target"],
         "monitor": plain["monitor"],
         "calibration": plain["calibration"],
+        "colorizer.system": (plain["colorizer"] or {}).get("system"),
         **{f"downstream.{name}": node for name, node in plain["downstream"].items()},
     }
     for place, node in found.items():

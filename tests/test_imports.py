@@ -40,6 +40,7 @@ ALLOWED = {
     },
     "pretext": {"pretext.encoder"},
     "downstream": {"pretext.encoder", "pretext.data", "pretext.identity"},
+    "downstream.colorization": {"downstream", "pretext.color"},
     "downstream.metrics": {"downstream", "pretext.data"},
     "downstream.images": {"pretext.data", "pretext.views"},
     "downstream.features": {

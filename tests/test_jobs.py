@@ -199,7 +199,7 @@ def test_photographs_are_coloured(
     capsys.readouterr()
     assert run("job=colorize", f"image={folder / 'photos'}") == 1
     shown = "".join(capsys.readouterr().out.split())
-    assert f"1of3imagescouldnotberead:{folder / 'photos' / 'bad.png'}" in shown
+    assert f"1of3imagescouldnotbecoloured:{folder / 'photos' / 'bad.png'}" in shown
     assert (folder / "outputs" / "colorized" / "gray.png").is_file()
     assert not (folder / "outputs" / "colorized" / "bad.png").exists()
     assert run("job=colorize", f"image={folder / 'photos'}", "pretext=colorization_l2") == 1

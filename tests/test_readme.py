@@ -65,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("readme")
     pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(here / "photo.jpg")
+    Image.fromarray(pixels[::-1]).save(here / "other.jpg")
     for seed, name in enumerate(("path/to/encoder", "A", "B")):
         small(seed=seed).save(here / name)
     for name in ("sets", "photos", "…"):  # folders of data, which nothing reads

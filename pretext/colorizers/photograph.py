@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
-from pretext.colorizers.contract import Colorizer
-from pretext.data.decode import SUFFIXES, decode_rgb
+from pretext.colorizers.beside import at_size
+from pretext.colorizers.contract import Colorizer, Hints
+from pretext.data.decode import SUFFIXES, BadImage, decode_rgb
 from pretext.data.walk import image_files
 
 GAP = 8
@@ -39,13 +40,16 @@ def find(path: Path) -> list[Path]:
 
 
 @torch.no_grad()
-def colour(colorizer: Colorizer, rgb: Tensor, size: int, multiple: int = 8) -> Tensor:
-    """Colour an image from its lightness alone.
+def colour(
+    colorizer: Colorizer, rgb: Tensor, size: int, multiple: int = 8, hints: Hints | None = None
+) -> Tensor:
+    """Colour an image from its lightness, and what is given beside it.
 
     Args:
         rgb: (1, 3, H, W) in [0, 1], any size; its colours are not used.
         size: shorter side of the copy that the network sees; about what it was trained on.
         multiple: both sides of the copy are multiples of it, the network's largest stride.
+        hints: at the image's own size; None for none.
 
     Returns:
         (1, 3, H, W) in [0, 1] with the original lightness where the gamut allows.
@@ -57,12 +61,17 @@ def colour(colorizer: Colorizer, rgb: Tensor, size: int, multiple: int = 8) -> T
     gray = lab_to_rgb(torch.cat([whole, torch.zeros_like(rgb[:, :2])], 1))
     # RGB is resized before Lab is taken: averaging L would not be the L of the average.
     seen = lightness(F.interpolate(gray, small, mode="bilinear", antialias=True, align_corners=False))
-    ab = upsample_ab(colorizer.colorize(seen).float(), (height, width))
+    given = () if hints is None else (at_size(hints, (small[0], small[1])),)
+    ab = upsample_ab(colorizer.colorize(seen, given).float(), (height, width))
     return lab_to_rgb(torch.cat([whole, ab.to(whole)], 1))
 
 
 def compare(
-    colorizer: Colorizer, image: NDArray[np.uint8], size: int, device: torch.device
+    colorizer: Colorizer,
+    image: NDArray[np.uint8],
+    size: int,
+    device: torch.device,
+    hints: Hints | None = None,
 ) -> NDArray[np.uint8]:
     """Lay gray, coloured and original side by side: (H, W, 3) → (H, 3·W + 2·GAP, 3)."""
     rgb = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
@@ -70,7 +79,7 @@ def compare(
     gap = torch.ones_like(rgb[..., :GAP])
     if gap.shape[-1] < GAP:  # an image narrower than the gap
         gap = rgb.new_ones(1, 3, rgb.shape[-2], GAP)
-    row = torch.cat([gray, gap, colour(colorizer, rgb, size), gap, rgb], dim=-1)
+    row = torch.cat([gray, gap, colour(colorizer, rgb, size, hints=hints), gap, rgb], dim=-1)
     return (row[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
 
 
@@ -90,12 +99,24 @@ def comparisons(source: Path, folder: Path) -> dict[Path, Path]:
     return targets
 
 
-def colorize_file(colorizer: Colorizer, file: Path, target: Path, size: int, device: torch.device) -> None:
+def colorize_file(
+    colorizer: Colorizer,
+    file: Path,
+    target: Path,
+    size: int,
+    device: torch.device,
+    hints: Hints | None = None,
+) -> None:
     """Colour one photograph and write the comparison.
 
     Raises:
-        BadImage: no readable image; the message names it.
+        BadImage: no readable image, or one that the colorizer cannot colour, or not with these hints; the
+            message names it.
     """
-    picture = compare(colorizer, decode_rgb(file), size, device)
+    image = decode_rgb(file)
+    try:
+        picture = compare(colorizer, image, size, device, hints)
+    except ValueError as error:
+        raise BadImage(str(file), str(error)) from error
     with replacing(target) as stream:
         Image.fromarray(picture).save(stream, format="PNG")

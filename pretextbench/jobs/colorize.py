@@ -1,13 +1,18 @@
-"""`job=colorize`: photographs, coloured by a pretrained run."""
+"""`job=colorize`: photographs, coloured by a pretrained run or by a system of `conf/colorizer`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from pretext.colorizers.photograph import colorize_file, comparisons
+from pretext.colorizers.beside import read_reference, read_scribbles
+from pretext.colorizers.contract import Colorizer, Division, Hints
+from pretext.colorizers.photograph import colorize_file, comparisons, find
 from pretext.data.decode import BadImage
+from pretext.data.loader import EpochLoader
 from pretext.fit import Pretrained, load_task
 from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
@@ -15,14 +20,18 @@ from pretextbench.console import console
 from pretextbench.context import Context, opened
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
+GIVEN = {"references": "reference=", "scribbles": "scribbles="}
+"""Hints that this job takes, and the keys that name their files."""
+FITTED_BY = 64
+"""Training images that a system sees at once."""
 
 
 def run(cfg: DictConfig) -> list[str]:
-    """Colour photographs with a pretrained run: gray | coloured | original, side by side.
+    """Colour photographs: gray | coloured | original, side by side.
 
     Raises:
-        ValueError: no image is named, or the run is not there or cannot colour; images that could not be
-            read, when the others are coloured.
+        ValueError: no image is named, the run is not there or cannot colour, or hints that the system does
+            not read or lacks; images that could not be coloured, when the others are.
     """
     with opened(cfg) as context:
         return _work(context)
@@ -30,17 +39,19 @@ def run(cfg: DictConfig) -> list[str]:
 
 def _work(context: Context) -> list[str]:
     targets = comparisons(Path(context.cfg.image), context.output / "colorized")
-    folder = _colorizer(context)
+    hints = _hints(context.cfg)
+    named, colorizer = ("", None) if context.cfg.colorizer is None else _system(context, hints)
+    folder = None if named else _colorizer(context)
     if context.cfg.dry_run:
-        console.print(f"{len(targets)} images would be coloured by {folder}", soft_wrap=True)
+        console.print(f"{len(targets)} images would be coloured by {named or folder}", soft_wrap=True)
         return []
-    task = load_task(folder).to(context.device)
-    if not isinstance(task, ColoringTask):
-        raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
+    if folder is not None:
+        colorizer = _task(context, folder, hints)
+    assert colorizer is not None
     bad: list[BadImage] = []
     for image, target in targets.items():
         try:
-            colorize_file(task, image, target, context.cfg.size, context.device)
+            colorize_file(colorizer, image, target, context.cfg.size, context.device, hints)
         except BadImage as error:
             bad.append(error)
             console.print(f"left out: {error}", style="red", soft_wrap=True)
@@ -48,8 +59,48 @@ def _work(context: Context) -> list[str]:
             console.print(str(target), soft_wrap=True)
     if bad:
         listed = "".join(f"\n  {error}" for error in bad)
-        raise ValueError(f"{len(bad)} of {len(targets)} images could not be read:{listed}")
+        raise ValueError(f"{len(bad)} of {len(targets)} images could not be coloured:{listed}")
     return []
+
+
+def _hints(cfg: DictConfig) -> Hints:
+    """What the command line lays beside every image."""
+    hints = Hints()
+    if cfg.reference is not None:
+        hints = hints._replace(references=tuple(map(read_reference, find(Path(cfg.reference)))))
+    if cfg.scribbles is not None:
+        hints = hints._replace(scribbles=read_scribbles(Path(cfg.scribbles)))
+    return hints
+
+
+def _system(context: Context, hints: Hints) -> tuple[str, Any]:
+    """A system's name, and the system, fitted on the training images where it is one that learns."""
+    config = runs.plain(context.cfg.colorizer)
+    name, reads = str(config["name"]), set(config["reads"])
+    if Division(config["division"]) is Division.ORACLE or reads - GIVEN.keys():
+        what = ", ".join(sorted(reads - GIVEN.keys())) or "the answer"
+        raise ValueError(f"colorizer={name} reads {what}, which job=colorize cannot give it")
+    for hint, key in GIVEN.items():
+        if bool(getattr(hints, hint)) != (hint in reads):
+            raise ValueError(
+                f"colorizer={name} {f'needs {key}FILE' if hint in reads else f'reads no {key}'}: it takes "
+                f"{', '.join(GIVEN[each] for each in sorted(reads)) or 'nothing beside the image'}"
+            )
+    system = instantiate(config["system"], _convert_="all")
+    # One that is given its colours looks none up.
+    if hasattr(system, "fit") and not reads and not context.cfg.dry_run:
+        train = context.data.train
+        system.fit(EpochLoader(train, FITTED_BY, shuffle=False, drop_last=False), context.cfg.seed)
+    return name, system
+
+
+def _task(context: Context, folder: Path, hints: Hints) -> Colorizer:
+    task = load_task(folder).to(context.device)
+    if not isinstance(task, ColoringTask):
+        raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
+    if hints.references or hints.scribbles:
+        raise ValueError("reference= and scribbles= are read by systems, named by colorizer=, not by tasks")
+    return task
 
 
 def _colorizer(context: Context) -> Path:

@@ -62,11 +62,13 @@ def test_there_are_some() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_yaml_says_what_it_is_and_agrees_with_the_signature(name: str) -> None:
     said = stated(name)
-    assert said.keys() == {"name", "title", "paper", "division", "system"}
+    assert said.keys() == {"name", "title", "paper", "division", "reads", "system"}
     assert said["name"] == name
     assert said["title"]
     assert said["paper"]
     assert Division(said["division"])
+    assert set(said["reads"]) <= set(Hints._fields)
+    assert (said["division"] == "automatic") == (not said["reads"])
     kind = get_class(said["system"]["_target_"])
     defaults = {
         key: parameter.default
@@ -113,11 +115,14 @@ def test_other_sizes_are_coloured_or_refused_by_name(name: str, size: tuple[int,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_needs_no_hints_reads_none(name: str) -> None:
+def test_it_reads_the_hints_that_its_yaml_names_and_no_others(name: str) -> None:
     light, hints = images((32, 32))
-    system = fitted(name)
-    if stated(name)["division"] == "automatic":
-        assert torch.equal(system.colorize(light, hints), system.colorize(light))
-    else:
+    system, reads = fitted(name), stated(name)["reads"]
+    few = [Hints(**{key: getattr(each, key) for key in reads}) for each in hints]
+    assert torch.equal(system.colorize(light, hints), system.colorize(light, few))
+    for left_out in reads:
+        without = [each._replace(**{left_out: Hints()._asdict()[left_out]}) for each in few]
         with pytest.raises(ValueError, match="image 0 of the batch of 2"):
-            system.colorize(light)
+            system.colorize(light, without)
+    if not reads:
+        assert torch.equal(system.colorize(light), system.colorize(light, hints))

@@ -133,9 +133,13 @@ class References:
 
     Args:
         images: at most so many training images are kept, evenly spaced.
+
+    Attributes:
+        pixels: (N, 3, h, w) uint8, what was kept. labels: (N,) int64 classes, or None; both from `fit` on.
     """
 
-    _kept: Kept
+    pixels: Tensor
+    labels: Tensor | None
 
     def __init__(self, images: int = 2000) -> None:
         if images < 1:
@@ -149,8 +153,8 @@ class References:
         Raises:
             ValueError: no training image has colour.
         """
-        self._kept = keep("References", loader, self._images)
-        some = torch.split(self._kept.pixels, _TOGETHER)
+        self.pixels, self.labels = keep("References", loader, self._images)
+        some = torch.split(self.pixels, _TOGETHER)
         self._described = torch.cat([gist(lightness(pixels.float() / 255)) for pixels in some])
 
     def __len__(self) -> int:
@@ -177,7 +181,7 @@ class References:
         order = self.order(light)
         if not 1 <= k <= len(order):
             raise ValueError(f"References has {len(order)} images, from which k={k} cannot be taken")
-        return [self._kept.pixels[place].float() / 255 for place in order[:k].tolist()]
+        return [self.pixels[place].float() / 255 for place in order[:k].tolist()]
 
     def of(self, image: Given, count: int) -> list[Tensor]:
         """The nearest; see `ReferenceSource`. What is given beside the image is not read."""

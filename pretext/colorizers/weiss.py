@@ -60,7 +60,7 @@ def reflectance(pictures: Floats, seen: Bools, tolerance: float) -> Reflectance:
         for log, there in zip(logs, seen, strict=True)
         if there.any()
     ]
-    agreed = (seen.sum(0) >= LEAST) & _both_sides(rows, 0) & _both_sides(columns, 1)
+    agreed = _both_sides(rows, 0) & _both_sides(columns, 1)
     return Reflectance(np.exp(integrated + np.median(lit, axis=0)), agreed)
 
 

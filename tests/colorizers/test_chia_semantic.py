@@ -118,6 +118,10 @@ def test_an_object_that_stands_out_is_found_and_noise_is_less_clear() -> None:
         assert found.clarity > salient(noise(0).double().permute(1, 2, 0).numpy()).clarity + 0.1
     ring = DISC & (np.hypot(DOWN - 24, ACROSS - 24) > 7)
     assert salient(scene(ring, False, BLUE, 0, 0).double().permute(1, 2, 0).numpy()).mask[24, 24], "no holes"
+    speck = BAR & (ACROSS < 24) | (DOWN > 20) & (DOWN < 28) & (ACROSS > 34) & (ACROSS < 42)
+    alone = salient(scene(speck, False, BLUE, 0, 0).double().permute(1, 2, 0).numpy()).mask
+    assert alone[:, :24].any()
+    assert not alone[:, 34:].any(), "the larger of two"
     flat = salient(np.full((20, 30, 3), 0.4))
     assert not flat.mask.any()
     assert flat.clarity == 0

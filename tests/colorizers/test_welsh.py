@@ -13,7 +13,7 @@ from pretext.color import lab_to_rgb, lightness, rgb_to_lab
 from pretext.colorizers import lalphabeta
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.retrieval import Chosen, References
-from pretext.colorizers.welsh import Welsh
+from pretext.colorizers.welsh import Welsh, _roughness
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader
 
@@ -52,6 +52,24 @@ def test_two_levels_keep_their_colours_however_the_image_is_lit(scale: float, sh
     np.testing.assert_allclose(lalphabeta.from_rgb(made)[..., 1:], own[..., 1:], atol=2e-4)
     if (scale, shift) == (1.0, 0.0):
         assert float(away(found, right[:, ::-1].copy()).max()) < 0.01
+
+
+def test_levels_that_lie_closer_in_the_image_are_spread_as_the_references() -> None:
+    """With the mean alone aligned, the outer levels would be nearest to the middle one."""
+    thirds = np.repeat(np.arange(3), 12)[None].repeat(30, 0)  # (30, 36)
+    colors = torch.tensor([[25.0, -20.0, 5.0], [20.0, 15.0, -25.0]])
+    light = torch.tensor([35.0, 50.0, 65.0])[thirds]
+    reference = lab_to_rgb(torch.cat([light[None], colors[:, thirds]])[None])[0]
+    found = colored(0.4 * light + 30, reference)
+    wanted = colors[:, thirds]
+    assert torch.nn.functional.cosine_similarity(found, wanted, dim=0).min() > 0.97
+
+
+def test_roughness_is_the_deviation_in_the_window_and_the_border_a_mirror() -> None:
+    brightness = np.random.default_rng(0).random((6, 9)) + 5
+    framed = np.pad(brightness, 2, mode="symmetric")
+    wanted = [[framed[r : r + 5, c : c + 5].std() for c in range(9)] for r in range(6)]
+    np.testing.assert_allclose(_roughness(brightness, 5), wanted, atol=1e-12)
 
 
 def test_roughness_alone_tells_two_halves_apart() -> None:

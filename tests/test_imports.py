@@ -31,9 +31,9 @@ ALLOWED = {
     "pretext.names": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.views", "pretext.gather", "pretext.spacing", "pretext.classes",
+        "pretext.views", "pretext.gather", "pretext.spacing", "pretext.classes", "pretext.colorizers",
     },
-    "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
+    "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data", "pretext.task"},
     "pretext.fit": {
         "pretext.atomic", "pretext.classes", "pretext.task", "pretext.encoder", "pretext.data",
         "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.identity", "pretext.backbones",

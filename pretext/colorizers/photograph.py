@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections import Counter
 from pathlib import Path
 
@@ -15,19 +14,12 @@ from torch.nn import functional as F
 
 from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
+from pretext.colorizers.contract import Colorizer
 from pretext.data.decode import SUFFIXES, decode_rgb
 from pretext.data.walk import image_files
 
 GAP = 8
 """White pixels between the panels of a comparison."""
-
-
-class Colorizer(typing.Protocol):
-    """Whatever colours lightness: a trained task, or a system of `pretext.colorizers`."""
-
-    def colorize(self, lightness: Tensor) -> Tensor:
-        """Map L in [0, 100], (B, 1, H, W), to ab (B, 2, h, w) at any resolution of the same frame."""
-        ...
 
 
 def find(path: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pretext.color import (
     upsample_ab,
 )
 from pretext.color.quality import MAX_ERROR
+from pretext.colorizers.contract import Hints
 from pretext.encoder import Encoder
 from pretext.inputs import INPUTS
 from pretext.task import Images, Loader, Task
@@ -73,11 +74,12 @@ class ColoringTask(Task):
         return pictures(images.pixels, self.colorize)
 
     @torch.no_grad()
-    def colorize(self, lightness: Tensor) -> Tensor:
+    def colorize(self, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
         """Colour images of any size by their lightness.
 
         Args:
             lightness: L in [0, 100], (B, 1, H, W).
+            hints: taken as any colorizer takes them; these tasks read none.
 
         Returns: ab (B, 2, H, W).
         """

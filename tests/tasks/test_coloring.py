@@ -12,6 +12,7 @@ import toy
 from PIL import Image
 
 from pretext.color import rgb_to_lab
+from pretext.colorizers.contract import Hints
 from pretext.colorizers.photograph import colorize_file, comparisons
 from pretext.data.decode import decode_rgb
 from pretext.data.loader import EpochLoader
@@ -43,6 +44,14 @@ def test_any_size_is_coloured(name: str, size: tuple[int, int]) -> None:
     assert ab.shape == (2, 2, *size)
     assert bool(torch.isfinite(ab).all())
     assert float(ab.abs().max()) < 200
+
+
+@pytest.mark.parametrize("name", COLORING)
+def test_what_is_given_beside_an_image_changes_nothing(name: str) -> None:
+    task = colorizer(name)
+    light = 100 * torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    given = [Hints(references=(torch.rand(3, 8, 8),), label=i, mask=light[i, 0] > 50) for i in range(2)]
+    assert torch.equal(task.colorize(light, given), task.colorize(light))
 
 
 @pytest.mark.parametrize("name", COLORING)

@@ -134,7 +134,7 @@ def energy(problem: Problem, labels: Whole) -> int:
 
 
 def expand(problem: Problem, labels: Whole, alpha: int) -> Whole:
-    """The best labels (N,) in which every node keeps its own or takes `alpha`; if both are as good, it keeps."""
+    """The best labels (N,) in which every node keeps its own or takes `alpha`, which is to pay."""
     free = _may_take(problem, labels, alpha)
     if not free.any():
         return labels

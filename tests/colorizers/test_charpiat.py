@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loaded import loader
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,17 +15,10 @@ from pretext.color import lab_to_rgb, rgb_to_lab
 from pretext.colorizers import charpiat
 from pretext.colorizers.alpha_expansion import grid_edges
 from pretext.colorizers.charpiat import Charpiat, continuous_energy, refined
-from pretext.data.dataset import Split
-from pretext.data.loader import EpochLoader
 
 RED, BLUE = np.array([45.0, 30.0]), np.array([5.0, -45.0])
 PURPLE = 0.6 * RED + 0.4 * BLUE
 SMALL = {"samples": 4000, "neighbours": 400, "bins": 3, "components": 12}
-
-
-def loader(*rgb: Tensor) -> EpochLoader:
-    pixels = (torch.stack(rgb).permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    return EpochLoader(Split("train", pixels, "planted"), 1, shuffle=False, drop_last=False)
 
 
 def texture(seed: int, side: int = 64) -> NDArray[np.float64]:
@@ -49,7 +43,7 @@ def taught() -> Charpiat:
     flat = np.broadcast_to(np.array([50, *PURPLE])[:, None, None], (3, 64, 64)).copy()
     system = Charpiat(**SMALL)
     purple = lab_to_rgb(torch.from_numpy(flat)[None])[0]
-    system.fit(loader(*(two_coloured(seed, 0.6)[0] for seed in range(4)), purple), seed=0)
+    system.fit(loader([*(two_coloured(seed, 0.6)[0] for seed in range(4)), purple]), seed=0)
     return system
 
 
@@ -88,7 +82,7 @@ def test_two_looks_have_two_colours(taught: Charpiat) -> None:
     ab = np.where(np.arange(64) < 32, RED[:, None, None], BLUE[:, None, None]) * np.ones((2, 64, 64))
     rgb = lab_to_rgb(torch.from_numpy(np.concatenate([light[None], ab]))[None])[0]
     system = Charpiat(**SMALL)
-    system.fit(loader(rgb), seed=0)
+    system.fit(loader([rgb]), seed=0)
     found = system.colorize(torch.from_numpy(light[:, ::-1].copy())[None, None])[0].numpy()
     right = np.linalg.norm(found - ab[:, :, ::-1], axis=0) < 10
     assert right[:, :20].mean() > 0.98
@@ -135,7 +129,7 @@ def test_the_same_seed_gives_the_same_bits_and_training_images_are_their_own_bes
     found = []
     for _ in range(2):
         system = Charpiat(**SMALL)
-        system.fit(loader(rgb), seed=3)
+        system.fit(loader([rgb]), seed=3)
         found.append(system.colorize(rgb_to_lab(rgb[None])[:, :1]))
     assert torch.equal(*found)
 
@@ -168,5 +162,5 @@ def test_what_cannot_be_coloured_or_learned_from_is_refused(taught: Charpiat) ->
     with pytest.raises(ValueError, match="fit to training images first"):
         Charpiat().colorize(torch.zeros(1, 1, 20, 20))
     with pytest.raises(ValueError, match="1 images with colour or more; 0"):
-        Charpiat().fit(loader(torch.full((3, 16, 16), 0.5)), seed=0)
+        Charpiat().fit(loader([torch.full((3, 16, 16), 0.5)]), seed=0)
     assert charpiat.blur(np.array([[0.0, 0], [10, 0], [40, 0]])) == pytest.approx((10 + 10 + 30) / 6)

@@ -74,6 +74,8 @@ class DeshpandeLearch:
     who has the lightness alone. Matches are those of `retrieval`.
 
     Args:
+        histogram_given: whether the last step's target is the histogram of the first reference, with the truth
+            as that reference an oracle, or else the training images' mean.
         images: training images looked at.
         samples: pixels of all of them that are regressed on.
         matches: pictures that look alike.
@@ -82,8 +84,6 @@ class DeshpandeLearch:
         rounds: trees a row; leaf: samples a leaf holds at least.
         side: pixels of the longer side of the copy that is coloured.
         corrected: take the last step, towards a histogram.
-        histogram_given: whose target is the first reference's, not the training images' mean: with the
-            truth as that reference an oracle.
 
     Raises:
         ValueError: a value out of its range.
@@ -91,6 +91,7 @@ class DeshpandeLearch:
 
     def __init__(
         self,
+        histogram_given: bool,
         images: int = 1000,
         samples: int = 20000,
         matches: int = 9,
@@ -100,7 +101,6 @@ class DeshpandeLearch:
         leaf: int = 100,
         side: int = 256,
         corrected: bool = True,
-        histogram_given: bool = False,
     ) -> None:
         if min(matches, rounds, leaf) < 1 or images <= matches or samples < 2 * leaf:
             raise ValueError(

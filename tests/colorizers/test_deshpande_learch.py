@@ -23,7 +23,7 @@ from pretext.colorizers.deshpande_learch import (
 )
 from pretext.colorizers.gray_ratio import ratios, with_gray
 
-SMALL: dict[str, Any] = {"images": 16, "samples": 1600, "rounds": 8, "leaf": 20}
+SMALL: dict[str, Any] = {"histogram_given": False, "images": 16, "samples": 1600, "rounds": 8, "leaf": 20}
 
 
 def picture(seed: int, side: int = 32) -> Tensor:
@@ -80,7 +80,7 @@ def test_features_are_as_many_as_in_the_release_and_in_place() -> None:
 
 def test_an_image_is_no_match_of_itself() -> None:
     """Nine gray-looking twins in one colour, one image in another: its matches have theirs, not its own."""
-    system = DeshpandeLearch(images=12, matches=3, samples=1000, leaf=20, rounds=1)
+    system = DeshpandeLearch(False, images=12, matches=3, samples=1000, leaf=20, rounds=1)
     pictures = [picture(seed) for seed in range(12)]
     system.fit(loader(pictures), seed=0)
     light = rgb_to_lab(pictures[4][None].double())[0, 0].numpy()
@@ -98,7 +98,7 @@ def test_an_image_is_no_match_of_itself() -> None:
 
 def test_the_target_is_the_mean_of_training_or_what_is_given() -> None:
     pictures = [picture(seed) for seed in range(12)]
-    system = DeshpandeLearch(**{**SMALL, "images": 12}, histogram_given=True)
+    system = DeshpandeLearch(**{**SMALL, "images": 12, "histogram_given": True})
     system.fit(loader(pictures), seed=0)
     assert system.learned is not None
     mean = torch.stack([colour_histogram.histogram(ratios(one[None])[0]) for one in pictures]).mean(0)
@@ -137,13 +137,13 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 )
 def test_values_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DeshpandeLearch(**change)
+        DeshpandeLearch(**{"histogram_given": False, **change})
 
 
 def test_what_cannot_be_coloured_or_learned_from_is_refused(taught: DeshpandeLearch) -> None:
     with pytest.raises(ValueError, match="image 0 of the batch of 1: sides must have 11"):
         taught.colorize(torch.zeros(1, 1, 10, 20))
     with pytest.raises(ValueError, match="fit to training images first"):
-        DeshpandeLearch().colorize(torch.zeros(1, 1, 20, 20))
+        DeshpandeLearch(False).colorize(torch.zeros(1, 1, 20, 20))
     with pytest.raises(ValueError, match="10 images with colour or more; 3"):
-        DeshpandeLearch().fit(loader([picture(seed) for seed in range(3)]), seed=0)
+        DeshpandeLearch(False).fit(loader([picture(seed) for seed in range(3)]), seed=0)

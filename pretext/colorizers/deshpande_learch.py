@@ -74,8 +74,8 @@ class DeshpandeLearch:
     who has the lightness alone. Matches are those of `retrieval`.
 
     Args:
-        histogram_given: whether the last step's target is the histogram of the first reference, with the truth
-            as that reference an oracle, or else the training images' mean.
+        histogram_given: whether the last step's target is the histogram of the first reference, an oracle if that
+            is the truth, and not the training images' mean.
         images: training images looked at.
         samples: pixels of all of them that are regressed on.
         matches: pictures that look alike.

@@ -74,8 +74,8 @@ class DeshpandeLearch:
     who has the lightness alone. Matches are those of `retrieval`.
 
     Args:
-        histogram_given: whether the last step's target is the histogram of the first reference, an oracle if that
-            is the truth, and not the training images' mean.
+        histogram_given: whether the last step's target is the histogram of the first reference (an oracle, if
+            that is the truth) or else the mean of the training images'.
         images: training images looked at.
         samples: pixels of all of them that are regressed on.
         matches: pictures that look alike.
@@ -119,6 +119,7 @@ class DeshpandeLearch:
         self._ridge, self._rounds, self._leaf, self._side = ridge, rounds, leaf, side
         self._corrected, self._histogram_given = corrected, histogram_given
         self._references = References(images)
+        self._pictures: list[Tensor] = []
         self.learned: Learned | None = None
 
     def fit(self, loader: Loader, seed: int) -> None:
@@ -131,6 +132,7 @@ class DeshpandeLearch:
         for rgb in found:
             check_sides("DeshpandeLearch, a training image", rgb.shape, _LEAST)
         self._references.fit(loader, seed)
+        self._pictures = found  # in the order of the references' places
         fields = [ratios(rgb[None].double())[0] for rgb in found]
         filters = colour_filters.learned(fields, self._rows, seed)
         draw = np.random.default_rng(seed)
@@ -228,7 +230,7 @@ class DeshpandeLearch:
         alike = [place for place in order if place != skipped][: self._matches]
         fields = [
             F.interpolate(
-                ratios(self._references.pixels[place][None].double() / 255),
+                ratios(self._pictures[place][None].double()),
                 light.shape,
                 mode="bilinear",
                 antialias=True,

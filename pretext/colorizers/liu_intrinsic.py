@@ -73,7 +73,7 @@ class LiuIntrinsic:
             light = relit(luminance, np.stack(laid), np.stack(seen), self._tolerance)
         except ValueError as error:
             raise ValueError(f"{image.where}: {error}") from error
-        srgb = torch.from_numpy(linear_light.to_srgb(light)).permute(2, 0, 1)[None]
+        srgb = torch.from_numpy(linear_light.to_srgb(light).clip(0, 1)).permute(2, 0, 1)[None]
         return np.asarray(rgb_to_lab(srgb)[0, 1:].numpy())
 
 

@@ -22,6 +22,8 @@ _HALVINGS = 48
 def ab_at(light: Floats, rgb_of: Callable[[Floats], Floats], low: float, high: float) -> Floats:
     """The ab (2, H, W) of the colours that have L `light` (H, W) in [0, 100].
 
+    What lies outside RGB's cube is brought to it channel by channel, as in every picture that is shown.
+
     Args:
         rgb_of: sRGB (H, W, 3) of a brightness (H, W), not clipped, whose L rises with it.
         low, high: brightnesses between which each pixel's lies.
@@ -32,7 +34,8 @@ def ab_at(light: Floats, rgb_of: Callable[[Floats], Floats], low: float, high: f
         middle = (below + above) / 2
         darker = (lightness(_batched(rgb_of(middle)))[0, 0] < wanted).numpy()
         below, above = np.where(darker, middle, below), np.where(darker, above, middle)
-    return np.asarray(rgb_to_lab(_batched(rgb_of((below + above) / 2)))[0, 1:].numpy())
+    shown = rgb_of((below + above) / 2).clip(0, 1)
+    return np.asarray(rgb_to_lab(_batched(shown))[0, 1:].numpy())
 
 
 def _batched(rgb: Floats) -> torch.Tensor:

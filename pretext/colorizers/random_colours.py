@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from pretext.color import has_color, rgb_to_lab
+from pretext.color import rgb_to_lab
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.draws import drawn_from
 from pretext.colorizers.given import one_by_one
+from pretext.colorizers.retrieval import keep
 from pretext.task import Loader
 
 
@@ -38,14 +38,7 @@ class RandomColours:
         Raises:
             ValueError: no training image has colour.
         """
-        kept = []
-        for images in loader.evenly_spaced(self._images):
-            rgb = images.pixels.cpu()
-            kept.append((rgb[has_color(rgb_to_lab(rgb)[:, 1:])] * 255).round().byte())
-        pixels = torch.cat(kept)
-        if not len(pixels):
-            raise ValueError("RandomColours: no training image has colour")
-        self._pixels, self._seed = pixels, seed
+        self._pixels, self._seed = keep("RandomColours", loader, self._images).pixels, seed
 
     def colorize(self, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
         """See `pretext.colorizers.contract.Colorizer`; reads no hints. At the training images' size.

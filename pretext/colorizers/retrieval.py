@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import typing
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,6 +82,34 @@ def _filters() -> Tensor:
     return torch.stack(filters)
 
 
+class Kept(NamedTuple):
+    """Training images with colour.
+
+    pixels: (N, 3, h, w) uint8. labels: (N,) int64 classes, or None where the set has none.
+    """
+
+    pixels: Tensor
+    labels: Tensor | None
+
+
+def keep(system: str, loader: Loader, images: int) -> Kept:
+    """Those of at most so many evenly spaced training images that have colour.
+
+    Raises:
+        ValueError: none has; the message names the system.
+    """
+    pixels, labels = [], []
+    for batch in loader.evenly_spaced(images):
+        rgb = batch.pixels.cpu()
+        kept = has_color(rgb_to_lab(rgb)[:, 1:])
+        pixels.append((rgb[kept] * 255).round().byte())
+        if batch.labels is not None and batch.labels.dim() == 1:
+            labels.append(batch.labels.cpu()[kept])
+    if not sum(map(len, pixels)):
+        raise ValueError(f"{system}: no training image has colour")
+    return Kept(torch.cat(pixels), torch.cat(labels) if labels else None)
+
+
 class ReferenceSource(typing.Protocol):
     """Where a system's references come from."""
 
@@ -104,13 +133,9 @@ class References:
 
     Args:
         images: at most so many training images are kept, evenly spaced.
-
-    Attributes:
-        pixels: (N, 3, h, w) uint8, what was kept. labels: (N,) int64 classes, where the set has them.
     """
 
-    pixels: Tensor
-    labels: Tensor | None
+    _kept: Kept
 
     def __init__(self, images: int = 2000) -> None:
         if images < 1:
@@ -124,20 +149,9 @@ class References:
         Raises:
             ValueError: no training image has colour.
         """
-        pixels, described, labels = [], [], []
-        for images in loader.evenly_spaced(self._images):
-            rgb = images.pixels.cpu()
-            kept = has_color(rgb_to_lab(rgb)[:, 1:])
-            if not bool(kept.any()):
-                continue
-            pixels.append((rgb[kept] * 255).round().byte())
-            described.append(gist(lightness(rgb[kept])))
-            if images.labels is not None and images.labels.dim() == 1:
-                labels.append(images.labels.cpu()[kept])
-        if not pixels:
-            raise ValueError("References: no training image has colour")
-        self.pixels, self._described = torch.cat(pixels), torch.cat(described)
-        self.labels = torch.cat(labels) if labels else None
+        self._kept = keep("References", loader, self._images)
+        some = torch.split(self._kept.pixels, _TOGETHER)
+        self._described = torch.cat([gist(lightness(pixels.float() / 255)) for pixels in some])
 
     def __len__(self) -> int:
         return 0 if self._described is None else len(self._described)
@@ -163,7 +177,7 @@ class References:
         order = self.order(light)
         if not 1 <= k <= len(order):
             raise ValueError(f"References has {len(order)} images, from which k={k} cannot be taken")
-        return [self.pixels[place].float() / 255 for place in order[:k].tolist()]
+        return [self._kept.pixels[place].float() / 255 for place in order[:k].tolist()]
 
     def of(self, image: Given, count: int) -> list[Tensor]:
         """The nearest; see `ReferenceSource`. What is given beside the image is not read."""

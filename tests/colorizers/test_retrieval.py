@@ -13,7 +13,7 @@ from torch import Tensor
 from pretext.color import lightness
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.given import one_by_one
-from pretext.colorizers.retrieval import Chosen, References, gist
+from pretext.colorizers.retrieval import Chosen, References, gist, keep
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader
 
@@ -86,11 +86,10 @@ def test_the_nearest_are_those_of_least_distance_and_a_darker_copy_finds_itself(
 def test_gray_images_are_left_out_and_the_images_bounded() -> None:
     pixels, _ = toy.stripes(9, 3)
     pixels[[0, 4]] = pixels[[0, 4]].mean(-1, keepdims=True).astype(np.uint8)
-    references = References()
-    references.fit(loader(pixels), seed=0)
-    assert len(references) == 7
-    assert references.labels is not None
-    assert references.labels.tolist() == [1, 2, 0, 2, 0, 1, 2]
+    kept = keep("Somebody", loader(pixels), 100)
+    assert torch.equal(kept.pixels, torch.from_numpy(np.delete(pixels, [0, 4], 0)).permute(0, 3, 1, 2))
+    assert kept.labels is not None
+    assert kept.labels.tolist() == [1, 2, 0, 2, 0, 1, 2]
     few = References(images=3)
     few.fit(loader(pixels), seed=0)
     assert len(few) == 1, "of the images 0, 4 and 8 two are gray"

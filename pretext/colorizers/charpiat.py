@@ -56,15 +56,15 @@ class Learned(NamedTuple):
 class Charpiat:
     """A distribution over colours at every pixel, an expected change of colour, and one cut over the image.
 
-    A pixel is described by SURF at three scales, reduced by PCA, its intensity, and mean and standard
-    deviation around it. Like pixels of coloured pictures vote (Parzen windows) for what colour it has, p(c
-    | v), and for how much colours vary there, g. The colours f minimise Σ_p −log p(f_p | v_p) + ρ Σ_pq |f_p
-    − f_q| / g_pq over the bins by α-expansion, and then over all colours near them.
+    A pixel is described by SURF at three scales, reduced by PCA, its intensity, and mean and standard deviation
+    around it. Like pixels of training images vote (Parzen windows) for what colour it has, p(c | v), and for
+    how much colours vary there, g. The colours f minimise Σ_p −log p(f_p | v_p) + ρ Σ_pq |f_p − f_q| / g_pq
+    over the bins by α-expansion, and then over all colours near them.
 
-    The coloured pictures are training images. Approximated: SURF is upright
-    and dense; bins are the k-means of the colours seen; a window is as wide as half of the neighbours are
-    far; g_pq is the harmonic mean of both ends; the second minimisation alternates between the bins' shares
-    and quadratic bounds. Remembered rather than read: 73 bins, 27 components. Landmarks are not offered.
+    Approximated: SURF is upright and dense; bins are the k-means of the colours seen; a window is as wide as
+    the median neighbour is far; g_pq is the harmonic mean of both ends; the second minimisation alternates
+    between the bins' shares and quadratic bounds. Remembered rather than read: 73 bins, 27 components. Chosen
+    here: ρ. Landmarks are not offered.
 
     Args:
         bins: colours to choose from.

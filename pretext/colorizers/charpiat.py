@@ -56,8 +56,8 @@ class Learned(NamedTuple):
 class Charpiat:
     """A distribution over colours at every pixel, an expected change of colour, and one cut over the image.
 
-    A pixel is described by SURF at three scales, reduced by PCA, its intensity, and mean and standard deviation
-    around it. Like pixels of training images vote (Parzen windows) for what colour it has, p(c | v), and for
+    A pixel is described by SURF at three scales, reduced by PCA, its intensity, and mean and deviation around
+    it. Like pixels of training images vote (Parzen windows) for what colour it has, p(c | v), and for
     how much colours vary there, g. The colours f minimise Σ_p −log p(f_p | v_p) + ρ Σ_pq |f_p − f_q| / g_pq
     over the bins by α-expansion, and then over all colours near them.
 

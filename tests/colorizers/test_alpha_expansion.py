@@ -76,6 +76,14 @@ def test_three_labels_end_within_the_known_bound_and_mostly_at_the_best(seed: in
     assert found <= 1.02 * best
 
 
+def test_a_node_may_take_beside_one_that_could_but_should_not() -> None:
+    """By hand: of three nodes in a row the last alone takes 2, which costs it 1 and saves 1.5."""
+    unary = np.array([[0, 9, 9], [0, 9, 2.5], [9, 1.5, 0]])
+    distance = np.abs(np.subtract.outer(np.arange(3.0), np.arange(3.0)))
+    problem = pose(unary, np.array([[0, 1], [1, 2]]), np.ones(2), distance)
+    assert expand(problem, np.array([0, 0, 1]), 2).tolist() == [0, 0, 2]
+
+
 def test_no_move_raises_the_energy_and_sweeps_end() -> None:
     problem = random_problem(0, 14, 7, diagonal=True)
     labels = np.random.default_rng(1).integers(0, 7, 196)
@@ -97,6 +105,9 @@ def test_whole_steps_are_close_to_what_was_given_and_a_metric_still() -> None:
     unary, weights = draw.uniform(-3, 20, (30, 9)), draw.uniform(0, 0.01, len(edges))
     problem = pose(unary, edges, weights, distance)
     whole = problem.distance
+    assert (whole[:, :, None] + whole[None] >= whole[:, None, :]).all()
+    line = np.abs(np.subtract.outer(points[:, 0], points[:, 0]))  # every detour on the way is as short
+    whole = pose(unary, edges, weights, line).distance
     assert (whole[:, :, None] + whole[None] >= whole[:, None, :]).all()
     labels = draw.integers(0, 9, 30)
     pairs = sum(w * distance[labels[p], labels[q]] for w, (p, q) in zip(weights, edges, strict=True))

@@ -98,6 +98,7 @@ def test_scribbles_are_squares_inside_their_superpixel() -> None:
     assert marked[3:6, 7:10].all() or marked[3:6, 8:11].all()
     assert marked[0, 0]
     assert marked[regions == 2].sum() == 1
+    assert marked[regions == 0].sum() == 9
     ring = np.ones((7, 7), int)
     ring[1:6, 1:6] = 0
     assert gupta.centres(ring, 1)[ring == 1].sum() == 1, "a ring's centre is not in it, its scribble is"

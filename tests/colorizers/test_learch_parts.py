@@ -155,6 +155,11 @@ def test_steps_go_towards_the_target_and_never_up() -> None:
     tied, weighed = colour_histogram.towards(field, target, lambda one: (one - anchor).square().sum(0).mean())
     assert weighed == sorted(weighed, reverse=True)
     assert float((tied - anchor).square().mean()) < float((free - anchor).square().mean())
+    near = colour_histogram.histogram(field + 0.03)
+    _, short = colour_histogram.towards(
+        field, near, lambda one: 0 * one.sum()
+    )  # the longest step is too long
+    assert short == sorted(short, reverse=True)
     same, none = colour_histogram.towards(field, colour_histogram.histogram(field), lambda one: 0 * one.sum())
     assert torch.equal(same, field) or none[-1] <= none[0]
 

@@ -31,7 +31,7 @@ ALLOWED = {
     "pretext.names": set(),
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
-        "pretext.views", "pretext.gather", "pretext.spacing", "pretext.classes",
+        "pretext.views", "pretext.gather", "pretext.spacing", "pretext.classes", "pretext.foreign",
     },
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data"},
     "pretext.fit": {

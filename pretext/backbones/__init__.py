@@ -11,6 +11,7 @@ from pretext.backbones.base import CLASS_TOKEN, Backbone, Features, MapBackbone,
 from pretext.backbones.colornet import ColorNet
 from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
+from pretext.backbones.undivided import Undivided
 from pretext.classes import at_hand
 
 __all__ = [
@@ -26,18 +27,20 @@ __all__ = [
     "Stage",
     "TokenBackbone",
     "Tokens",
+    "Undivided",
     "build",
     "class_path",
     "resolve",
 ]
 
-CONTRACTS = (Backbone, MapBackbone, TokenBackbone)
+CONTRACTS = (Backbone, MapBackbone, TokenBackbone, Undivided)
 LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
 """The networks that cost no more to import than torchvision."""
 
 OTHERS = (
     "pretext.backbones.side_by_side.SideBySide",
     "pretext.backbones.timm_net.TimmNet",
+    "pretext.backbones.timm_whole.TimmWhole",
     "pretext.backbones.vit.VisionTransformer",
 )
 """Those made of the others, and those that need timm, which is imported with the first of them."""

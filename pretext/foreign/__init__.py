@@ -28,7 +28,8 @@ def open_foreign(
             gives; or the path of a file in one of the `LAYOUTS`.
         seen: what the network sees of an image; without it RGB, normalised as the weights' publisher says,
             or else by ImageNet's statistics.
-        arguments: of the network, where a checkpoint's weights do not tell them (`heads`, `stem_padding`).
+        arguments: of the network, where a checkpoint's weights do not tell them (`heads`, `stem_padding`), or
+            of one of timm's that is run as a whole (`every`, `image_size`).
         seed: of random weights.
 
     Raises:
@@ -38,9 +39,5 @@ def open_foreign(
     """
     zoo, colon, name = spec.partition(":")
     if colon and zoo in ZOOS and not Path(spec).exists():
-        if arguments:
-            raise ValueError(
-                f"{spec} says itself what it is; arguments {dict(arguments)} are for checkpoints"
-            )
-        return ZOOS[zoo](name, seen, seed)
+        return ZOOS[zoo](name, seen, seed, arguments or {})
     return open_checkpoint(Path(spec), seen, arguments or {})

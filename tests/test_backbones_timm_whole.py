@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pretext import backbones, inputs
-from pretext.backbones.timm_whole import HEAD, TimmWhole, from_timm_whole
+from pretext.backbones.timm_levels import HEAD
+from pretext.backbones.timm_whole import TimmWhole, from_timm_whole
 from pretext.encoder import Encoder, load
 
 PATH = "pretext.backbones.timm_whole.TimmWhole"

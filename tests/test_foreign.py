@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 from foreign_checkpoints import CASES, IMAGES, lightning, moco, network, plain, vit
+from foreign_released import RELEASED
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18, resnet50
@@ -53,7 +54,8 @@ class TestLayouts:
         assert again.provenance == about
 
     def test_every_layout_is_among_the_cases(self) -> None:
-        assert {make().layout for make in CASES.values()} == {layout.name for layout in LAYOUTS}
+        found = {make().layout for make in [*CASES.values(), *RELEASED.values()]}
+        assert found == {layout.name for layout in LAYOUTS}
 
     def test_every_layout_is_described(self) -> None:
         text = (Path(__file__).parent.parent / "docs" / "encoders.md").read_text()

@@ -40,10 +40,14 @@ LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, Sma
 OTHERS = (
     "pretext.backbones.side_by_side.SideBySide",
     "pretext.backbones.timm_net.TimmNet",
+    "pretext.backbones.timm_vit.TimmVit",
     "pretext.backbones.timm_whole.TimmWhole",
     "pretext.backbones.vit.VisionTransformer",
 )
 """Those made of the others, and those that need timm, which is imported with the first of them."""
+
+BASES = ("pretext.backbones.timm_levels.TimmLevels",)
+"""What networks share, and is none."""
 
 
 def class_path(kind: type[Backbone]) -> str:
@@ -71,7 +75,7 @@ def resolve(path: str) -> type[Backbone]:
         kind = getattr(import_module(f"pretext.backbones.{match[1]}"), match[2], None)
     except ModuleNotFoundError as error:
         raise ValueError(refusal) from error
-    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind in CONTRACTS:
+    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind in CONTRACTS or path in BASES:
         raise ValueError(refusal)
     if class_path(kind) != path:  # at home elsewhere, only imported there
         raise ValueError(refusal)

@@ -42,6 +42,7 @@ OTHERS = (
     "pretext.backbones.timm_net.TimmNet",
     "pretext.backbones.timm_vit.TimmVit",
     "pretext.backbones.timm_whole.TimmWhole",
+    "pretext.backbones.transformers_net.TransformersNet",
     "pretext.backbones.vit.VisionTransformer",
 )
 """Those made of the others, and those that need timm, which is imported with the first of them."""

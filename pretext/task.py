@@ -102,6 +102,8 @@ class Task(nn.Module, ABC):
         needs_color: whether a data set without colour must be refused.
         least_batch: images that a step needs: 2 where images are compared, or normalised, with each other.
         untrained: whether the task takes no step (`random`); its budget must be zero, `loss` is never called.
+        trained_on: name of the images that `prepare`'s weights come trained on, by others; such weights keep
+            their BatchNorm statistics, and records name these images.
     """
 
     version: int = 1
@@ -113,6 +115,7 @@ class Task(nn.Module, ABC):
     needs_color: bool = False
     least_batch: int = 1
     untrained: bool = False
+    trained_on: str = ""
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)

@@ -9,13 +9,14 @@ from omegaconf import DictConfig
 
 from pretext.data.source import MissingData
 
-ZOOS = ("torchvision", "timm")
+ZOOS = ("torchvision", "timm", "hf")
 """As `pretext.foreign` has them, which is slow to import."""
 ENCODERS = {"evaluate": ("encoder",), "cka": ("encoder", "against"), "colorize": ("encoder",)}
 """Keys by which each job finds encoders."""
 FORMS = (
     "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
-    "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; another project's checkpoint"
+    "torchvision:NETWORK[@WEIGHTS], timm:NETWORK[.TAG], or NETWORK@random; hf:OWNER/MODEL or hf:FOLDER; "
+    "another project's checkpoint"
 )
 OWN_READERS = "pretext.data."
 """Readers whose `root` is a folder that must be there."""

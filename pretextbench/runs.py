@@ -59,6 +59,12 @@ class Run(NamedTuple):
     config: dict[str, Any]
 
     @property
+    def trained_on(self) -> str:
+        """The images that its weights, or those that it starts from, come trained on by others."""
+        own = _task_class(self.spec["task"]).trained_on
+        return own or (self.parent.trained_on if self.parent else "")
+
+    @property
     def digest(self) -> str:
         """Address of the run."""
         return digest(of_run(self.spec))
@@ -128,9 +134,15 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
     folder = f"{slug(name)}_{shape}_{slug(data.name)}_s{cfg.seed}_{short(digest(of_run(spec)))}"
     shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
+    shared = shared or ("unknown" if _task_class(spec["task"]).trained_on else "")
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder
     return Run(name, pretext.title, spec, place, parent, shared, {}, config)
+
+
+def _task_class(node: dict[str, Any]) -> type[Task]:
+    found: type[Task] = get_class(node[TARGET])
+    return found
 
 
 def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
@@ -237,8 +249,8 @@ def subject(run: Run, encoder: Encoder | None) -> Subject:
         backbone="" if encoder is None else encoder.network,
         input=spec["input"] if encoder is None else encoder.sees,
         calibration=_calibration(run),
-        pretraining=spec["data"]["name"],
-        pretraining_digest=spec["data"]["train"],
+        pretraining=_images(run),
+        pretraining_digest="" if run.trained_on else spec["data"]["train"],
         budget=run.budget,
         images_seen=int(about.get("images_seen", 0)),
         recipe=run.recipe,
@@ -253,7 +265,14 @@ def _calibration(run: Run) -> str:
     """What was done to the weights without labels; the twin of no training goes by its group's name."""
     if run.spec["calibration"]:
         return build_calibration(run.spec["calibration"]).name
-    return "none" if run.spec["budget"]["epochs"] else "batchnorm"
+    return "none" if run.spec["budget"]["epochs"] or run.trained_on else "batchnorm"
+
+
+def _images(run: Run) -> str:
+    """Names of the images that a run's weights have seen."""
+    own: str = run.spec["data"]["name"]
+    trains = run.spec["budget"]["epochs"] or not run.trained_on
+    return "+".join(filter(None, (run.trained_on, own if trains else "")))
 
 
 def own_subject(encoder: Encoder, label: str | None) -> Subject:
@@ -327,10 +346,12 @@ def provenance(run: Run) -> dict[str, Any]:
     about: dict[str, Any] = {
         "run": run.digest,
         "recipe": run.recipe,
-        "data_name": run.spec["data"]["name"],
+        "data_name": _images(run),
         "budget": run.budget,
         "twins": run.twins,
     }
+    if run.trained_on:  # by others: which images, and what it took, nobody here can say
+        about |= {"data": "", "effort": None}
     if run.parent is None or run.spec["calibration"]:
         return about
     return about | {"initialisation": run.parent.name}

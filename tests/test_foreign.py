@@ -13,12 +13,16 @@ import pytest
 import timm
 import torch
 from foreign_checkpoints import CASES, IMAGES, lightning, moco, network, plain, vit
+from foreign_released import RELEASED
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18, resnet50
 
 from pretext import inputs
-from pretext.backbones import ResNet50
+from pretext.backbones import Backbone, ResNet50
+from pretext.backbones.timm_net import TimmNet
+from pretext.backbones.timm_whole import TimmWhole
+from pretext.backbones.vit import VisionTransformer
 from pretext.encoder import Encoder, load
 from pretext.foreign import LAYOUTS, open_foreign
 
@@ -50,7 +54,8 @@ class TestLayouts:
         assert again.provenance == about
 
     def test_every_layout_is_among_the_cases(self) -> None:
-        assert {make().layout for make in CASES.values()} == {layout.name for layout in LAYOUTS}
+        found = {make().layout for make in [*CASES.values(), *RELEASED.values()]}
+        assert found == {layout.name for layout in LAYOUTS}
 
     def test_every_layout_is_described(self) -> None:
         text = (Path(__file__).parent.parent / "docs" / "encoders.md").read_text()
@@ -255,13 +260,21 @@ class TestTorchvision:
             ValueError, match=r"no weights 'V9'; it has: IMAGENET1K_V1, IMAGENET1K_V2, random"
         ):
             open_foreign("torchvision:resnet50@V9")
-        with pytest.raises(ValueError, match=r"arguments \{'heads': 3\} are for checkpoints"):
+        with pytest.raises(ValueError, match=r"it takes no arguments \{'heads': 3\}"):
             open_foreign("torchvision:resnet18", None, {"heads": 3})
 
 
 class TestTimm:
-    @pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "resnet18", "convnext_atto"])
-    def test_published_weights(self, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("model", "kind"),
+        [
+            ("vit_tiny_patch16_224", VisionTransformer), ("resnet18", TimmNet), ("convnext_atto", TimmNet),
+            ("mobilenetv3_small_050", TimmWhole), ("eva02_tiny_patch14_224", TimmWhole),
+        ],
+    )  # fmt: skip
+    def test_published_weights(
+        self, model: str, kind: type[Backbone], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         torch.manual_seed(0)
         truth = timm.create_model(model, pretrained=False).eval()
         fetched: list[str] = []
@@ -274,6 +287,7 @@ class TestTimm:
         monkeypatch.setattr("timm.models._builder.load_custom_from_hf", hub)
         encoder = open_foreign(f"timm:{model}")
         assert len(fetched) == 1
+        assert type(encoder.backbone) is kind
         mean, std = truth.pretrained_cfg["mean"], truth.pretrained_cfg["std"]
         assert encoder.input.arguments == {"mean": list(mean), "std": list(std)}
         images = torch.rand(1, 3, 224, 224)
@@ -281,12 +295,18 @@ class TestTimm:
             found = encoder(images)
             wanted = truth.forward_features(encoder.input(images))
         ours = found.maps[encoder.stage_names[-1]]
-        if model.startswith("vit"):
+        if wanted.ndim == 3:
             wanted, cls = wanted[:, 1:].transpose(1, 2).reshape(ours.shape), wanted[:, 0]
             torch.testing.assert_close(found.vectors["cls"], cls, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=1e-4)
         assert encoder.provenance["task"] == f"timm:{model}@{timm.get_pretrained_cfg(model).tag}"
-        assert encoder.provenance["data_name"] == "unknown"
+        tag = timm.get_pretrained_cfg(model).tag
+        assert encoder.provenance["data_name"] == ("imagenet" if tag.endswith("in1k") else "unknown")
+        assert encoder.provenance["made_for"] == {
+            "size": list(truth.pretrained_cfg["input_size"][1:]), "mean": list(mean), "std": list(std),
+            "interpolation": truth.pretrained_cfg["interpolation"],
+        }  # fmt: skip
+        assert open_foreign(f"timm:{model}@random").backbone.arguments == encoder.backbone.arguments
 
     def test_without_a_network_there_is_no_encoder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unreachable(*_: object, **__: object) -> None:
@@ -315,7 +335,9 @@ class TestTimm:
         with pytest.raises(ValueError, match=r"write NETWORK, NETWORK\.TAG or NETWORK@random"):
             open_foreign("timm:resnet18@nope")
 
-    def test_more_than_a_plain_vision_transformer_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_more_than_a_plain_vision_transformer_is_run_as_a_whole(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Another activation has no weights of its own: only features tell."""
         plain_create = timm.create_model
 
@@ -323,11 +345,21 @@ class TestTimm:
             return plain_create(name, act_layer=nn.ReLU, **options)
 
         monkeypatch.setattr(timm, "create_model", create)
-        with pytest.raises(ValueError, match="more than a plain Vision Transformer"):
-            open_foreign("timm:vit_tiny_patch16_224@random")
-        monkeypatch.undo()
-        with pytest.raises(ValueError, match=r"do not fit VisionTransformer: unexpected: .*ls1"):
-            open_foreign("timm:vit_small_patch14_dinov2@random")
+        encoder = open_foreign("timm:vit_tiny_patch16_224@random", seed=4)
+        assert isinstance(encoder.backbone, TimmWhole)
+        torch.manual_seed(4)
+        truth = plain_create("vit_tiny_patch16_224", act_layer=nn.ReLU).eval()
+        with torch.no_grad():
+            images = torch.rand(1, 3, 224, 224)
+            wanted = truth.forward_features(encoder.input(images))
+            torch.testing.assert_close(encoder(images).vectors["cls"], wanted[:, 0], atol=1e-4, rtol=1e-4)
+
+    def test_arguments_are_those_of_a_whole_network(self) -> None:
+        encoder = open_foreign("timm:levit_128s@random", None, {"image_size": 64})
+        assert encoder.backbone.arguments["image_size"] == 64
+        assert encoder.provenance["left_out"]
+        with pytest.raises(ValueError, match=r"timm:levit_128s cannot be built from \{'heads': 3\}"):
+            open_foreign("timm:levit_128s@random", None, {"heads": 3})
 
 
 def test_lightning_alone_is_no_layout(tmp_path: Path) -> None:

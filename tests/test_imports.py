@@ -32,6 +32,7 @@ ALLOWED = {
     "pretext.tasks": {
         "pretext.task", "pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.color",
         "pretext.views", "pretext.gather", "pretext.spacing", "pretext.classes", "pretext.colorizers",
+        "pretext.foreign",
     },
     "pretext.colorizers": {"pretext.atomic", "pretext.color", "pretext.data", "pretext.task"},
     "pretext.fit": {

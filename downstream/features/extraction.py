@@ -19,7 +19,7 @@ from torch import Tensor
 from downstream.features.cache import ArrayCache, Draft, Wanted
 from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Runtime
-from pretext.backbones import Features, TokenBackbone
+from pretext.backbones import Features
 from pretext.data.dataset import Split
 from pretext.data.loader import as_float
 from pretext.encoder import Encoder
@@ -235,18 +235,14 @@ class Frozen:
         return features
 
     def last_tokens(self, pixels: Tensor, count: int) -> list[Tensor]:
-        """Tokens (B, 1 + N, D) behind each of the last `count` blocks; see `TokenBackbone.encode`.
+        """Tokens (B, 1 + N, D) behind each of the last `count` blocks; see `Backbone.last_tokens`.
 
         Raises:
             TypeError: an encoder without tokens.
             ValueError: fewer blocks than `count`.
         """
-        backbone = self.encoder.backbone
-        if not isinstance(backbone, TokenBackbone):
-            raise TypeError(f"{type(backbone).__name__} is no TokenBackbone: it has no tokens to read")
         with self._precision(pixels):
-            tokens = backbone.embed(self.encoder.seen(pixels))
-            found = backbone.encode(tokens.values, tokens.positions, last=count)
+            found = self.encoder.backbone.last_tokens(self.encoder.seen(pixels), count)
         return [x.float() for x in found]
 
     def _precision(self, pixels: Tensor) -> torch.autocast:

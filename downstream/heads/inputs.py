@@ -10,7 +10,6 @@ from torch import Tensor
 from downstream.features.extraction import Frozen
 from downstream.features.pooling import AverageResize, GridPool, Reduction
 from downstream.heads.sgd_heads import Source
-from pretext.backbones import TokenBackbone
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class LastClassTokens:
 
     def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W): (B, blocks · D, 1)."""
-        if not isinstance(frozen.encoder.backbone, TokenBackbone):
+        if not frozen.encoder.backbone.has_class_token:
             return LastStage()(frozen, images)
         tokens = frozen.last_tokens(images, self.blocks)
         return {Source(frozen.encoder.stage_names[-1]): _class_tokens(tokens).unsqueeze(2)}
@@ -71,7 +70,7 @@ class LastBlocks:
     def __call__(self, frozen: Frozen, images: Tensor) -> dict[Source, Tensor]:
         """Read images (B, 3, H, W): (B, D, 1) a reading, all under the last stage's name."""
         last = frozen.encoder.stage_names[-1]
-        if isinstance(frozen.encoder.backbone, TokenBackbone):
+        if frozen.encoder.backbone.has_class_token:
             read = self._of_tokens(frozen.last_tokens(images, max(self.blocks)))
         else:
             read = self._of_maps(frozen(images).maps)

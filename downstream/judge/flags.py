@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OVERLAP_UNCHECKED = "pretraining_overlap_unchecked"
+PART_OF_PRETRAINING = "part_of_pretraining:"
 HEAD_UNTRAINED = "head_untrained"
 UNDERFITTED = "head_underfitted:"
 BELOW_CHANCE = "not_above_chance"
@@ -19,6 +20,9 @@ MEANING = {
     COLLAPSED: "pretraining ended in a collapse: all val images have the same features",
     AT_CHANCE: "pretraining ended where it is worth no more than a guess",
     OVERLAP_UNCHECKED: "pretraining images unknown here: their overlap with the test split was not checked",
+    PART_OF_PRETRAINING: (
+        "pretrained on a set that this one is a part of: its classes were seen, and maybe its test images"
+    ),
     f"{HEAD_UNTRAINED}:": "the head's train score is not above chance, which an encoder-blind predictor sets",
     HEAD_UNTRAINED: "the head's train score is not above chance",
     UNDERFITTED: "the head is undertrained, as it seems",

@@ -14,6 +14,7 @@ from downstream.judge.flags import (
     HEAD_UNTRAINED,
     OF_PRETRAINING,
     OVERLAP_UNCHECKED,
+    PART_OF_PRETRAINING,
     UNDERFITTED,
     by,
 )
@@ -29,6 +30,9 @@ FEW_STEPS = 100
 
 LATE = 0.25
 """Share of the loss's fall behind the middle of the way (see `Course.late`) above which it still falls."""
+
+PARTS = {"imagenet": ("imagenette", "tiny_imagenet")}
+"""Sets by name, and those whose images are among theirs, in other sizes: no comparison of pixels tells."""
 
 
 def input_as_declared(encoder: Encoder, declared: str) -> None:
@@ -62,7 +66,8 @@ def unseen_by_pretraining(subject: Subject, seen: Iterable[Split], data: DataSet
         seen: splits that pretraining or calibration took images from, as far as they are at hand.
 
     Returns:
-        A flag where the pretraining images are neither at hand nor the set's own train or val.
+        A flag where the pretraining images are neither at hand nor the set's own train or val, or where the
+        set is known to be a part of them.
     """
     checked = {data.train.digest, data.val.digest}  # against test by `splits_disjoint`
     for split in seen:
@@ -73,6 +78,9 @@ def unseen_by_pretraining(subject: Subject, seen: Iterable[Split], data: DataSet
         checked.add(split.digest)
     if subject.pretraining_digest == data.test.digest:
         raise GateFailed("pretraining", f"{subject.pretext} was trained on the test split of {data.name}")
+    for whole, parts in PARTS.items():
+        if whole in subject.pretraining.split("+") and data.name in parts:
+            return (f"{PART_OF_PRETRAINING}{whole}",)
     untouched = subject.images_seen == 0 and not subject.pretraining
     return () if untouched or subject.pretraining_digest in checked else (OVERLAP_UNCHECKED,)
 

@@ -11,6 +11,7 @@ from pretext.backbones.base import CLASS_TOKEN, Backbone, Features, MapBackbone,
 from pretext.backbones.colornet import ColorNet
 from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
+from pretext.backbones.undivided import Undivided
 from pretext.classes import at_hand
 
 __all__ = [
@@ -26,21 +27,28 @@ __all__ = [
     "Stage",
     "TokenBackbone",
     "Tokens",
+    "Undivided",
     "build",
     "class_path",
     "resolve",
 ]
 
-CONTRACTS = (Backbone, MapBackbone, TokenBackbone)
+CONTRACTS = (Backbone, MapBackbone, TokenBackbone, Undivided)
 LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
 """The networks that cost no more to import than torchvision."""
 
 OTHERS = (
     "pretext.backbones.side_by_side.SideBySide",
     "pretext.backbones.timm_net.TimmNet",
+    "pretext.backbones.timm_vit.TimmVit",
+    "pretext.backbones.timm_whole.TimmWhole",
+    "pretext.backbones.transformers_net.TransformersNet",
     "pretext.backbones.vit.VisionTransformer",
 )
 """Those made of the others, and those that need timm, which is imported with the first of them."""
+
+BASES = ("pretext.backbones.timm_levels.TimmLevels",)
+"""What networks share, and is none."""
 
 
 def class_path(kind: type[Backbone]) -> str:
@@ -68,7 +76,7 @@ def resolve(path: str) -> type[Backbone]:
         kind = getattr(import_module(f"pretext.backbones.{match[1]}"), match[2], None)
     except ModuleNotFoundError as error:
         raise ValueError(refusal) from error
-    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind in CONTRACTS:
+    if not (isinstance(kind, type) and issubclass(kind, Backbone)) or kind in CONTRACTS or path in BASES:
         raise ValueError(refusal)
     if class_path(kind) != path:  # at home elsewhere, only imported there
         raise ValueError(refusal)

@@ -35,7 +35,7 @@ class Features(NamedTuple):
 
 
 class Backbone(nn.Module, ABC):
-    """An ordered dictionary of blocks, one a stage: either a `MapBackbone` or a `TokenBackbone`.
+    """An ordered dictionary of blocks, one a stage: a `MapBackbone`, a `TokenBackbone` or an `Undivided`.
 
     Args:
         in_channels: channels of the input map, decided by the encoder's input (1 for lightness).
@@ -92,6 +92,27 @@ class Backbone(nn.Module, ABC):
             ValueError: an unknown stage, `start` behind `stop`, or a start that the network does not have.
         """
 
+    @property
+    def has_class_token(self) -> bool:
+        """Whether `last_tokens` has a class token and patches to give."""
+        return False
+
+    def last_tokens(self, x: Tensor, count: int) -> list[Tensor]:
+        """Read the last blocks of a transformer.
+
+        Args:
+            x: (B, in_channels, H, W).
+            count: how many of the last blocks.
+
+        Returns: `count` of (B, 1 + N, D) in the network's order, each behind the final norm, the class token
+            first.
+
+        Raises:
+            TypeError: a network without a class token.
+            ValueError: fewer blocks than `count`, or none asked for.
+        """
+        raise TypeError(f"{type(self).__name__} has no class token: it has no tokens to read")
+
     @abstractmethod
     def layers(self) -> list[list[nn.Module]]:
         """Return the modules of each layer, from the image up, for rates that fall with depth.
@@ -145,6 +166,16 @@ class TokenBackbone(Backbone):
     token behind the last stage as the vector `CLASS_TOKEN`. Tasks that drop patches (MAE, I-JEPA) call
     `embed`, take some of `values` and `positions` alike, and `encode` them; probes read the last blocks.
     """
+
+    @property
+    def has_class_token(self) -> bool:
+        """True."""
+        return True
+
+    def last_tokens(self, x: Tensor, count: int) -> list[Tensor]:
+        """Embed and encode all patches."""
+        tokens = self.embed(x)
+        return self.encode(tokens.values, tokens.positions, last=count)
 
     @abstractmethod
     def embed(self, x: Tensor) -> Tokens:

@@ -19,7 +19,7 @@ class TimmNet(MapBackbone):
     What timm lists as the network's feature levels are the stages, with the channels and strides that it
     states: stem and layer1 … layer4 of a ResNet (`act1` for the stem), stages_0 … stages_3 of a ConvNeXt.
     Networks whose levels timm reads by hooks cannot be cut into blocks that run in a row (EfficientNets,
-    transformers among them): they are refused. `pretext.backbones.vit` has the Vision Transformer.
+    transformers among them): they are refused. `pretext.backbones.timm_whole` runs them, as a whole.
 
     Nothing is downloaded. Weights at hand go through `read_state_dict`, `from_timm_names` and
     `from_state_dict`.
@@ -33,11 +33,7 @@ class TimmNet(MapBackbone):
     """
 
     def __init__(self, in_channels: int, model: str) -> None:
-        # A saved encoder may come from anywhere: a name with a source in it would be fetched from there.
-        if model not in timm.list_models():
-            raise ValueError(
-                f"timm {timm.__version__} has no model {model!r} of its own; see timm.list_models()"
-            )
+        check_name(model)
         try:
             network = timm.create_model(model, pretrained=False, features_only=True, in_chans=in_channels)
         except (RuntimeError, AttributeError, AssertionError) as error:
@@ -45,7 +41,7 @@ class TimmNet(MapBackbone):
         if not isinstance(network, FeatureDictNet) or network.output_fmt != Format.NCHW or network.concat:
             raise ValueError(
                 f"{model!r} cannot be cut into stages: timm reads its levels by {type(network).__name__}, "
-                "not from modules in a row"
+                "not from modules in a row; pretext.backbones.timm_whole runs it whole (backbone=timm_whole)"
             )
         info = network.feature_info
         ends = list(network.return_layers)
@@ -60,6 +56,18 @@ class TimmNet(MapBackbone):
                 blocks.append(nn.Sequential(parts))
                 parts = OrderedDict()
         super().__init__(in_channels, stages, blocks, {"model": model})
+
+
+def check_name(model: str) -> None:
+    """Refuse a name that is not on timm's own list.
+
+    A saved encoder may come from anywhere: a name with a source in it would be fetched from there.
+
+    Raises:
+        ValueError: as said.
+    """
+    if model not in timm.list_models():
+        raise ValueError(f"timm {timm.__version__} has no model {model!r} of its own; see timm.list_models()")
 
 
 def from_timm_names(network: TimmNet, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -328,10 +328,14 @@ def _stand_still(
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """A run of no steps: the statistics of BatchNorm from training images, then one look at val."""
-    few = evenly_spaced(len(train), RECALIBRATION_IMAGES)
-    few = few[: max(len(few) // batch_size, 1) * batch_size]  # batches of one size, which their average needs
-    recalibrate_batchnorm(module.task.encoder, batches(train, batch_size, few, device))
+    """A run of no steps: the statistics of BatchNorm from training images, then one look at val.
+
+    Weights that others have trained come with statistics, which belong to them.
+    """
+    if not module.task.trained_on:
+        few = evenly_spaced(len(train), RECALIBRATION_IMAGES)
+        few = few[: max(len(few) // batch_size, 1) * batch_size]  # of one size, which their average needs
+        recalibrate_batchnorm(module.task.encoder, batches(train, batch_size, few, device))
     trainer.validate(module, val, verbose=False)
     epoch_end.rows.append({"epoch": 0, "step": 0, **module.measures})
     write_history(epoch_end.folder / "history.csv", epoch_end.rows)
@@ -371,13 +375,15 @@ def _keep(
 ) -> None:
     """Write encoder and task, then the result that marks the run as finished; then drop the checkpoint."""
     task.cpu().eval()
+    own = task.encoder.provenance  # what `prepare` has found out of weights that were not made here
     told = flags(result.measures) if result.epochs else []
     task.encoder.provenance = {
+        **own,
         "task": name,
         "data": train.digest,
         "images_seen": result.images_seen,
         "seed": seed,
-        "calibration": "batchnorm" if result.epochs == 0 else "none",
+        "calibration": "batchnorm" if result.epochs == 0 and not task.trained_on else "none",
         "epochs": result.epochs,
         "precision": result.precision,
         **({"flags": told} if told else {}),

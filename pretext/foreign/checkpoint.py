@@ -15,8 +15,8 @@ from torch import Tensor
 from pretext import inputs
 from pretext.backbones import Backbone
 from pretext.encoder import Encoder, from_state_dict
-from pretext.foreign.layouts import recognise
 from pretext.foreign.networks import network_of
+from pretext.foreign.roots import recognise
 from pretext.inputs import Input
 
 UNKNOWN = "unknown"
@@ -45,8 +45,9 @@ INERT = (
 def open_checkpoint(path: Path, seen: Input | None, arguments: Mapping[str, object]) -> Encoder:
     """Open a checkpoint in one of the layouts; see `pretext.foreign.open_foreign`."""
     content, sha256 = read(path)
-    layout, state = recognise(content, str(path))
-    parts = layout.split(state)
+    arguments = dict(arguments)
+    key = arguments.pop("key", None)
+    layout, parts = recognise(content, str(path), None if key is None else str(key))
     if parts.unknown:
         raise ValueError(
             f"{path} (layout {layout.name}): unexpected: {', '.join(parts.unknown[:20])}; left out knowingly "
@@ -61,8 +62,8 @@ def open_checkpoint(path: Path, seen: Input | None, arguments: Mapping[str, obje
             "layout": layout.name,
             "file_sha256": sha256,
             "left_out": list(parts.left),
-            "arguments": dict(arguments),
-            "recipe": f"{sha256} {layout.name}",
+            "arguments": arguments | ({} if key is None else {"key": key}),
+            "recipe": " ".join([sha256, layout.name, *([] if key is None else [str(key)])]),
             "data_name": UNKNOWN,
         })  # fmt: skip
         from_state_dict(encoder, renamed)
@@ -97,12 +98,25 @@ def read(path: Path) -> tuple[Any, str]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    _check_is_no_page(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors_load(path.read_bytes()), sha256
         return _load(path), sha256
     except Exception as error:  # torch and safetensors raise a dozen unrelated types on damaged files
         raise ValueError(f"{path} cannot be read as plain weights: {_reason(path, error)}") from error
+
+
+def _check_is_no_page(path: Path) -> None:
+    """Raise ValueError for what is often stored in the place of a checkpoint."""
+    with path.open("rb") as file:
+        begin = file.read(200).lstrip().lower()
+    if begin.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{path} is a git-lfs pointer, not the file it points to: fetch that by git lfs pull"
+        )
+    if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ValueError(f"{path} is a web page, not a checkpoint: download the file, not the page about it")
 
 
 def _load(path: Path) -> Any:

@@ -12,8 +12,12 @@ from torch import Tensor
 State = dict[str, Tensor]
 HEADS = ("fc.", "head.")
 """Classifiers and projectors that projects put in the place of a backbone's own last layer."""
+VIT_HEADS_BESIDE = (
+    *HEADS, "head_dist.", "fc_norm.", "attn_pool.", "mask_token", "decoder_", "local_cls_norm.", "proj",
+)  # fmt: skip
+"""The same in Vision Transformers, with what masked modelling reads and writes."""
 
-VIT_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+VIT_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1152: 16, 1280: 16, 1536: 24}
 """Attention heads by width, as DeiT, timm and DINO have them; weights do not tell."""
 TWELVE = VIT_HEADS | {192: 12, 384: 12}
 """As MoCo v3 has them."""
@@ -85,16 +89,24 @@ class Parts(NamedTuple):
     unknown: tuple[str, ...]
 
 
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What PyTorch puts into names, anywhere, where it wraps a module: in parallel, compiled, sharded."""
+
+
 def _plain(content: Any) -> State | None:
-    """A state dict without the prefix that parallel training puts before every key; None where it is none."""
+    """A state dict without the names of PyTorch's wrappers; None where it is none."""
     if not isinstance(content, Mapping):
         return None
     state = {key: value for key, value in content.items() if isinstance(key, str)}
     if len(state) < len(content) or not all(isinstance(value, Tensor) for value in state.values()):
         return None
-    if all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): value for key, value in state.items()}
-    return state
+    return unwrapped(state)
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> State:
+    """A state dict without the names of PyTorch's wrappers; as it is where two entries would be one."""
+    plain = {".".join(p for p in key.split(".") if p not in WRAPPERS): x for key, x in state.items()}
+    return plain if len(plain) == len(state) else dict(state)
 
 
 LIGHTLY_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
@@ -115,6 +127,49 @@ def _from_lightly(state: State) -> State:
         first, _, rest = key.partition(".")
         rest = re.sub(r"(^|\.)shortcut\.", r"\1downsample.", rest)
         renamed[f"{children.get(first, first)}.{rest}"] = value
+    return renamed
+
+
+def _renamed(state: State, patterns: tuple[tuple[str, str], ...]) -> State:
+    """Rename by the first pattern that fits the beginning of a name; other names stay."""
+    renamed: State = {}
+    for key, value in state.items():
+        fits = ((re.sub(rf"^{old}", new, key), re.match(old, key)) for old, new in patterns)
+        renamed[next((name for name, match in fits if match), key)] = value
+    return renamed
+
+
+def _from_mmpretrain(state: State) -> State:
+    return _renamed(state, (
+        (r"patch_embed\.projection\.", "patch_embed.proj."),
+        (r"layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
+        (r"layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+        (r"layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+        (r"layers\.(\d+)\.attn\.gamma1\.weight", r"blocks.\1.ls1.gamma"),
+        (r"layers\.(\d+)\.ffn\.gamma2\.weight", r"blocks.\1.ls2.gamma"),
+        (r"layers\.", "blocks."),
+        (r"ln1\.", "norm."),
+    ))  # fmt: skip
+
+
+def _from_clip(state: State) -> State:
+    block = r"transformer\.resblocks\.(\d+)\."
+    renamed = _renamed(state, (
+        (r"conv1\.", "patch_embed.proj."),
+        (r"class_embedding", "cls_token"),
+        (r"positional_embedding", "pos_embed"),
+        (r"ln_pre\.", "norm_pre."),
+        (r"ln_post\.", "norm."),
+        (block + r"ln_([12])\.", r"blocks.\1.norm\2."),
+        (block + r"attn\.in_proj_", r"blocks.\1.attn.qkv."),
+        (block + r"attn\.out_proj\.", r"blocks.\1.attn.proj."),
+        (block + r"mlp\.c_fc\.", r"blocks.\1.mlp.fc1."),
+        (block + r"mlp\.c_proj\.", r"blocks.\1.mlp.fc2."),
+    ))  # fmt: skip
+    if "cls_token" in renamed and renamed["cls_token"].ndim == 1:
+        renamed["cls_token"] = renamed["cls_token"][None, None]
+    if "pos_embed" in renamed and renamed["pos_embed"].ndim == 2:
+        renamed["pos_embed"] = renamed["pos_embed"][None]
     return renamed
 
 
@@ -153,8 +208,9 @@ LAYOUTS = (
         "arXiv:2104.14294, facebookresearch/dino: the teacher",
         marks=(("backbone.",),),
         prefixes=("backbone.",),
-        beside=("head.",),
+        beside=("head.", "dino_head.", "ibot_head."),
         paths=(("teacher",),),
+        heads=(*HEADS, "mask_token"),
     ),
     Layout(
         "vissl",
@@ -212,36 +268,34 @@ LAYOUTS = (
     ),
     Layout(
         "timm_vit",
-        "timm's Vision Transformers, and DINO's released backbones",
+        "timm's Vision Transformers; the released backbones of DINO, DINOv2, DINOv3, MAE and I-JEPA",
         marks=(("patch_embed.proj.weight", "backbone.patch_embed.proj.weight"),),
         prefixes=("backbone.", ""),
         paths=ANYWHERE,
+        heads=VIT_HEADS_BESIDE,
         fixed_heads={width: heads for width, heads in VIT_HEADS.items() if TWELVE[width] == heads},
+    ),
+    Layout(
+        "mmpretrain_vit",
+        "OpenMMLab's mmpretrain and mmselfsup: Vision Transformers",
+        marks=(("patch_embed.projection.weight", "backbone.patch_embed.projection.weight"),),
+        prefixes=("backbone.", ""),
+        paths=ANYWHERE,
+        heads=VIT_HEADS_BESIDE,
+        rename=_from_mmpretrain,
+    ),
+    Layout(
+        "clip",
+        "arXiv:2103.00020, openai/CLIP and mlfoundations/open_clip: the image tower",
+        marks=(("class_embedding", "visual.class_embedding"),),
+        prefixes=("visual.", ""),
+        beside=(
+            "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection",
+            "text.", "logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
+        ),
+        paths=ANYWHERE,
+        heads=("proj",),
+        rename=_from_clip,
     ),
 )  # fmt: skip
 """In the order in which they are tried."""
-
-
-def recognise(content: Any, where: str) -> tuple[Layout, State]:
-    """The layout of a file's content and its whole state dict.
-
-    Raises:
-        ValueError: none of them; the message lists them and the first keys of the file.
-    """
-    for layout in LAYOUTS:
-        state = layout.find(content)
-        if state is not None:
-            return layout, state
-    known = "; ".join(f"{x.name} ({' + '.join('|'.join(group) for group in x.marks)})" for x in LAYOUTS)
-    raise ValueError(f"{where} has none of the layouts that are known: {known}. {_first_keys(content)}")
-
-
-def _first_keys(content: Any, shown: int = 8) -> str:
-    """The first keys of a file, and those of the mappings one level down."""
-    if not isinstance(content, Mapping):
-        return f"It holds a {type(content).__name__}"
-    lines = [f"Its first keys are: {', '.join(map(repr, list(content)[:shown])) or 'none'}"]
-    for key, inner in list(content.items())[:shown]:
-        if isinstance(inner, Mapping):
-            lines.append(f"in {key!r}: {', '.join(map(repr, list(inner)[:shown])) or 'nothing'}")
-    return "; ".join(lines)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pretext import inputs
-from pretext.backbones import Backbone, Features, Stage
+from pretext.backbones import Features, Stage, Undivided
 from pretext.encoder import Encoder
 
 
@@ -43,44 +43,30 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None 
     return Encoder(seen, Whole(module, found, reads))
 
 
-class Whole(Backbone):
-    """A module of somebody's own, all stages of which come of one pass.
-
-    It has no blocks: a pass cannot begin in the middle, and stages cannot be frozen one by one.
-    """
+class Whole(Undivided):
+    """A module of somebody's own, all stages of which come of one pass."""
 
     def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads) -> None:
         kind = type(module)
         form = hashlib.sha256(repr(module).encode()).hexdigest()[:12]
-        about: dict[str, object] = {"module": f"{kind.__module__}.{kind.__qualname__}", "form": form}
-        super().__init__(3, stages, [_NoBlock() for _ in stages], about)
+        self._name = f"{kind.__module__}.{kind.__qualname__}"
+        super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module
         self._reads = reads
 
-    def forward(self, x: Tensor, start: str | None = None, stop: str | None = None) -> Features:
-        """Run the module, and return its maps up to `stop`.
+    @property
+    def title(self) -> str:
+        """The module's class."""
+        return self._name
 
-        Raises:
-            ValueError: an unknown stage, or any `start`.
-        """
-        if start is not None:
-            raise ValueError(f"{self.arguments['module']} runs as a whole: no pass begins at {start!r}")
-        last = len(self.stages) - 1 if stop is None else self._position(stop)
+    def run(self, x: Tensor, last: int) -> Features:
+        """Run the module, and return its maps up to a stage."""
         maps = self._reads(self.module(x))
         return Features({name: maps[name] for name in self.stage_names[: last + 1]}, {})
 
     def layers(self) -> list[list[nn.Module]]:
         """Return the module as one layer."""
         return [[self.module]]
-
-
-class _NoBlock(nn.Module):
-    """Stands for a stage where blocks are asked for, and refuses to be frozen."""
-
-    def requires_grad_(self, requires_grad: bool = True) -> _NoBlock:
-        if not requires_grad:
-            raise ValueError("a module that runs as a whole has no stages that can be frozen alone")
-        return self
 
 
 class _Reads:

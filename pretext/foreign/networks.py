@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pretext.backbones import Backbone, ResNet18, ResNet50
 from pretext.backbones.resnet import from_torchvision_names
+from pretext.backbones.timm_vit import TimmVit
 from pretext.backbones.vit import VisionTransformer, from_timm_names
+from pretext.foreign.dinov3 import dinov3
 from pretext.foreign.layouts import Layout, State
 
 RESNETS: dict[tuple[str, tuple[int, ...]], type[ResNet18] | type[ResNet50]] = {
@@ -68,6 +70,11 @@ def _resnet(
 def _vision_transformer(
     state: Mapping[str, Tensor], layout: Layout, arguments: dict[str, object]
 ) -> tuple[Backbone, State]:
+    if "storage_tokens" in state:
+        return dinov3(state, arguments)
+    state = {re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name): x for name, x in state.items()}
+    if MORE & {re.sub(r"^blocks\.\d+\.", "", name) for name in state} or "cls_token" not in state:
+        return released(state, layout, arguments)
     width, channels, patch, other = _shape(state, "patch_embed.proj.weight", 4)
     _, tokens, _ = _shape(state, "pos_embed", 3)
     side = isqrt(tokens - 1)
@@ -86,6 +93,64 @@ def _vision_transformer(
     network = _built(VisionTransformer, channels, shape | arguments)
     assert isinstance(network, VisionTransformer)
     return network, from_timm_names(network, state)
+
+
+MORE = {
+    "ls1.gamma", "register_tokens", "reg_token", "norm_pre.weight", "mlp.w12.weight",
+}  # fmt: skip
+"""Entries that a plain Vision Transformer lacks."""
+
+
+def released(
+    state: Mapping[str, Tensor], layout: Layout, arguments: dict[str, object]
+) -> tuple[Backbone, State]:
+    """A Vision Transformer with LayerScale, registers, gates, a norm in front, or without a class token.
+
+    Raises:
+        ValueError: sizes that are not square, heads or an activation that have to be said.
+    """
+    own = {_RELEASED.get(name, name): value for name, value in state.items()}
+    own = {
+        name.replace(".mlp.w12.", ".mlp.fc1.").replace(".mlp.w3.", ".mlp.fc2."): x for name, x in own.items()
+    }
+    width, channels, patch, other = _shape(own, "patch_embed.proj.weight", 4)
+    _, tokens, _ = _shape(own, "pos_embed", 3)
+    classes = 1 if "cls_token" in own else 0
+    registers = _shape(own, "reg_token", 3)[1] if "reg_token" in own else 0
+    side = isqrt(tokens)
+    if classes and side**2 != tokens:
+        side = isqrt(tokens - 1)
+    positioned = bool(classes) and side**2 == tokens - 1
+    if patch != other or side**2 + positioned != tokens:
+        raise ValueError(
+            f"a Vision Transformer of {patch}×{other} patches and {tokens} position embeddings is none of "
+            "square patches and a square image"
+        )
+    if registers and positioned:  # registers have no place, and timm gives the class token's to itself
+        positions = own["pos_embed"]
+        own |= {"cls_token": own["cls_token"] + positions[:, :1], "pos_embed": positions[:, 1:]}
+    if "norm_pre.weight" in own and "quick_gelu" not in arguments:
+        raise ValueError(
+            "whether an image tower of CLIP's has OpenAI's activation cannot be told from weights; say "
+            "+encoder_arguments.quick_gelu=true (OpenAI's own, and *-quickgelu) or =false (OpenCLIP's)"
+        )
+    if "heads" not in arguments:
+        arguments["heads"] = _heads(own, layout, width)
+    shape = {
+        "image_size": side * patch, "patch_size": patch, "width": width,
+        "depth": _count(own, r"blocks\.(\d+)\."), "hidden": _shape(own, "blocks.0.mlp.fc2.weight", 2)[1],
+        "registers": registers, "class_token": bool(classes), "class_position": positioned and not registers,
+        "layer_scale": "blocks.0.ls1.gamma" in own, "gated": "blocks.0.mlp.w12.weight" in state,
+        "pre_norm": "norm_pre.weight" in own, "epsilon": 1e-5 if "norm_pre.weight" in own else 1e-6,
+    }  # fmt: skip
+    if not classes:
+        shape["class_position"] = True
+    network = _built(TimmVit, channels, shape | arguments)
+    return network, {f"network.{name}": value for name, value in own.items()}
+
+
+_RELEASED = {"register_tokens": "reg_token"}
+"""Names of facebookresearch's and timm's."""
 
 
 def _heads(state: Mapping[str, Tensor], layout: Layout, width: int) -> int:

@@ -83,7 +83,7 @@ def test_last_tokens_are_the_transformers_own() -> None:
     torch.testing.assert_close(tokens[-1][:, 1:].mean(1), features.maps["block6"].mean((2, 3)))
     with pytest.raises(ValueError, match="has 6 blocks, which cannot be the last 7"):
         Frozen(encoder).last_tokens(images, 7)
-    with pytest.raises(TypeError, match="SmallNet is no TokenBackbone"):
+    with pytest.raises(TypeError, match="SmallNet has no class token"):
         Frozen(small_encoder()).last_tokens(images, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def stated(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in made.items()}
 
 
+LONG = {"cheng_deep", "deshpande_learch", "deshpande_learch_histogram"}
+"""Systems that learn for seconds on whatever they are given."""
+EVERY = [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in NAMES]
+
+
+@cache
 def fitted(name: str) -> Any:
     """The system as its YAML states it, on a few training images."""
     system = instantiate(stated(name)["system"], _convert_="all")
@@ -81,7 +88,7 @@ def test_a_yaml_says_what_it_is_and_agrees_with_the_signature(name: str) -> None
         assert value == defaults[key] or isinstance(value, dict), f"{name}: {key}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_it_colours_images_and_the_same_ones_alike(name: str) -> None:
     light, hints = images((32, 32))
     before = light.clone()
@@ -92,7 +99,7 @@ def test_it_colours_images_and_the_same_ones_alike(name: str) -> None:
     assert float(ab.abs().max()) < 200
     assert torch.equal(light, before)
     assert torch.equal(system.colorize(light, hints), ab), "the same call twice"
-    assert torch.equal(fitted(name).colorize(light, hints), ab), "fitted anew"
+    assert torch.equal(fitted.__wrapped__(name).colorize(light, hints), ab), "fitted anew"
     alone = torch.cat([system.colorize(light[i : i + 1], hints[i : i + 1]) for i in range(2)])
     np.testing.assert_allclose(alone, ab, atol=1e-3, err_msg="an image's colours depend on no other's")
 

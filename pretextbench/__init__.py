@@ -38,7 +38,7 @@ def load(path: str | Path) -> Encoder:
 def judge(
     encoder: nn.Module | str | Path,
     data: str | DataSet = "scenes",
-    protocols: Sequence[str] = ("linear",),
+    protocols: Sequence[str] | str = ("linear",),
     output: str | Path = "outputs",
     *,
     label: str | None = None,
@@ -52,7 +52,7 @@ def judge(
             (B, D), or a dict, list or tuple of these from the image up, and that does itself to pixels what
             it expects to be done; or what `encoder=` names on the command line.
         data: name of a configuration, or a data set.
-        protocols: names that `job=protocols` lists.
+        protocols: names that `job=protocols` lists, or one.
         output: folder of records, boards and cached features; nothing recorded is computed again.
         label: the row's name; of a module by default that of its class.
         stages: names of what a module returns; without them a dict's own, else by position.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 from torch import nn
 
@@ -18,7 +19,7 @@ from downstream.leaderboard.tidy import cells_frame
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder, open_encoder
 from pretext.foreign.module import wrap
-from pretextbench import places, preflight, schema
+from pretextbench import hints, places, preflight, schema
 from pretextbench.board import recorded, show_board
 from pretextbench.configurations import CONF
 from pretextbench.context import Context, opened
@@ -30,7 +31,7 @@ from pretextbench.running import train
 def judge_encoder(
     encoder: nn.Module | str | Path,
     data: str | DataSet,
-    protocols: Sequence[str],
+    protocols: Sequence[str] | str,
     output: str | Path,
     label: str | None,
     stages: Sequence[str] | None,
@@ -41,7 +42,8 @@ def judge_encoder(
     asked = None if module is not None else str(encoder)
     if label is None and module is not None and not isinstance(module, Encoder):
         label = type(module).__name__
-    line = ["job=evaluate", f"downstream=[{','.join(protocols)}]", *options]
+    names = [protocols] if isinstance(protocols, str) else list(protocols)
+    line = ["job=evaluate", f"downstream=[{','.join(names)}]", *options]
     with _bench(line, data, output, label=label, encoder=asked) as context:
         own = None if module is None else _as_encoder(module, context.target, stages)
         records, notes = judge(context, own or named_encoder(context))
@@ -97,7 +99,10 @@ def _bench(
     named = [] if given is not None else [f"data={data}"]
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=["logger=none", *named, *line], return_hydra_config=True)
+        try:
+            cfg = compose("config", overrides=["logger=none", *named, *line], return_hydra_config=True)
+        except HydraException as error:
+            raise ValueError(hints.explain(error, line)) from error
         HydraConfig.instance().set_config(cfg)
         with open_dict(cfg):
             cfg.pop("hydra")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,60 @@ def test_stages_that_do_not_fit_are_refused(stages: list[str], said: str) -> Non
 
 
 def test_what_is_no_map_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"stage output: a map .* it is \(1, 3, 4096\)"):
+    with pytest.raises(ValueError, match=r"stage output: a map .* it is \(2, 3, 4096\)"):
         wrap(nn.Flatten(2), (64, 64))
+
+
+class Shifted(nn.Module):
+    """One class, printed form and set of weights, whatever it does."""
+
+    def __init__(self, how: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.how = how
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.how(self.conv(rgb))
+
+
+def test_modules_that_say_other_things_are_others_and_the_same_one_is_itself() -> None:
+    forms = [
+        wrap(Shifted(how), (16, 16)).backbone.arguments["form"]
+        for how in (torch.relu, lambda x: torch.relu(x - 0.3), lambda x: x[:, :, ::2], torch.relu)
+    ]
+    assert len(set(forms[:3])) == 3
+    assert forms[3] == forms[0]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (lambda x: x + torch.rand(1), "something else of the same images the second time, at stage output"),
+        (lambda x: x - x.mean(), "something else of an image alone than of it beside another"),
+        (lambda x: x @ torch.rand(3, 3), r"tried on RGB in \[0, 1\] of \(2, 3, 16, 16\), and failed: .*"),
+    ],
+)
+def test_a_module_that_no_image_decides_alone_is_refused(how: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(ValueError, match=f"Shifted .*{said}"):
+        wrap(Shifted(how), (16, 16))
+
+
+@pytest.mark.parametrize("name", ["", "a.b"])
+def test_a_stage_has_a_name_of_use(name: str) -> None:
+    with pytest.raises(ValueError, match="some text without a dot"):
+        wrap(Shifted(torch.relu), (16, 16), [name])
+
+
+def test_unknown_names_are_value_errors_in_the_words_of_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"There is no downstream=lineer\. Did you mean linear\?"):
+        pretextbench.judge(small("rgb"), "scenes", "lineer", tmp_path)
+    with pytest.raises(ValueError, match=r"There is no data=scens\. Did you mean scenes\?"):
+        pretextbench.judge(small("rgb"), "scens", ["knn"], tmp_path)
+    with pytest.raises(ValueError, match="There is no key 'foo'"):
+        pretextbench.judge(small("rgb"), "scenes", ["knn"], tmp_path, options=["foo=1"])
+    with pytest.raises(ValueError, match=r"There is no pretext=rotatoin\. Did you mean rotation\?"):
+        pretextbench.pretrain("rotatoin", output=tmp_path)
 
 
 def test_a_wrapped_module_declares_its_stages_and_refuses_what_it_cannot() -> None:

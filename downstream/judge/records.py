@@ -292,7 +292,7 @@ def read(path: Path) -> list[Record]:
     """The records of one file.
 
     Raises:
-        RecordError: not JSON, an unknown schema, a missing or unknown field, a value out of type.
+        RecordError: not JSON, an unknown schema, a missing or unknown field, a value out of type or range.
     """
     return _read(path, _reader())
 
@@ -362,20 +362,36 @@ def _read(path: Path, reader: Reader[Record]) -> list[Record]:
         raise RecordError(f"{path}: not JSON ({error}): {again}") from error
     if not isinstance(entries, list) or not entries:
         raise RecordError(f"{path}: expected a list of records, got {type(entries).__name__}: {again}")
-    if records is not None:
-        return records
-    return [_parse(entry, path, position) for position, entry in enumerate(entries)]
+    if records is None:
+        records = [_parse(entry, path, position) for position, entry in enumerate(entries)]
+    for record in records:
+        _in_range(record, f"{path}", again)
+    return records
 
 
 def _of_line(line: bytes, path: Path, number: int, reader: Reader[Record]) -> Record:
     one = _fast(lambda content: [reader.one(content)], line)
     if one is not None:
-        return one[0]
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not JSON Lines: line {number}: {error}") from error
-    return _parse(entry, path, number)
+        record = one[0]
+    else:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f"{path}: not JSON Lines: line {number}: {error}") from error
+        record = _parse(entry, path, number)
+    _in_range(record, f"{path}, line {number}", "no such score was ever kept")
+    return record
+
+
+def _in_range(record: Record, where: str, what_to_do: str) -> None:
+    """Refuse what no measurement gives and no gate lets pass: a file that was changed by hand."""
+    value, scale = record.result.value, record.result.scale
+    if value not in scale:
+        least, largest = scale.range
+        raise RecordError(
+            f"{where}: result.value {value} of {record.evaluation.metric} is not in its range from {least} "
+            f"to {largest}: {what_to_do}"
+        )
 
 
 def _fast(read: Callable[[bytes], list[Record]], content: bytes) -> list[Record] | None:

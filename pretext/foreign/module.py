@@ -12,21 +12,26 @@ from pretext import inputs
 from pretext.backbones import Features, Stage, Undivided
 from pretext.encoder import Encoder
 
+SLACK = 1e-3
+"""Share of the largest value by which rounding may tell two passes apart."""
+
 
 def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None = None) -> Encoder:
     """An encoder that runs a module on RGB in [0, 1] as it is, in the module's own weights.
 
-    Two modules of one class, one printed form and the same weights are one encoder, whatever else tells them
-    apart.
+    Two modules of one class, one printed form and the same weights that say the same of two images of noise
+    are one encoder.
 
     Args:
         module: (B, 3, H, W) → a map (B, C, h, w), a vector (B, D), or a dict, list or tuple of these, ordered
             from the image up. A vector is read as a map of one cell. Left in the mode that it is in.
-        size: (H, W) of the images, on which the module is tried once.
+        size: (H, W) of the images, as which the module is tried on noise.
         stages: their names; without them a dict's own, else "output", or "output0", "output1", … of several.
 
     Raises:
-        ValueError: not as many names as outputs, a name twice, outputs of other shapes or none.
+        ValueError: a module that cannot take such images, that says something else of them the second time or
+            beside another one; not as many names as outputs, a name twice or of no use, outputs of other
+            shapes or none.
     """
     reads = _Reads(stages)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -34,21 +39,52 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None 
     module.eval()
     try:
         with torch.no_grad():
-            maps = reads(module(torch.zeros(1, 3, *size, device=device)))
+            maps = _tried(
+                module, reads, torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+            )
     finally:
         for each, training in modes:
             each.training = training
     found = [Stage(name, x.shape[1], max(1, round(size[0] / x.shape[2]))) for name, x in maps.items()]
     seen = inputs.build("rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return Encoder(seen, Whole(module, found, reads))
+    return Encoder(seen, Whole(module, found, reads, _digest(maps)))
+
+
+def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
+    """The maps of two images, which are the same a second time, and of one image alone."""
+    try:
+        given = module(pair)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        raise ValueError(
+            f"{type(module).__name__} was tried on RGB in [0, 1] of {tuple(pair.shape)}, and failed: {error}"
+        ) from error
+    maps = reads(given)
+    if all(bool(x.isfinite().all()) for x in maps.values()):
+        for what, other, count in (
+            ("something else of the same images the second time", reads(module(pair)), 2),
+            ("something else of an image alone than of it beside another", reads(module(pair[:1])), 1),
+        ):
+            for name, x in maps.items():
+                if float((other[name][:count] - x[:count]).abs().max()) > SLACK * float(x.abs().max()):
+                    raise ValueError(f"{type(module).__name__} says {what}, at stage {name}, in eval mode")
+    return maps
+
+
+def _digest(maps: Mapping[str, Tensor]) -> str:
+    """Digest of what a module says, by the digits that it says again."""
+    said = hashlib.sha256()
+    for name, x in maps.items():
+        levels = (x.float() / x.float().abs().max().clamp(min=1e-30) / SLACK).nan_to_num().round()
+        said.update(name.encode() + levels.to(torch.int32).cpu().contiguous().numpy().tobytes())
+    return said.hexdigest()
 
 
 class Whole(Undivided):
     """A module of somebody's own, all stages of which come of one pass."""
 
-    def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads) -> None:
+    def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads, said: str) -> None:
         kind = type(module)
-        form = hashlib.sha256(repr(module).encode()).hexdigest()[:12]
+        form = hashlib.sha256(f"{module!r} {said}".encode()).hexdigest()[:12]
         self._name = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module
@@ -88,6 +124,8 @@ class _Reads:
         else:
             own, values = ("output",), (output,)
         names = own if self._names is None else self._names
+        if unusable := [name for name in names if not name or "." in name]:
+            raise ValueError(f"a stage's name is some text without a dot, got {unusable[0]!r}")
         if not values or len(names) != len(values) or len(set(names)) < len(names):
             raise ValueError(
                 f"the module returns {len(values)} maps or vectors, and stages names {len(names)}: "

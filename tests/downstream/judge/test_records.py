@@ -175,6 +175,21 @@ def test_bytes_that_are_no_records_are_an_error_of_their_file(content: bytes, tm
     ]
 
 
+def test_a_value_out_of_its_range_is_no_score(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    entries = json.loads(path.read_text())
+    entries[0]["result"]["value"] = 1.7
+    path.write_text(json.dumps(entries))
+    with pytest.raises(
+        RecordError, match=r"e0.json: result.value 1.7 of .* is not in its range from 0.0 to 1.0"
+    ):
+        records.read(path)
+    lines = tmp_path / "r.jsonl"
+    lines.write_text("\n".join(json.dumps(entry) for entry in entries))
+    with pytest.raises(RecordError, match=r"r.jsonl, line 0: result.value 1.7"):
+        records.import_jsonl(lines)
+
+
 def test_a_key_too_many_is_refused_wherever_it_stands(tmp_path: Path) -> None:
     path = saved(tmp_path)
     for place in ("subject", "evaluation", "data", "result", "cost", "provenance", "cost.pretraining", ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ HEAD = "head"
 """The stage behind the last level where a network goes on to features of another width (EfficientNets)."""
 
 
-class TimmLevels(Undivided):
+class TimmLevels(Undivided, ABC):
     """What `forward_intermediates` of a network of timm's gives, as stages; see `TimmWhole`.
 
     Args:
@@ -27,7 +28,6 @@ class TimmLevels(Undivided):
         network: of one of timm's classes; it loses its classifier.
         title: what errors call it.
         every: levels a stage; see `TimmWhole`.
-        size: (H, W) of the images that it is made for.
 
     Raises:
         ValueError: levels that `every` does not divide, or none.
@@ -39,7 +39,6 @@ class TimmLevels(Undivided):
         network: Any,
         title: str,
         every: int | None,
-        size: tuple[int, int],
         arguments: dict[str, object],
     ) -> None:
         info = list(getattr(network, "feature_info", ()))
@@ -55,7 +54,12 @@ class TimmLevels(Undivided):
         _behead(network, info[-1])
         super().__init__(in_channels, _stages(network, [info[i] for i in levels]), arguments)
         self.network = network
-        self._title, self._levels, self._own_size = title, levels, size
+        self._title, self._levels = title, levels
+
+    @property
+    @abstractmethod
+    def own_size(self) -> tuple[int, int]:
+        """(H, W) of the images that it is made for."""
 
     @property
     def title(self) -> str:
@@ -118,9 +122,9 @@ class TimmLevels(Undivided):
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, RuntimeError, ValueError, IndexError) as error:
-            if (height, width) == self._own_size:
+            if (height, width) == self.own_size:
                 raise
-            own = "×".join(map(str, self._own_size))
+            own = "×".join(map(str, self.own_size))
             raise ValueError(
                 f"{self.title} is made for images of {own} pixels and takes none of {height}×{width}: "
                 f"{error}; where it has an image_size, build it with that"

@@ -81,5 +81,10 @@ class TimmVit(TimmLevels):
             "epsilon": (epsilon, 1e-6),
         }  # fmt: skip
         given |= {name: value for name, (value, default) in kinds.items() if value != default}
-        size = (image_size, image_size)
-        super().__init__(in_channels, network, "a Vision Transformer", every, size, given)
+        super().__init__(in_channels, network, "a Vision Transformer", every, given)
+        self._side = image_size
+
+    @property
+    def own_size(self) -> tuple[int, int]:
+        """(H, W) of the images that its position embeddings are made for."""
+        return self._side, self._side

@@ -49,8 +49,14 @@ class TimmWhole(TimmLevels):
         arguments: dict[str, object] = {"model": model} | (
             {} if image_size is None else {"image_size": image_size}
         )
-        size = _own_size(network, image_size)
-        super().__init__(in_channels, network, f"timm's {model}", every, size, arguments)
+        super().__init__(in_channels, network, f"timm's {model}", every, arguments)
+
+    @property
+    def own_size(self) -> tuple[int, int]:
+        """(H, W) of the images that it is made for: as it was asked for, or timm's own."""
+        asked: Any = self.arguments.get("image_size")
+        _, height, width = (0, asked, asked) if asked else self.network.pretrained_cfg["input_size"]
+        return int(height), int(width)
 
 
 def _built(model: str, in_channels: int, image_size: int | None) -> Any:
@@ -65,13 +71,6 @@ def _built(model: str, in_channels: int, image_size: int | None) -> Any:
             if "unexpected keyword argument" not in str(error) or not options:
                 raise ValueError(f"timm's {model} cannot be built from {asked}: {error}") from error
     return network
-
-
-def _own_size(network: Any, image_size: int | None) -> tuple[int, int]:
-    if image_size is not None:
-        return image_size, image_size
-    _, height, width = network.pretrained_cfg["input_size"]
-    return int(height), int(width)
 
 
 def from_timm_whole(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

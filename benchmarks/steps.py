@@ -111,7 +111,7 @@ def _noise(value: Any) -> Any:
 
 def measure(name: str) -> dict[str, float]:
     """Median seconds of both steps of a task, and of their ratio."""
-    cfg = compose("config", configuration(name))
+    cfg = compose("config", [*on_a_network(name), *SEEN])
     context = Context(cfg)
     run = runs.one(cfg, cfg.pretext, context.data, "32-true")
     torch.manual_seed(0)
@@ -141,11 +141,10 @@ def measure(name: str) -> dict[str, float]:
     }
 
 
-def configuration(name: str) -> list[str]:
+def on_a_network(name: str) -> list[str]:
     """A task as its YAML states it, on the smallest network that it takes."""
     kind: type[Task] = get_class(compose("config", [f"pretext={name}"]).pretext.task["_target_"])
-    network = [] if issubclass(SmallNet, kind.takes) else ["backbone=vit_mini"]
-    return [f"pretext={name}", *network, *SEEN]
+    return [f"pretext={name}", *([] if issubclass(SmallNet, kind.takes) else ["backbone=vit_mini"])]
 
 
 def stepping(task: Task, optimisation: Optimisation, images: Images) -> Callable[[], None]:

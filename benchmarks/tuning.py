@@ -20,18 +20,16 @@ from typing import Any, NamedTuple
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 
 from benchmarks.committed import RESULTS
+from benchmarks.steps import on_a_network
 from pretext.atomic import write_json
-from pretext.backbones import SmallNet
 from pretext.data.loader import EpochLoader
 from pretext.encoder import Encoder, load
 from pretext.fit import Pretrained
 from pretext.fit.effort import passes
 from pretext.fit.monitor import features, probes
 from pretext.spacing import evenly_spaced
-from pretext.task import Task
 from pretextbench import runs, schema, trial
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
@@ -87,10 +85,8 @@ def trials(name: str, output: Path) -> list[dict[str, Any]]:
 
 def asked(name: str, output: Path, more: list[str]) -> tuple[Context, Run]:
     """A pretraining of one epoch on the suite's images, on the smallest network that the task takes."""
-    kind: type[Task] = get_class(compose("config", [f"pretext={name}"]).pretext.task["_target_"])
-    network = [] if issubclass(SmallNet, kind.takes) else ["backbone=vit_mini"]
-    line = ["suite=tiny64/cifar10", f"pretext={name}", "trainer.epochs=1", "seed=0", f"output={output}"]
-    cfg = compose("config", [*line, "logger.enabled=false", *network, *more])
+    line = ["suite=tiny64/cifar10", *on_a_network(name), "trainer.epochs=1", "seed=0", f"output={output}"]
+    cfg = compose("config", [*line, "logger.enabled=false", *more])
     context = Context(cfg)
     return context, runs.one(cfg, cfg.pretext, context.data, context.precision)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -60,16 +60,21 @@ def shrunk(channels: Floats, side: int, least: int) -> Floats:
     return np.asarray(fewer[0].numpy())
 
 
+def with_color(loader: Loader, images: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pixels (b, 3, H, W), on the CPU, and labels of those of at most so many training images with colour."""
+    for batch in loader.evenly_spaced(images):
+        rgb = batch.pixels.detach().cpu()
+        kept = has_color(rgb_to_lab(rgb)[:, 1:])
+        yield rgb[kept], None if batch.labels is None else batch.labels.cpu()[kept]
+
+
 def coloured(system: str, loader: Loader, images: int, least: int = 1) -> list[Tensor]:
     """RGB (3, H, W) in [0, 1] of those of at most so many evenly spaced training images that have colour.
 
     Raises:
         ValueError: fewer than `least` have.
     """
-    found: list[Tensor] = []
-    for batch in loader.evenly_spaced(images):
-        rgb = batch.pixels.detach().cpu()
-        found += rgb[has_color(rgb_to_lab(rgb)[:, 1:])]
+    found = [rgb for pixels, _ in with_color(loader, images) for rgb in pixels]
     if len(found) < least:
         raise ValueError(f"{system}.fit: needs {least} images with colour or more; {len(found)} have any")
     return found

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pretext.color import lab_to_rgb
 from pretext.colorizers import given
+from pretext.colorizers.arrays import together
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.given import Given, one_by_one
 from pretext.colorizers.own_lightness import ab_at
@@ -45,9 +46,7 @@ class Levin:
             ValueError: an image without scribbles, or whose scribbles do not fit.
         """
         ab = [_colored(image) for image in one_by_one("Levin", lightness, hints)]
-        if not ab:
-            return lightness.new_zeros(0, 2, *lightness.shape[2:])
-        return torch.from_numpy(np.stack(ab)).float().to(lightness.device)
+        return together("Levin", ab, lightness)
 
 
 def _colored(image: Given) -> Floats:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pretext.color import rgb_to_lab
 from pretext.colorizers import given, linear_light
+from pretext.colorizers.arrays import together
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.given import Given, one_by_one
 from pretext.colorizers.levin import propagate
@@ -53,9 +54,7 @@ class LiuIntrinsic:
                 nowhere.
         """
         ab = [self._colored(image) for image in one_by_one("LiuIntrinsic", lightness, hints)]
-        if not ab:
-            return lightness.new_zeros(0, 2, *lightness.shape[2:])
-        return torch.from_numpy(np.stack(ab)).float().to(lightness.device)
+        return together("LiuIntrinsic", ab, lightness)
 
     def _colored(self, image: Given) -> Floats:
         """The ab (2, H, W) of one image."""

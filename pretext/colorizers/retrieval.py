@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pretext.color import has_color, lightness, rgb_to_lab
+from pretext.color import lightness
 from pretext.colorizers import given
+from pretext.colorizers.arrays import with_color
 from pretext.colorizers.given import Given
 from pretext.task import Loader
 
@@ -99,12 +100,10 @@ def keep(system: str, loader: Loader, images: int) -> Kept:
         ValueError: none has; the message names the system.
     """
     pixels, labels = [], []
-    for batch in loader.evenly_spaced(images):
-        rgb = batch.pixels.cpu()
-        kept = has_color(rgb_to_lab(rgb)[:, 1:])
-        pixels.append((rgb[kept] * 255).round().byte())
-        if batch.labels is not None and batch.labels.dim() == 1:
-            labels.append(batch.labels.cpu()[kept])
+    for rgb, classes in with_color(loader, images):
+        pixels.append((rgb * 255).round().byte())
+        if classes is not None and classes.dim() == 1:
+            labels.append(classes)
     if not sum(map(len, pixels)):
         raise ValueError(f"{system}: no training image has colour")
     return Kept(torch.cat(pixels), torch.cat(labels) if labels else None)

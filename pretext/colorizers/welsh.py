@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pretext.color import lab_to_rgb
 from pretext.colorizers import lalphabeta
+from pretext.colorizers.arrays import together
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.draws import drawn_from
 from pretext.colorizers.given import Given, one_by_one
@@ -63,9 +64,7 @@ class Welsh:
             ValueError: an image for which there is no reference with colour.
         """
         ab = [self._colored(image) for image in one_by_one("Welsh", lightness, hints)]
-        if not ab:
-            return lightness.new_zeros(0, 2, *lightness.shape[2:])
-        return torch.from_numpy(np.stack(ab)).float().to(lightness.device)
+        return together("Welsh", ab, lightness)
 
     def _colored(self, image: Given) -> Floats:
         """The ab (2, H, W) of one image."""

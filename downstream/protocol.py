@@ -103,10 +103,12 @@ class Measure:
     Attributes:
         metric: what computes it from rows.
         scale: of its values, which a gate holds them to.
+        resampled: whether its interval is asked for though it is not the primary one.
     """
 
     metric: Metric
     scale: Scale = FRACTION
+    resampled: bool = False
 
     def __call__(self, rows: Predictions) -> float:
         """The metric of these rows."""
@@ -213,14 +215,14 @@ class Fitted(ABC):
         return None
 
 
-class Protocol(ABC):
-    """One named, versioned way to judge an encoder. Concrete protocols are frozen dataclasses.
+class Judgement(ABC):
+    """One named, versioned way to score rows of predictions. Concrete ones are frozen dataclasses.
 
     Attributes:
         name, version: stored in every record; a change of what is measured raises the version.
-        task: one of `SOLVED`, or "calibration" or "representation", whose scores describe and rank nothing.
+        task: one of `SOLVED`, or "calibration", "representation" or "colorization", whose scores describe and
+            rank no encoder.
         trains_encoder: whether encoder parameters may move; where not, a gate checks them to the bit.
-        trains_head: whether something is fitted to train's labels; else a weak score there is no fault.
         legacy: whether the published protocol selects on test; then val is test and records say so.
         paper: who published it: "arXiv:…", or "this suite" for what is nobody else's.
     """
@@ -229,9 +231,22 @@ class Protocol(ABC):
     version: int
     task: str
     trains_encoder: bool
-    trains_head: bool = True
     legacy: bool = False
     paper: str = "this suite"
+
+    @abstractmethod
+    def metrics(self, split: Split) -> dict[str, Measure]:
+        """Metrics by name for this kind of labels, each with what its values mean; the primary one first."""
+
+
+class Protocol(Judgement):
+    """One way to judge an encoder.
+
+    Attributes:
+        trains_head: whether something is fitted to train's labels; else a weak score there is no fault.
+    """
+
+    trains_head: bool = True
 
     @property
     def selects(self) -> tuple[str, ...] | None:
@@ -243,7 +258,7 @@ class Protocol(ABC):
         """What of the encoder stays as it is, in words, where more does than `recipe` says; else None."""
         return None
 
-    def check(self, train: Split, *held: Split) -> None:  # noqa: B027  (images alone are enough for some)
+    def check(self, train: Split, *held: Split) -> None:
         """Refuse what `fit` cannot be done on, or its heads cannot score: seen from the labels alone.
 
         Asked before anything is pretrained, with the splits that will be scored; `fit` asks it too.
@@ -258,10 +273,6 @@ class Protocol(ABC):
     @abstractmethod
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> Fitted:
         """Fit and select. Sees train and val; must leave `encoder` as it was (fine-tuning copies it)."""
-
-    @abstractmethod
-    def metrics(self, split: Split) -> dict[str, Measure]:
-        """Metrics by name for this kind of labels, each with what its values mean; the primary one first."""
 
     @abstractmethod
     def blind(self) -> dict[str, BlindPredictor]:

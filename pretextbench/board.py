@@ -60,6 +60,17 @@ def show_board(
     return folder
 
 
+def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = ()) -> Path:
+    """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
+    evaluations = sorted({record.evaluation.digest for record in records})
+    folder = output / "boards" / short(digest(evaluations))
+    tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
+    tables.write(folder)
+    tables.show(console, leaderboard.LEAGUE)
+    console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)
+    return folder
+
+
 def _reference(records: Sequence[Record]) -> list[Record]:
     """What ships with the suites that these records belong to."""
     labels = dict.fromkeys(record.evaluation.suite for record in records if record.evaluation.suite)

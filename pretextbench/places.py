@@ -68,6 +68,7 @@ def _sets(cfg: DictConfig) -> tuple[str, ...]:
         judged = ()  # it leaves out, aloud, what is not at hand
     trained = ("data", "monitor")
     read = {"benchmark": (*trained, *judged), "pretrain": trained, "evaluate": judged, "cka": judged}
+    read["colorize_benchmark"] = ("data", *judged)
     return read.get(cfg.job.name, ())
 
 

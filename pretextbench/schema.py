@@ -19,7 +19,7 @@ from pretextbench.names import Label, Name
 
 PLACES = (
     "output", "image", "reference", "scribbles", "encoder", "against", "sweep", "data.root", "target.root",
-    "monitor.root",
+    "monitor.root", "league.export",
 )  # fmt: skip
 """Keys whose value is a path, in which ~ is one's home."""
 
@@ -134,6 +134,23 @@ class Leaderboard:
 
 
 @dataclass
+class League:
+    """What job=colorize_benchmark does beside colouring.
+
+    images: of test that are coloured, evenly spaced; null for all. entries: manifests of outside systems.
+    reader: whether a classifier, trained on the set's colours, reads the coloured images. workers: processes
+    that systems colour in; null for one a core. export: a folder for the gray images that systems from
+    outside are to colour; then nothing else is done.
+    """
+
+    images: Counting | None = 500
+    entries: list[str] = field(default_factory=list)
+    reader: bool = True
+    workers: Counting | None = None
+    export: str | None = None
+
+
+@dataclass
 class Suite:
     """A frozen benchmark; `suites.py` reads it.
 
@@ -152,6 +169,7 @@ class Config:
     image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
     colorizer: for job=colorize, a system that colours without being a pretext task. reference: a picture, or
         a folder of pictures, to take colours from; scribbles: a picture of the colours at some pixels.
+    colorizers: for job=colorize_benchmark, names of systems and of tasks; all without any.
     encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder.
     against: for job=cka, the encoder that `encoder` is compared with.
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
@@ -174,6 +192,7 @@ class Config:
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     leaderboard: Leaderboard = field(default_factory=Leaderboard)
+    league: League = field(default_factory=League)
     suite: Suite | None = None
     experiment: Any = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -190,6 +209,7 @@ class Config:
     colorizer: dict[str, Any] | None = None
     reference: str | None = None
     scribbles: str | None = None
+    colorizers: list[str] = field(default_factory=list)
     encoder: str | None = None
     against: str | None = None
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
@@ -228,7 +248,7 @@ def check(cfg: DictConfig) -> None:
 def _known(cfg: DictConfig) -> None:
     typed = {
         "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "pretext.needs": Needs,
-        "leaderboard": Leaderboard,
+        "leaderboard": Leaderboard, "league": League,
     }  # fmt: skip
     for place, kind in typed.items():
         node = OmegaConf.select(cfg, place) if place else cfg

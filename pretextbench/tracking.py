@@ -198,3 +198,25 @@ def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encod
         for file in ("encoder.safetensors", "encoder.json"):
             artifact.add_file(str(encoder / file))
         run.log_artifact(artifact)
+
+
+def log_league(run: wandb.Run, records: Sequence[Record], pictures: Sequence[Path]) -> None:
+    """Log the scores of systems that colour as a table, and their contact sheets."""
+    columns: list[str | int] = ["system", "division", "data", "metric", "unit", "value"]
+    rows: list[Iterable[Any]] = [
+        [
+            r.subject.pretext,
+            r.subject.budget,
+            r.evaluation.data,
+            r.evaluation.metric,
+            r.result.unit,
+            r.result.value,
+        ]
+        for r in records
+    ]
+    with unharmed("logging scores"):
+        run.log({"league": wandb.Table(columns=columns, data=rows)})
+    with unharmed("logging pictures"):
+        for path in pictures:
+            if path.suffix == ".png":
+                run.log({f"pictures/{path.stem}": wandb.Image(str(path))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from downstream.colorization.reading import frechet
 from downstream.colorization.rows import MOST_PSNR
 from downstream.protocol import Direction, Measure, Predictions, Scale
 from pretext.color.quality import MAX_ERROR
@@ -36,8 +37,8 @@ def psnr(rows: Predictions) -> float:
 
 
 def ssim(rows: Predictions) -> float:
-    """Mean over images that are large enough for its window."""
-    return float(np.nanmean(rows["ssim"])) if not np.isnan(rows["ssim"]).all() else float("nan")
+    """Mean over images."""
+    return float(rows["ssim"].mean())
 
 
 def colourfulness_gap(rows: Predictions) -> float:
@@ -56,14 +57,48 @@ def histogram_distance(rows: Predictions) -> float:
     return float(np.abs(np.subtract(*shares)).sum() / 2)
 
 
+def read_rightly(rows: Predictions) -> float:
+    """Share of images that a classifier trained on colours knows when they are coloured."""
+    return float((rows["read_as"] == rows["label"]).mean())
+
+
+def read_alike(rows: Predictions) -> float:
+    """Share of images that such a classifier takes for the same, coloured and original; needs no labels."""
+    return float((rows["read_as"] == rows["truly_read_as"]).mean())
+
+
+def feature_distance(rows: Predictions) -> float:
+    """Mean over images of 1 − the cosine between its features of the coloured image and of the original."""
+    return float(rows["away"].mean())
+
+
+def frechet_distance(rows: Predictions) -> float:
+    """Fréchet distance between its features of all coloured images and of all originals."""
+    return frechet(rows["features"], rows["true_features"])
+
+
 MEASURES = {
     "auc": Measure(auc),
-    "auc_balanced": Measure(auc_balanced),
-    "rmse_ab": Measure(rmse, AB),
-    "psnr": Measure(psnr, Scale("dB", Direction.HIGHER, (0.0, MOST_PSNR))),
-    "ssim": Measure(ssim, Scale("SSIM", Direction.HIGHER, (-1.0, 1.0))),
-    "colourfulness_gap": Measure(colourfulness_gap, CLOSER),
-    "magnitudes_gap": Measure(magnitudes_gap, CLOSER),
-    "histogram_distance": Measure(histogram_distance, Scale("fraction", Direction.LOWER, (0.0, 1.0))),
+    "auc_balanced": Measure(auc_balanced, resampled=True),
+    "rmse_ab": Measure(rmse, AB, resampled=True),
+    "psnr": Measure(psnr, Scale("dB", Direction.HIGHER, (0.0, MOST_PSNR)), resampled=True),
+    "ssim": Measure(ssim, Scale("of 1", Direction.HIGHER, (-1.0, 1.0)), resampled=True),
+    "colourfulness_gap": Measure(colourfulness_gap, CLOSER, resampled=True),
+    "magnitudes_gap": Measure(magnitudes_gap, CLOSER, resampled=True),
+    "histogram_distance": Measure(
+        histogram_distance, Scale("fraction", Direction.LOWER, (0.0, 1.0)), resampled=True
+    ),
 }
-"""By name, the primary one first."""
+"""Of pixels alone, by name, the primary one first."""
+
+READ = {
+    "read_rightly": Measure(read_rightly, resampled=True),
+    "read_alike": Measure(read_alike, resampled=True),
+    "feature_distance": Measure(
+        feature_distance, Scale("1 - cosine", Direction.LOWER, (0.0, 2.0)), resampled=True
+    ),
+    "frechet_distance": Measure(
+        frechet_distance, Scale("Frechet", Direction.LOWER, (0.0, None)), resampled=True
+    ),
+}
+"""What a reader adds; `read_rightly` where it knows the classes that images are labelled by."""

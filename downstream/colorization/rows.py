@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from skimage.metrics import structural_similarity
@@ -31,8 +33,8 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
 
     Returns: by name, an entry an image: `error` and `weight` are sums of min(d, 150) and of pixels, d the
         distance in ab, `balanced_error` and `balanced_weight` the same by the bin of the true colour,
-        `squared_error` the sum of d²; `psnr` in dB; `ssim`, mean over channels, NaN for an image below
-        `WINDOW`; four of colourfulness; `bins` and `true_bins` (B, 313), pixels by colour.
+        `squared_error` the sum of d²; `psnr` in dB; `ssim`, mean over channels, of images of `WINDOW` pixels
+        and more alone; four of colourfulness; `bins` and `true_bins` (B, 313), pixels by colour.
 
     Raises:
         ValueError: shapes that do not fit, or a predicted colour that is not finite.
@@ -41,7 +43,7 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         raise ValueError("a predicted colour is not finite")
     lab = rgb_to_lab(truth)
     errors = color_errors(ab, lab[:, 1:], bin_weights)
-    picture, original = (saved(pixels) for pixels in (lab_to_rgb(torch.cat([lab[:, :1], ab], 1)), truth))
+    picture, original = painted(ab, truth), saved(truth)
     found = {
         "error": errors.error,
         "weight": errors.weight,
@@ -49,7 +51,6 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         "balanced_weight": errors.balanced_weight,
         "squared_error": (ab - lab[:, 1:]).square().sum((1, 2, 3)),
         "psnr": psnr(picture, original).clamp(max=MOST_PSNR),
-        "ssim": similarity(picture, original),
         "colourfulness": colourfulness(picture),
         "true_colourfulness": colourfulness(original),
         "magnitudes": colourfulness_of_magnitudes(picture),
@@ -57,7 +58,19 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         "bins": counts(rgb_to_lab(picture)[:, 1:]),
         "true_bins": counts(lab[:, 1:]),
     }
+    if has_window(truth.shape[-2:]):
+        found["ssim"] = similarity(picture, original)
     return {name: np.asarray(values.double().cpu().numpy()) for name, values in found.items()}
+
+
+def has_window(size: Sequence[int]) -> bool:
+    """Whether images of this height and width are large enough for SSIM."""
+    return min(size) >= WINDOW
+
+
+def painted(ab: Tensor, truth: Tensor) -> Tensor:
+    """The coloured picture: ab (B, 2, H, W) over the lightness of RGB (B, 3, H, W), as it would be saved."""
+    return saved(lab_to_rgb(torch.cat([rgb_to_lab(truth)[:, :1], ab], 1)))
 
 
 def saved(rgb: Tensor) -> Tensor:
@@ -70,8 +83,6 @@ def similarity(picture: Tensor, original: Tensor) -> Tensor:
 
     As published (doi:10.1109/TIP.2003.819861): windows over the border do not count, as they do in others.
     """
-    if min(picture.shape[-2:]) < WINDOW:
-        return torch.full((len(picture),), torch.nan)
     pairs = zip(*(x.double().permute(0, 2, 3, 1).cpu().numpy() for x in (picture, original)), strict=True)
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     found = [structural_similarity(*pair, channel_axis=2, **settings) for pair in pairs]

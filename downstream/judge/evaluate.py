@@ -19,6 +19,7 @@ from downstream.judge.plain import from_plain
 from downstream.judge.provenance import provenance
 from downstream.judge.records import (
     BLIND,
+    Cost,
     Effort,
     Record,
     Subject,
@@ -27,7 +28,7 @@ from downstream.judge.records import (
     write,
 )
 from downstream.judge.scoring import Scoring, precision_of
-from downstream.protocol import BlindPredictor, Fitted, Protocol, Runtime
+from downstream.protocol import BlindPredictor, Fitted, Judgement, Predictions, Protocol, Runtime
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
@@ -51,7 +52,7 @@ def check(protocol: Protocol, data: DataSet) -> None:
     protocol.check(data.train, *([data.test] if protocol.legacy else [data.val, data.test]))
 
 
-def evaluation_digest(subject: Subject, protocol: Protocol, data: DataSet, runtime: Runtime) -> str:
+def evaluation_digest(subject: Subject, protocol: Judgement, data: DataSet, runtime: Runtime) -> str:
     """Digest of all that determines an evaluation; names its file of records."""
     return digest(
         {
@@ -249,21 +250,66 @@ def _evaluate_blind(
     meter.lap("fit")
     rows = predict(data.test)
     meter.lap("predict")
-    job = Scoring(
-        evaluation,
-        protocol,
-        protocol.metrics(data.test),
-        data,
-        runtime,
-        subject,
-        meter.cost(len(data.test), 0, 0, None),
-        provenance({}, ""),
-        draws,
-        suite,
+    cost = meter.cost(len(data.test), 0, 0, None)
+    made, packed = _scored(evaluation, subject, protocol, data, runtime, cost, rows, {}, draws, suite)
+    write(folder, made, packed)
+    return made
+
+
+def evaluate_rows(
+    rows: Predictions,
+    cost: Cost,
+    judgement: Judgement,
+    data: DataSet,
+    runtime: Runtime,
+    *,
+    subject: Subject,
+    records: Path,
+    config: Mapping[str, Any] | None = None,
+    flags: tuple[str, ...] = (),
+    draws: int = RESAMPLES,
+    suite: str = "",
+) -> list[Record]:
+    """Score what was predicted of test elsewhere, by something that is no encoder; return stored records.
+
+    Args:
+        rows: an entry an image of the test split.
+        cost: what predicting them took.
+        flags: what a reader must know of them.
+        subject, records, config, draws, suite: as in `evaluate`.
+
+    Raises:
+        GateFailed, DamagedCache, RecordError: as `evaluate`.
+    """
+    name = evaluation_digest(subject, judgement, data, runtime)
+    if old := stored(records, name):
+        return old
+    gates.packs_unchanged(data)
+    gates.splits_disjoint(data)
+    made, packed = _scored(
+        name, subject, judgement, data, runtime, cost, rows, config or {}, draws, suite, flags
     )
-    records, packed = job.records({"": rows}, None, (), Chance())
-    write(folder, records, packed)
-    return records
+    write(records, made, packed)
+    return made
+
+
+def _scored(
+    name: str,
+    subject: Subject,
+    judgement: Judgement,
+    data: DataSet,
+    runtime: Runtime,
+    cost: Cost,
+    rows: Predictions,
+    config: Mapping[str, Any],
+    draws: int,
+    suite: str,
+    flags: tuple[str, ...] = (),
+) -> tuple[list[Record], dict[str, bytes]]:
+    """Records of rows that no head on a stage predicted, and those rows packed."""
+    metrics, where = judgement.metrics(data.test), provenance(config, "")
+    job = Scoring(name, judgement, metrics, data, runtime, subject, cost, where, draws, suite)
+    return job.records({"": rows}, None, flags, Chance())
 
 
 def _check_before(

@@ -15,6 +15,8 @@ DIVERGED = "diverged:"
 UNDEFINED = "undefined_resamples:"
 COLLAPSED = "pretraining_collapsed"
 AT_CHANCE = "pretraining_at_chance"
+LIGHTNESS_CHANGED = "lightness_changed:"
+EQUAL_TO_TRUTH = "equal_to_truth:"
 
 MEANING = {
     COLLAPSED: "pretraining ended in a collapse: all val images have the same features",
@@ -34,6 +36,8 @@ MEANING = {
     SELECTED_ON_TEST: "legacy protocol: hyper-parameters were selected on test",
     AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
     DIVERGED: "settings that diverged were left out of the selection",
+    LIGHTNESS_CHANGED: "its pictures have another lightness, which the original's replaced",
+    EQUAL_TO_TRUTH: "its colours are the original's: was it told of the answer?",
 }
 """Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
 

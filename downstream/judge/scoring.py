@@ -26,7 +26,7 @@ from downstream.judge.records import (
     pack_rows,
 )
 from downstream.metrics.bootstrap import bootstrap, resamples
-from downstream.protocol import Fitted, GateFailed, Measure, Metric, Predictions, Protocol, Runtime, Scale
+from downstream.protocol import Fitted, GateFailed, Judgement, Measure, Metric, Predictions, Runtime, Scale
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 
@@ -36,7 +36,7 @@ class Scoring:
     """What all records of one evaluation share; gates and scores rows."""
 
     name: str
-    protocol: Protocol
+    protocol: Judgement
     metrics: Mapping[str, Measure]
     data: DataSet
     runtime: Runtime
@@ -67,7 +67,8 @@ class Scoring:
             for position, (metric, measure) in enumerate(self.metrics.items()):
                 value = gates.score_in_range(measure(rows), measure.scale, metric, stage)
                 main = position == 0 and stage == chosen
-                sample = self._resample(measure.metric, rows) if main else ()
+                drawn = main or (measure.resampled and stage == chosen)
+                sample = self._resample(measure.metric, rows) if drawn else ()
                 level = chance.comparable.get(metric)
                 result = self._result(
                     value,

@@ -12,6 +12,8 @@ from rich.console import Console
 from downstream.judge.records import Record
 from downstream.leaderboard.board import Board
 from downstream.leaderboard.latex import latex
+from downstream.leaderboard.league import NAME as LEAGUE
+from downstream.leaderboard.league import league_sheets
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.published import (
     NAME,
@@ -28,6 +30,7 @@ from downstream.leaderboard.tidy import cells_csv, cells_frame, scores_csv, scor
 from pretext.atomic import write_bytes
 
 __all__ = [
+    "LEAGUE",
     "Board",
     "Paths",
     "Published",
@@ -70,10 +73,12 @@ class Tables:
         notes: Sequence[str] = (),
     ) -> None:
         first, *others = sheets(board)
+        leagues = league_sheets(records)
         self.records, self.board, self.published = records, board, published
         self.sheets: tuple[Sheet, ...] = (
             replace(first, notes=(*first.notes, *notes)),
             *others,
+            *(replace(league, notes=(*league.notes, *notes)) for league in leagues),
             *published_sheets(board, published),
         )
 
@@ -107,8 +112,13 @@ class Tables:
             others.unlink(missing_ok=True)  # of an earlier table with them
         return paths
 
-    def show(self, console: Console) -> None:
-        """Print the tables, but the stage curves, then those of others' numbers."""
+    def show(self, console: Console, only: str = "") -> None:
+        """Print the tables, but the stage curves, then those of others' numbers.
+
+        Args:
+            only: beginning of the names of those that are printed.
+        """
         for sheet in self.sheets:
-            if sheet.name in SHOWN or sheet.name.startswith(NAME):
+            shown = sheet.name in SHOWN or sheet.name.startswith((NAME, LEAGUE))
+            if shown and sheet.name.startswith(only):
                 print_sheet(sheet, console)

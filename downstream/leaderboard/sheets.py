@@ -225,7 +225,7 @@ def stage_sheets(board: Board) -> list[Sheet]:
 def group_title(group: Group, groups: Sequence[Group]) -> str:
     """What the rows of a group share; images of one name that are not the same are told by their digest."""
     match = group.match
-    parts = [f"input {match.input}", match.backbone]
+    parts = [f"input {match.input}", *([match.backbone] if match.backbone else [])]
     parts += [f"pretrained on {_images(group, groups)}"] if match.pretraining else []
     parts += [match.budget] if match.budget else []
     parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []

@@ -82,15 +82,26 @@ def entrants(context: Context, wanted: Sequence[str]) -> tuple[list[Entrant], li
         raise ValueError(f"colorizers: {', '.join(twice)} is named twice")
     found, notes = [], []
     for name in names:
-        one = _system(context, name) if name in systems else _task(context, name)
-        lacking = beside.lacking(one.reads, one.division, context.data, context.target)
-        if not lacking:
-            found.append(one)
-        elif wanted:
-            raise ValueError(f"colorizers: {name} cannot take part on {context.target.name}: {lacking}")
-        else:
-            notes.append(f"{name} takes no part: {lacking}")
+        try:
+            found.append(_entrant(context, name, name in systems))
+        except ValueError as error:
+            if wanted:
+                raise
+            notes.append(f"{name} takes no part: {error}")
     return found, notes
+
+
+def _entrant(context: Context, name: str, system: bool) -> Entrant:
+    """One who takes part.
+
+    Raises:
+        ValueError: the target has no hints for it, or the network is not one that the task can train.
+    """
+    one = _system(context, name) if system else _task(context, name)
+    lacking = beside.lacking(one.reads, one.division, context.data, context.target)
+    if lacking:
+        raise ValueError(f"on {context.target.name} it lacks what it reads: {lacking}")
+    return one
 
 
 def coloring_tasks() -> list[str]:

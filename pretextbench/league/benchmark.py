@@ -69,7 +69,7 @@ def compare(context: Context) -> list[str]:
         ),
         None if league.reader is None else reader(context, league.reader),
         context.device,
-        context.cfg.league.workers or cores(),
+        cores() if context.cfg.league.workers is None else context.cfg.league.workers,
     )
     made = {one.name: _coloured(context, league, one, judges) for one in league.entrants}
     kept, notes = _common(league, made)

@@ -7,9 +7,9 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import torch
@@ -112,11 +112,15 @@ def manifest(path: Path) -> Manifest:
         said: Any = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    known = {f.name: f for f in fields(Manifest)}
+    known, hints = {f.name: f for f in fields(Manifest)}, get_type_hints(Manifest, include_extras=True)
     if not isinstance(said, dict) or (unknown := sorted(map(str, said.keys() - known.keys()))):
         what = f"there is no key {', '.join(unknown)}" if isinstance(said, dict) else "it is no mapping"
         raise ValueError(f"{path}: {what}; a manifest has {', '.join(known)}")
-    fit(Manifest, said, str(path))
+    missing = [name for name, f in known.items() if f.default is MISSING and name not in said]
+    if missing:
+        raise ValueError(f"{path}: a manifest says {', '.join(missing)} too")
+    for name, value in said.items():
+        fit(hints[name], value, f"{path}: {name}")
     found = Manifest(**said)
     divisions = [division.value for division in Division]
     if found.division not in divisions:

@@ -132,4 +132,4 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"\(B, 2, H, W\)"):
         rows(torch.zeros(1, 2, 12, 24), truth, EVEN)
     small = photographs(1, 8)
-    assert np.isnan(ssim(rows(torch.zeros(1, 2, 8, 8), small, EVEN)))
+    assert "ssim" not in rows(torch.zeros(1, 2, 8, 8), small, EVEN)

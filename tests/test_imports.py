@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "pretext": {"pretext.encoder"},
     "downstream": {"pretext.encoder", "pretext.data", "pretext.identity"},
-    "downstream.colorization": {"downstream", "pretext.color"},
+    "downstream.colorization": {"downstream", "pretext.color", "pretext.data"},
     "downstream.metrics": {"downstream", "pretext.data"},
     "downstream.images": {"pretext.data", "pretext.views"},
     "downstream.features": {
@@ -74,11 +74,11 @@ ALLOWED = {
     },
     "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
     "pretextbench": {
-        "pretext.atomic", "pretext.backbones", "pretext.colorizers", "pretext.data", "pretext.described",
-        "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.identity", "pretext.inputs",
-        "pretext.locks",
-        "pretext.names", "pretext.spacing", "pretext.task", "pretext.tasks", "pretext", "downstream",
-        "downstream.judge", "downstream.leaderboard", "downstream.representation", "downstream.tuning",
+        "pretext", "pretext.atomic", "pretext.backbones", "pretext.color", "pretext.colorizers", "pretext.data",
+        "pretext.described", "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.identity",
+        "pretext.inputs", "pretext.locks", "pretext.names", "pretext.pictures", "pretext.spacing",
+        "pretext.task", "pretext.tasks", "downstream", "downstream.colorization", "downstream.judge",
+        "downstream.leaderboard", "downstream.representation", "downstream.tuning",
     },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves.

@@ -55,10 +55,11 @@ def league_sheets(records: Sequence[Record]) -> list[Sheet]:
         if record.evaluation.task == TASK:
             e = record.evaluation
             by_set[e.data, record.data.digests[e.split], e.settings].append(record)
-    return [_sheet(key, by_set[key], len(by_set)) for key in sorted(by_set)]
+    names = [data for data, *_ in by_set]
+    return [_sheet(key, by_set[key], names.count(key[0]) > 1) for key in sorted(by_set)]
 
 
-def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: int) -> Sheet:
+def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) -> Sheet:
     first = records[0]
     scales = {r.evaluation.metric: r.result.scale for r in records}
     cells, seconds = _scores(records), {_row(r): r for r in records}
@@ -88,7 +89,7 @@ def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: int) -
     title = f"Colour league: {images} images of {key[0]}, {height}×{width}"
     flags = dict.fromkeys(flag for r in records for flag in r.result.flags)
     said = [f"{meaning(flag)}: {', '.join(_flagged(records, flag))}." for flag in flags]
-    name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}" if several > 1 else "")
+    name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}{key[2][:6]}" if several else "")
     return Sheet(name, title, tuple(heads), tuple(sections), (*NOTES, *said))
 
 

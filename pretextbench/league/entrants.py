@@ -87,7 +87,7 @@ def entrants(context: Context, wanted: Sequence[str]) -> tuple[list[Entrant], li
         except ValueError as error:
             if wanted:
                 raise
-            notes.append(f"{name} takes no part: {error}")
+            notes.append(f"left out: {error}")
     return found, notes
 
 
@@ -100,7 +100,7 @@ def _entrant(context: Context, name: str, system: bool) -> Entrant:
     one = _system(context, name) if system else _task(context, name)
     lacking = beside.lacking(one.reads, one.division, context.data, context.target)
     if lacking:
-        raise ValueError(f"on {context.target.name} it lacks what it reads: {lacking}")
+        raise ValueError(f"{name} cannot take part on {context.target.name}: {lacking}")
     return one
 
 

@@ -1,4 +1,4 @@
-"""What a reader says of coloured images: Fréchet distances by hand and by scipy, and the judgement's measures."""
+"""What a reader says of coloured images: Fréchet distances by hand and by scipy; the judgement's measures."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""`job=colorize_benchmark` on a few scenes: known answers, a system that fails, what is kept and shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from downstream.judge.records import Record, read_all
+from pretext.colorizers.contract import Hints
+from pretext.colorizers.gray import Gray
+from pretext.colorizers.mean import Mean
+from pretextbench import dispatch
+
+Run = Callable[..., tuple[int, str]]
+IMAGES = 12
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def start(*words: str) -> tuple[int, str]:
+        small = ["data.train=24", "data.val=8", f"data.test={IMAGES}", "data.workers=1", "trainer.device=cpu"]
+        quiet = ["league.workers=0", "logger.enabled=false", "trainer.epochs=1"]
+        monkeypatch.setattr(sys, "argv", ["run.py", "job=colorize_benchmark", *small, *quiet, *words])
+        return dispatch.main(), " ".join(capsys.readouterr().out.split())
+
+    return start
+
+
+def found(tmp_path: Path) -> dict[str, dict[str, Record]]:
+    """Records by system and measure."""
+    by: dict[str, dict[str, Record]] = {}
+    for record in read_all(tmp_path / "outputs" / "records"):
+        by.setdefault(record.subject.pretext, {})[record.evaluation.metric] = record
+    return by
+
+
+def test_yardsticks_have_their_known_answers(run: Run, tmp_path: Path) -> None:
+    status, shown = run("colorizers=[gray,mean,random_colours,ground_truth,levin_truth]")
+    assert status == 0, shown
+    records = found(tmp_path)
+    truth, gray = ({n: r.result.value for n, r in records[name].items()} for name in ("ground_truth", "gray"))
+    assert truth["auc"] == pytest.approx(1, abs=1e-6)
+    assert truth["auc_balanced"] == pytest.approx(1, abs=1e-6)
+    assert truth["colourfulness_gap"] == pytest.approx(0, abs=1e-9)
+    auc = {name: own["auc"].result.value for name, own in records.items()}
+    assert auc["ground_truth"] > auc["levin_truth"] > auc["gray"] > auc["random_colours"]
+    # Gray's error is the chroma: the identity AuC = 1 − E[min(d, 150)] / 150 by another road.
+    rows = np.load(tmp_path / "outputs" / "records" / "rows" / f"{records['gray']['auc'].result.rows}.npz")
+    assert gray["auc"] == pytest.approx(1 - (rows["error"] / rows["weight"]).mean() / 150)
+    assert gray["rmse_ab"] == pytest.approx(np.sqrt(rows["squared_error"].sum() / rows["weight"].sum() / 2))
+    for own in records.values():
+        for record in own.values():
+            assert len(record.result.resampled) == 500, "every measure has an interval"
+            assert record.evaluation.task == "colorization"
+    assert {own["auc"].subject.budget for own in records.values()} == {"automatic", "oracle"}
+    assert re.search(r"automatic .*gray .*oracle: told of the answer ground_truth", shown)
+
+
+def test_a_task_takes_part_by_its_checkpoint_and_nothing_is_coloured_twice(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "colorizers=[gray,colorization_l2]"
+    status, shown = run(words, "dry_run=true")
+    assert "gray (automatic): ready colorization_l2 (automatic): to be pretrained first" in shown
+    assert run(words)[0] == 0
+    record = found(tmp_path)["colorization_l2"]["auc"]
+    assert record.cost.parameters > 100_000
+    assert record.cost.pretraining is not None
+    assert record.subject.images_seen == record.cost.pretraining.images > 0
+    monkeypatch.setattr(Gray, "colorize", lambda *_: pytest.fail("coloured again"))
+    status, shown = run(words)
+    assert status == 0, shown
+    assert "gray (automatic): coloured already" in run(words, "dry_run=true")[1]
+
+
+def test_an_image_that_one_cannot_colour_is_named_and_left_out_for_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colorize, asked = Mean.colorize, []
+
+    def picky(self: Mean, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
+        asked.append(len(lightness))
+        places = [i for i, light in enumerate(lightness) if float(light.mean()) > 60]
+        if places:
+            raise ValueError(f"image {places[0]} is too bright")
+        return colorize(self, lightness, hints)
+
+    monkeypatch.setattr(Mean, "colorize", picky)
+    status, shown = run("colorizers=[gray,mean]")
+    assert status == 0, shown
+    lost = len(re.findall(r"mean: image \d+ is left out: image 0 is too bright", shown))
+    assert 0 < lost < IMAGES
+    assert f"mean could not colour {lost} of {IMAGES} images" in shown
+    assert "they are left out for everybody" in shown
+    for own in found(tmp_path).values():
+        assert own["auc"].data.counts["test"] == IMAGES - lost
+    alone, _ = run("colorizers=[gray]")
+    assert alone == 0
+    assert len({r.data.counts["test"] for r in read_all(tmp_path / "outputs" / "records")}) == 2
+
+
+def test_a_system_that_colours_nothing_ends_the_job_by_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(self: Mean, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
+        return torch.full((len(lightness), 2, 1, 1), torch.nan)
+
+    monkeypatch.setattr(Mean, "colorize", never)
+    status, shown = run("colorizers=[gray,mean]")
+    assert status == 1
+    assert f"mean coloured none of the {IMAGES} images: its colours are not all finite" in shown
+
+
+def test_an_entry_from_outside_stands_beside_the_others(run: Run, tmp_path: Path) -> None:
+    status, shown = run("league.export=gray")
+    assert status == 0, shown
+    assert f"{IMAGES} gray images are in gray" in shown
+    (tmp_path / "made").mkdir()
+    for file in (tmp_path / "gray").iterdir():
+        gray = np.asarray(Image.open(file)).astype(np.int16)
+        Image.fromarray((gray + np.array([40, 0, 0])).clip(0, 255).astype(np.uint8)).save(
+            tmp_path / "made" / file.name
+        )
+    said = {"name": "reddish", "title": "r", "paper": "none", "licence": "MIT", "trained_on": "nothing"}
+    (tmp_path / "entry.yaml").write_text(yaml.safe_dump({**said, "folder": "made"}))
+    status, shown = run("colorizers=[gray]", "league.entries=[entry.yaml]")
+    assert status == 0, shown
+    records = found(tmp_path)
+    assert records["reddish"]["auc"].result.flags == (f"lightness_changed:{IMAGES} images",)
+    assert "its pictures have another lightness, which the original's replaced" in shown
+    assert records["reddish"]["auc"].provenance.config["entry"]["licence"] == "MIT"
+    (tmp_path / "entry.yaml").write_text(yaml.safe_dump({**said, "name": "gray", "folder": "made"}))
+    status, shown = run("colorizers=[gray]", "league.entries=[entry.yaml]")
+    assert "league.entries: gray is the name of a system here already" in shown
+
+
+def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:
+    assert run("colorizers=[gray,mean]")[0] == 0
+    (board,) = (tmp_path / "outputs" / "boards").iterdir()
+    assert {"league.png", "league.html", "leaderboard.md", "scores.csv"} <= {p.name for p in board.iterdir()}
+    page = (board / "league.html").read_text()
+    cases = json.loads(page.split('id="cases">')[1].split("</script>")[0])
+    assert {case["row"].split()[0] for case in cases} == {"best", "worst", "random"}
+    assert list(cases[0]["panels"]) == ["gray", "mean", "original"]
+    assert "Colour league: 12 images of scenes" in (board / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("colorizers=[grey]", "colorizers: grey colours nothing; systems are charpiat"),
+        ("colorizers=[rotation]", "colorizers: rotation colours nothing"),
+        ("colorizers=[gray,gray]", "colorizers: gray is named twice"),
+        ("colorizers=[levin]", "levin cannot take part on scenes: nobody chose scribbles"),
+        ("colorizers=[chia_semantic]", "chia_semantic cannot take part on scenes: its images have no single"),
+        ("league.images=0", "league.images"),
+        ("league.entries=[nowhere.yaml]", "there is no manifest nowhere.yaml"),
+        ("league.imags=3", "imags"),
+    ],
+)
+def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
+    status, shown = run(words)
+    assert status
+    assert said in shown
+    assert "Traceback" not in shown

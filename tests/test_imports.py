@@ -74,11 +74,11 @@ ALLOWED = {
     },
     "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
     "pretextbench": {
-        "pretext", "pretext.atomic", "pretext.backbones", "pretext.color", "pretext.colorizers", "pretext.data",
-        "pretext.described", "pretext.encoder", "pretext.fit", "pretext.foreign", "pretext.identity",
-        "pretext.inputs", "pretext.locks", "pretext.names", "pretext.pictures", "pretext.spacing",
-        "pretext.task", "pretext.tasks", "downstream", "downstream.colorization", "downstream.judge",
-        "downstream.leaderboard", "downstream.representation", "downstream.tuning",
+        "pretext", "pretext.atomic", "pretext.backbones", "pretext.color", "pretext.colorizers",
+        "pretext.data", "pretext.described", "pretext.encoder", "pretext.fit", "pretext.foreign",
+        "pretext.identity", "pretext.inputs", "pretext.locks", "pretext.names", "pretext.pictures",
+        "pretext.spacing", "pretext.task", "pretext.tasks", "downstream", "downstream.colorization",
+        "downstream.judge", "downstream.leaderboard", "downstream.representation", "downstream.tuning",
     },
 }  # fmt: skip
 """What each unit may import beside itself; `pretext.atomic`, `.locks` and `.names` are leaves.

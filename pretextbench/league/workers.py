@@ -84,9 +84,8 @@ def peak_mib() -> float:
 
     `getrusage` counts what a process had before it became this one, so Linux is asked of this one alone.
     """
-    if sys.platform == "linux":
-        said = Path("/proc/self/status").read_text()
-        return float(said.split("VmHWM:")[1].split()[0]) / 2**10
+    if (status := Path("/proc/self/status")).is_file():
+        return float(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from downstream.colorization.colourfulness import colourfulness, colourfulness_of_magnitudes
 from downstream.protocol import Predictions
 from pretext.color import N_BINS, color_errors, lab_to_rgb, nearest_bin, psnr, rgb_to_lab
+from pretext.color.quality import MAX_ERROR
 
 MOST_PSNR = 100.0
 """dB; stands for the infinite value of an image that came back exactly."""
@@ -32,8 +33,9 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         bin_weights: (313,), by which all bins of the training colours count alike (`Prior.weights(0)`).
 
     Returns: by name, an entry an image: `error` and `weight` are sums of min(d, 150) and of pixels, d the
-        distance in ab, `balanced_error` and `balanced_weight` the same by the bin of the true colour,
-        `squared_error` the sum of d²; `psnr` in dB; `ssim`, mean over channels, of images of `WINDOW` pixels
+        distance in ab, `balanced_error` and `balanced_weight` the same by the bin of the true colour;
+        `within` (B, 151), pixels with d ≤ 0, 1, … 150; `squared_error` the sum of d²; `psnr` in dB; `ssim`,
+        mean over channels, of images of `WINDOW` pixels
         and more alone; four of colourfulness; `bins` and `true_bins` (B, 313), pixels by colour.
 
     Raises:
@@ -49,6 +51,7 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         "weight": errors.weight,
         "balanced_error": errors.balanced_error,
         "balanced_weight": errors.balanced_weight,
+        "within": within(torch.linalg.vector_norm(ab - lab[:, 1:], dim=1)),
         "squared_error": (ab - lab[:, 1:]).square().sum((1, 2, 3)),
         "psnr": psnr(picture, original).clamp(max=MOST_PSNR),
         "colourfulness": colourfulness(picture),
@@ -61,6 +64,14 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
     if has_window(truth.shape[-2:]):
         found["ssim"] = similarity(picture, original)
     return {name: np.asarray(values.double().cpu().numpy()) for name, values in found.items()}
+
+
+def within(distance: Tensor) -> Tensor:
+    """Pixels of each image whose distance (B, H, W) is at most 0, 1, … `MAX_ERROR`: (B, MAX_ERROR + 1)."""
+    steps = distance.double().ceil().clamp(max=MAX_ERROR + 1).long().flatten(1)
+    found = torch.zeros(len(steps), int(MAX_ERROR) + 2, dtype=torch.float64, device=steps.device)
+    found.scatter_add_(1, steps, torch.ones_like(steps, dtype=torch.float64))
+    return found[:, :-1].cumsum(1)
 
 
 def has_window(size: Sequence[int]) -> bool:

@@ -7,7 +7,9 @@ views, loss, backward pass, optimiser, and what follows it (a teacher). The bare
 blocks of the same networks, as often, in the same shapes and layouts, with a gradient where the task had one,
 and takes the same optimiser over them. Both take turns, so that what else the machine does falls on both
 alike; the ratio is the median over rounds of one by the other. What a task adds, views, heads and losses, is
-what is seen. Of NAMEs only these are measured, and the others keep their figures.
+what is seen. Beside it stands the same ratio of multiply-adds (torch's counter): a head that is a network of
+its own has its share there, views and what waits for memory have not. Of NAMEs only these are measured, and
+the others keep their figures.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.committed import RESULTS
 from pretext.atomic import write_json
@@ -130,6 +133,7 @@ def measure(name: str) -> dict[str, float]:
     with passes.watching(task):
         step()
     bare = alone(passes, optimisation)
+    work = flops(step) / flops(bare)
     for _ in range(WARM):
         step(), bare()
     pairs = [(seconds(step), seconds(bare)) for _ in range(ROUNDS)]
@@ -138,6 +142,7 @@ def measure(name: str) -> dict[str, float]:
         "step s": round(statistics.median(own for own, _ in pairs), 4),
         "bare s": round(statistics.median(other for _, other in pairs), 4),
         "step / bare": round(statistics.median(own / other for own, other in pairs), 3),
+        "multiply-adds / bare": round(work, 3),
     }
 
 
@@ -172,6 +177,13 @@ def alone(passes: Passes, optimisation: Optimisation) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+def flops(way: Callable[[], object]) -> int:
+    """What torch counts in one call."""
+    with FlopCounterMode(display=False) as counter:
+        way()
+    return int(counter.get_total_flops())
 
 
 def seconds(way: Callable[[], object]) -> float:

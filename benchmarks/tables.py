@@ -1,4 +1,4 @@
-"""Generate docs/results.md, docs/protocols.md and the list of protocols from records and configurations.
+"""Generate docs/results.md, docs/protocols.md, the tables of docs/colour_league.md and the list of protocols from records and configurations.
 
 python benchmarks/tables.py           writes them
 python benchmarks/tables.py --take OUTPUT DATA [FILE PROTOCOL …]   copies records to benchmarks/results/
@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import league
 from benchmarks.committed import RESULTS, ROOT
 from benchmarks.suites import records_of
 from downstream.digest import digest, settings
@@ -336,6 +337,7 @@ def main() -> int:
         options.STATED: stated,
         ROOT / "docs" / "results.md": page_of_results,
         ROOT / "docs" / "protocols.md": protocols(),
+        league.PAGE: league.page(),
         listed.LIST: protocol_list(),
     }
     if "--check" not in sys.argv[1:]:

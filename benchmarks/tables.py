@@ -1,4 +1,4 @@
-"""Generate docs/results.md, docs/protocols.md, the tables of docs/colour_league.md and the list of protocols from records and configurations.
+"""Generate docs/results.md, docs/protocols.md, the tables of docs/colour_league.md and the list of protocols.
 
 python benchmarks/tables.py           writes them
 python benchmarks/tables.py --take OUTPUT DATA [FILE PROTOCOL …]   copies records to benchmarks/results/

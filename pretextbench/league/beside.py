@@ -47,7 +47,7 @@ def hints(reads: frozenset[str], split: Split, index: int, truth: Tensor) -> Hin
     if "references" in reads:
         given = given._replace(references=(truth,))
     if "scribbles" in reads:
-        given = given._replace(scribbles=_scribbles(truth, index))
+        given = given._replace(scribbles=scribbles(truth, index))
     if "label" in reads and split.labels is not None:
         given = given._replace(label=int(split.labels[index]))
     if "mask" in reads:
@@ -55,7 +55,7 @@ def hints(reads: frozenset[str], split: Split, index: int, truth: Tensor) -> Hin
     return given
 
 
-def _scribbles(truth: Tensor, index: int) -> Scribbles:
+def scribbles(truth: Tensor, index: int) -> Scribbles:
     """Some pixels of the answer, the same ones for every system."""
     height, width = truth.shape[1:]
     places = np.random.default_rng(index).permutation(height * width)[:MARKED]

@@ -83,25 +83,25 @@ def entrants(context: Context, wanted: Sequence[str]) -> tuple[list[Entrant], li
     found, notes = [], []
     for name in names:
         try:
-            found.append(_entrant(context, name, name in systems))
+            one = entrant(context, name)
+            if lacking := beside.lacking(one.reads, one.division, context.data, context.target):
+                raise ValueError(f"{name} cannot take part on {context.target.name}: {lacking}")
         except ValueError as error:
             if wanted:
                 raise
             notes.append(f"left out: {error}")
+        else:
+            found.append(one)
     return found, notes
 
 
-def _entrant(context: Context, name: str, system: bool) -> Entrant:
-    """One who takes part.
+def entrant(context: Context, name: str) -> Entrant:
+    """One who takes part, whatever lies beside the target's images.
 
     Raises:
-        ValueError: the target has no hints for it, or the network is not one that the task can train.
+        ValueError: the network is not one that the task can train.
     """
-    one = _system(context, name) if system else _task(context, name)
-    lacking = beside.lacking(one.reads, one.division, context.data, context.target)
-    if lacking:
-        raise ValueError(f"{name} cannot take part on {context.target.name}: {lacking}")
-    return one
+    return _system(context, name) if name in hints.options("colorizer") else _task(context, name)
 
 
 def coloring_tasks() -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from pretextbench import hints
 
@@ -14,7 +17,8 @@ _LATE = (("pretext.fit.lightning_module", "NonFiniteLoss"), ("downstream.protoco
 """Errors of modules that are slow to import; who raised one has imported its module."""
 
 
-COMPOSING = (HydraException, OmegaConfBaseException)
+UNWRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT)
+COMPOSING = (HydraException, OmegaConfBaseException, YAMLError)
 """Errors of a command line that cannot be."""
 
 
@@ -40,10 +44,26 @@ def reason(error: Exception, arguments: Sequence[str]) -> str:
         arguments: the command line.
     """
     shown = _cause(error)
+    if isinstance(shown, YAMLError):
+        return f"a configuration is no YAML: {' '.join(str(shown).split())}"
     if isinstance(shown, COMPOSING):
         return hints.explain(shown, list(arguments))
+    if isinstance(shown, OSError) and (place := _output(shown, arguments)):
+        return f"output={place} cannot be written: {shown.strerror}: {shown.filename}"
     notes = "".join(f"\n{note}" for note in getattr(shown, "__notes__", ()))
     return f"{type(shown).__name__}: {shown}{notes}"
+
+
+def _output(error: OSError, arguments: Sequence[str]) -> str | None:
+    """The folder that `output=` names, where that, or something in it, is what could not be written."""
+    asked = [word.partition("=")[2] for word in arguments if word.startswith("output=")]
+    if not asked or error.filename is None or not error.strerror:
+        return None
+    output, file = Path(asked[-1]).expanduser().absolute(), Path(str(error.filename)).absolute()
+    refused = error.errno in UNWRITABLE and file.is_relative_to(output)
+    # Of a folder that could not be made, not of a file that was looked for in it.
+    unmade = error.errno == errno.ENOENT and output.is_relative_to(file)
+    return asked[-1] if refused or unmade else None
 
 
 def status(error: Exception) -> int:

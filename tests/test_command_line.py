@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hydra import compose
 
 from pretext.data.dataset import DataSet
-from pretextbench import dispatch, hints, preflight, schema, tracking
+from pretextbench import dispatch, hints, preflight, reasons, schema, tracking
 from pretextbench.context import Context
 
 
@@ -114,3 +115,32 @@ def test_logging_survives_a_change_of_the_working_directory(
         ) as run:
             run.log({"value": 1})
         assert list((tmp_path / name).glob("logs/wandb/offline-run-*/*.wandb"))
+
+
+def test_a_configuration_that_is_no_yaml_and_an_output_that_cannot_be_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "data").mkdir(parents=True)
+    (tmp_path / "own" / "data" / "mine.yaml").write_text("name: x\n\tb: 3\n")
+    (tmp_path / "file").touch()
+    for words, said in (
+        (["--config-dir", "own", "data=mine"], "a configuration is no YAML: while scanning"),
+        (["output=file/inside", "dry_run=true"], "output=file/inside cannot be written: Not a directory"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["run.py", *words])
+        assert dispatch.main() in (1, 2)
+        shown = " ".join(capsys.readouterr().out.split())
+        assert said in shown
+        assert "Traceback" not in shown
+
+
+def test_only_what_could_not_be_written_is_laid_to_the_output() -> None:
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/there/runs/x/encoder.json")
+    assert reasons.reason(missing, ["output=/there"]).startswith("FileNotFoundError")
+    assert "output=/there" in reasons.reason(
+        OSError(errno.ENOSPC, "No space left", "/there/a"), ["output=/there"]
+    )
+    assert reasons.reason(OSError(errno.ENOSPC, "No space left", "/other"), ["output=/there"]).startswith(
+        "OSError"
+    )

@@ -138,9 +138,6 @@ def test_a_configuration_that_is_no_yaml_and_an_output_that_cannot_be_are_said(
 def test_only_what_could_not_be_written_is_laid_to_the_output() -> None:
     missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/there/runs/x/encoder.json")
     assert reasons.reason(missing, ["output=/there"]).startswith("FileNotFoundError")
-    assert "output=/there" in reasons.reason(
-        OSError(errno.ENOSPC, "No space left", "/there/a"), ["output=/there"]
-    )
-    assert reasons.reason(OSError(errno.ENOSPC, "No space left", "/other"), ["output=/there"]).startswith(
-        "OSError"
-    )
+    full, elsewhere = (OSError(errno.ENOSPC, "No space left", place) for place in ("/there/a", "/other"))
+    assert "output=/there" in reasons.reason(full, ["output=/there"])
+    assert reasons.reason(elsewhere, ["output=/there"]).startswith("OSError")

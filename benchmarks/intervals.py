@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.leaderboard.statistics import Interval, Pooled, Scores, difference, gap_share, interval, pool
+from downstream.leaderboard.statistics import Interval, Scores, difference, gap_share, interval
+from downstream.leaderboard.variances import Pooled, pool
 from pretext.atomic import write_json
 
 RESULT = Path(__file__).parent / "results" / "intervals.json"

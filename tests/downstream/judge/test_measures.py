@@ -18,7 +18,7 @@ from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
 from downstream.judge.records import Record, read_all
 from downstream.leaderboard import Tables, build, cells_frame
-from downstream.leaderboard.statistics import Verdict
+from downstream.leaderboard.board import Verdict
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
     FRACTION,

@@ -9,9 +9,9 @@ from scipy.stats import rankdata
 
 from downstream.judge.records import Record
 from downstream.leaderboard import comparison
-from downstream.leaderboard.board import Board, Cell, Row
-from downstream.leaderboard.sheets import group_title
-from downstream.leaderboard.statistics import Kind, Verdict
+from downstream.leaderboard.board import Board, Cell, Row, Verdict
+from downstream.leaderboard.captions import group_title
+from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
 
@@ -60,19 +60,19 @@ def test_ranks_and_gains_by_hand() -> None:
     made += [one(p, *COLUMNS[2], 0, "voc", value=v) for p, v in swapped.items()]
     found = rows(build(made))
     # Two columns of photos count once: ranks (1 + 1)/2 and 2, averaged; shares .75 and .25, .5 and .75.
-    assert found["rotation"].rank == pytest.approx(1.5)
-    assert found["colorization"].rank == pytest.approx(1.5)
+    assert found["rotation"].place == pytest.approx(1.5)
+    assert found["colorization"].place == pytest.approx(1.5)
     assert found["rotation"].gain == pytest.approx((0.75 + 0.25) / 2)
     assert found["colorization"].gain == pytest.approx((0.5 + 0.75) / 2)
     assert list(found)[:2] == ["colorization", "rotation"]
-    assert found["random"].rank is None
+    assert found["random"].place is None
 
 
 def test_an_incomplete_row_is_not_ranked_and_does_not_move_the_ranks_of_others() -> None:
     found = rows(build(without(benchmark(), "colorization", "detection")))
     assert found["colorization"].covered == (4, 6)
-    assert found["colorization"].rank is None
-    assert [found[name].rank for name in ("rotation", "autoencoder")] == [1.0, 2.0]
+    assert found["colorization"].place is None
+    assert [found[name].place for name in ("rotation", "autoencoder")] == [1.0, 2.0]
     assert list(found)[:3] == ["rotation", "autoencoder", "colorization"]
 
 
@@ -101,11 +101,11 @@ def test_scenes_never_rank() -> None:
     board = build(benchmark(3, "scenes"))
     assert not board.ranked
     for row in board.groups[0].rows:
-        assert (row.rank, row.gain) == (None, None)
+        assert (row.place, row.rank, row.gain) == (None, None, None)
         assert not any(cell.best or cell.verdict for cell in cells(row))
     assert [row.label for row in board.groups[0].pretext] == ["autoencoder", "colorization", "rotation"]
     mixed = rows(build(benchmark(3, "scenes-128") + benchmark(3)))
-    assert mixed["rotation"].rank == rows(build(benchmark()))["rotation"].rank
+    assert mixed["rotation"].place == rows(build(benchmark()))["rotation"].place
     assert mixed["rotation"].gain == rows(build(benchmark()))["rotation"].gain
 
 
@@ -120,7 +120,7 @@ def test_scores_that_describe_do_not_rank() -> None:
     assert len(described) == 3 * len(TRUTH)
     plain, beside = rows(build(benchmark())), rows(build(benchmark() + described))
     for name in TRUTH:
-        assert (beside[name].rank, beside[name].gain) == (plain[name].rank, plain[name].gain)
+        assert (beside[name].place, beside[name].gain) == (plain[name].place, plain[name].gain)
         (cell,) = (cell for column, cell in beside[name].cells.items() if column.task == "representation")
         assert not cell.best
         assert cell.verdict is None
@@ -135,7 +135,7 @@ def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> N
     for field in ("backbone", "pretraining", "calibration"):
         apart = build(benchmark(pretexts=("random",)) + benchmark(pretexts=("rotation",), **{field: "other"}))
         assert len(apart.groups) == 2, field
-    assert all(row.rank == 1.0 for row in by_input["lightness"].pretext)
+    assert all(row.place == 1.0 for row in by_input["lightness"].pretext)
 
 
 def test_gains_pair_the_seeds_that_both_have() -> None:
@@ -216,7 +216,7 @@ def test_rows_that_differ_in_what_must_be_matched_stand_apart(field: str) -> Non
     )
     board = build(made)
     assert len(board.groups) == 2
-    assert all(row.rank == 1.0 for group in board.groups for row in group.pretext)
+    assert all(row.place == 1.0 for group in board.groups for row in group.pretext)
     assert len({group_title(group, board.groups) for group in board.groups}) == 2
 
 
@@ -232,7 +232,7 @@ def test_coverage_counts_columns_that_rank_and_rows_that_compete() -> None:
         found = rows(build(benchmark() + more))
         for name in ("colorization", "rotation", "autoencoder"):
             assert found[name].covered == (6, 6)
-            assert found[name].rank == complete[name].rank
+            assert found[name].place == complete[name].place
             assert found[name].gain == complete[name].gain
 
 
@@ -249,7 +249,7 @@ def test_settings_of_one_protocol_count_as_one() -> None:
         ]
     made += [one(p, *COLUMNS[2], 0, "photos", value=v) for p, v in (("rotation", 0.6), ("colorization", 0.5))]
     board = build(made)
-    assert [row.rank for row in board.groups[0].rows] == [1.5, 1.5]
+    assert [row.place for row in board.groups[0].rows] == [1.5, 1.5]
     assert sorted(board.options.values()) == ["grid.epochs=20", "grid.epochs=5"]
 
 

@@ -92,7 +92,7 @@ def compare(rows: Sequence[Scores], pairs: Sequence[Pair], beside: Sequence[NDAr
         rows: of two or more seeds and resamples each. pairs: of these, by place.
         beside: values of every row of the column, whose variance between seeds is pooled.
     """
-    errors, found = _errors(rows, beside)
+    errors, found = errors_of(rows, beside)
     means = np.array([[row.mean for row in rows]])
     return Compared(p_values(errors, pairs, means, found)[0], common_level(errors, pairs))
 
@@ -116,16 +116,16 @@ def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[boo
     return [Ranks(1 + above, count - below, count) for above, below in zip(better, worse, strict=True)]
 
 
-def common_level(errors: Errors, pairs: Sequence[Pair]) -> float:
+def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS) -> float:
     """The level at which one of these pairs is called different in `ERROR` of all draws without a difference.
 
     Of D draws the k-th smallest p-value has k / (D + 1) below it.
     """
     generator = np.random.default_rng(0)
-    count = min(DRAWS, max(FEWEST, MOST // max(1, len(pairs))))
-    step = max(1, BLOCK // max(1, len(pairs)))
+    count = min(draws, max(FEWEST, MOST // len(pairs)))
+    step = max(1, BLOCK // len(pairs))
     least = [
-        p_values(errors, pairs, *draw(errors, min(step, count - start), generator)).min(axis=1, initial=1.0)
+        p_values(errors, pairs, *draw(errors, min(step, count - start), generator)).min(axis=1)
         for start in range(0, count, step)
     ]
     return min(ERROR, float(np.sort(np.concatenate(least))[int(ERROR * (count + 1)) - 1]))
@@ -203,7 +203,7 @@ def _tail(
     return np.asarray(stdtr(np.minimum(joint, NORMAL), -ratio))
 
 
-def _errors(
+def errors_of(
     rows: Sequence[Scores], beside: Sequence[NDArray[np.float64]]
 ) -> tuple[Errors, NDArray[np.float64]]:
     """What these rows' errors are drawn from, and the squares that were found (1, P).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from downstream.leaderboard.board import Column
 
@@ -16,25 +16,18 @@ IMAGES_OF = {
 
 
 def image_sets(columns: Iterable[Column]) -> dict[Column, str]:
-    """The image set of each column, under one name where columns share images of any split."""
-    named: dict[str, str] = {}
-    by_digest: dict[str, str] = {}
-    columns = list(columns)
-    for column in columns:
+    """The image set of each column; columns that score the same test images have one, whatever their name."""
+    names: dict[Column, str] = {}
+    of_test: dict[str, str] = {}
+    same: dict[str, str] = {}
+    for column in sorted(columns):
         own = IMAGES_OF.get(column.data, column.data)
-        found = {
-            _root(named, own),
-            *(_root(named, by_digest.get(digest, own)) for _, digest in column.splits),
-        }
-        first = min(found)
-        for name in (own, *found):
-            named[name] = first
-        for _, digest in column.splits:
-            by_digest[digest] = first
-    return {column: _root(named, IMAGES_OF.get(column.data, column.data)) for column in columns}
+        first = of_test.setdefault(dict(column.splits).get("test", own), same.get(own, own))
+        names[column], same[own] = own, first
+    return {column: _last(same, name) for column, name in names.items()}
 
 
-def _root(named: dict[str, str], name: str) -> str:
-    while named.setdefault(name, name) != name:
-        name = named[name]
+def _last(same: Mapping[str, str], name: str) -> str:
+    while same[name] != name:
+        name = same[name]
     return name

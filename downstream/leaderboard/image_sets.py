@@ -17,17 +17,17 @@ IMAGES_OF = {
 
 def image_sets(columns: Iterable[Column]) -> dict[Column, str]:
     """The image set of each column; columns that score the same test images have one, whatever their name."""
-    names: dict[Column, str] = {}
+    names = {column: IMAGES_OF.get(column.data, column.data) for column in columns}
+    same = {name: name for name in names.values()}
     of_test: dict[str, str] = {}
-    same: dict[str, str] = {}
-    for column in sorted(columns):
-        own = IMAGES_OF.get(column.data, column.data)
-        first = of_test.setdefault(dict(column.splits).get("test", own), same.get(own, own))
-        names[column], same[own] = own, first
-    return {column: _last(same, name) for column, name in names.items()}
+    for column, own in names.items():
+        other = of_test.setdefault(dict(column.splits).get("test", own), own)
+        first, last = sorted((_first(same, own), _first(same, other)))
+        same[last] = first
+    return {column: _first(same, own) for column, own in names.items()}
 
 
-def _last(same: Mapping[str, str], name: str) -> str:
+def _first(same: Mapping[str, str], name: str) -> str:
     while same[name] != name:
         name = same[name]
     return name

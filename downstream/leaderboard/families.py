@@ -33,8 +33,10 @@ ENOUGH_SEEDS = 3
 ERROR = 1 - LEVEL
 """Chance of any error in a family; no pair is held to a level above it."""
 DRAWS, FEWEST = 10_000, 1000
-"""Draws of a family's errors; fewer, but so many at least, where there are many pairs."""
-MOST = 2_000_000
+"""Draws of a family's errors; fewer where those leave no doubt, or where there are many pairs."""
+SURE = 3.3
+"""Standard errors of the level found by few draws, within which a p-value leaves doubt."""
+MOST = 500_000
 """Pairs in all draws together, from which on there are fewer draws."""
 BLOCK = 1 << 18
 """Pairs that are drawn at once."""
@@ -94,7 +96,12 @@ def compare(rows: Sequence[Scores], pairs: Sequence[Pair], beside: Sequence[NDAr
     """
     errors, found = errors_of(rows, beside)
     means = np.array([[row.mean for row in rows]])
-    return Compared(p_values(errors, pairs, means, found)[0], common_level(errors, pairs))
+    p = p_values(errors, pairs, means, found)[0]
+    few = smallest(errors, pairs, FEWEST)
+    around = SURE * math.sqrt(len(few) * ERROR * LEVEL)
+    low, high = (few[int(ERROR * len(few) + off)] for off in (-around, around))
+    doubt = (p < ERROR) & (p >= low) & (p <= high)
+    return Compared(p, common_level(errors, pairs) if doubt.any() else level_of(few))
 
 
 def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[bool]) -> list[Ranks]:
@@ -117,18 +124,25 @@ def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[boo
 
 
 def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS) -> float:
-    """The level at which one of these pairs is called different in `ERROR` of all draws without a difference.
+    """The level at which any of these pairs is called different in `ERROR` of draws without a difference."""
+    return level_of(smallest(errors, pairs, draws))
 
-    Of D draws the k-th smallest p-value has k / (D + 1) below it.
-    """
+
+def level_of(least: NDArray[np.float64]) -> float:
+    """Of D draws the k-th smallest p-value has k / (D + 1) below it."""
+    return min(ERROR, float(least[int(ERROR * (len(least) + 1)) - 1]))
+
+
+def smallest(errors: Errors, pairs: Sequence[Pair], draws: int) -> NDArray[np.float64]:
+    """The smallest p-value of all pairs in each draw without a difference, in order."""
     generator = np.random.default_rng(0)
     count = min(draws, max(FEWEST, MOST // len(pairs)))
     step = max(1, BLOCK // len(pairs))
-    least = [
+    found = [
         p_values(errors, pairs, *draw(errors, min(step, count - start), generator)).min(axis=1)
         for start in range(0, count, step)
     ]
-    return min(ERROR, float(np.sort(np.concatenate(least))[int(ERROR * (count + 1)) - 1]))
+    return np.sort(np.concatenate(found))
 
 
 def draw(

@@ -122,14 +122,9 @@ def test_below_six_independent_data_sets_there_are_no_mean_ranks() -> None:
 
 def test_from_six_on_mean_ranks_are_tested() -> None:
     records = on_sets(SIX)
-    # On one set the order is turned about, in all its columns.
-    records = [r for r in records if r.evaluation.data != "set5"] + [
-        one(p, *column, 0, "set5", value=v)
-        for column in COLUMNS
-        for p, v in (
-            ("random", 0.1), ("supervised", 0.9), ("rotation", 0.5), ("colorization", 0.4), ("autoencoder", 0.6)
-        )
-    ]  # fmt: skip
+    turned = {"random": 0.1, "supervised": 0.9, "rotation": 0.5, "colorization": 0.4, "autoencoder": 0.6}
+    records = [r for r in records if r.evaluation.data != "set5"]
+    records += [one(p, *c, 0, "set5", value=value) for c in COLUMNS for p, value in turned.items()]
     board = build(records)
     found = board.groups[0].over_sets
     assert found is not None

@@ -48,7 +48,7 @@ def one_variance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def critical(values: list[NDArray[np.float64]], pairs: list[tuple[int, int]]) -> float:
     """The difference in its standard errors that the level of a family asks for."""
-    level = compare([flat(own) for own in values], pairs, values).level
+    level = common_level(errors_of([flat(own) for own in values], values)[0], pairs)
     return float(stats.t.ppf(1 - level / 2, sum(len(own) - 1 for own in values)))
 
 
@@ -97,7 +97,7 @@ def test_images_alone_are_a_range_of_normal_variates_whatever_they_share() -> No
     for _ in range(6):
         resampled = shared + generator.normal(size=4000)
         rows.append(Scores(np.zeros(3), np.stack([resampled] * 3)))
-    level = compare(rows, PAIRS, [row.values for row in rows]).level
+    level = common_level(errors_of(rows, [row.values for row in rows])[0], PAIRS)
     expected = float(stats.studentized_range.ppf(0.95, 6, np.inf)) / np.sqrt(2)
     assert stats.norm.isf(level / 2) == pytest.approx(expected, rel=0.015)
 
@@ -174,6 +174,18 @@ def test_levels_are_the_same_at_every_call() -> None:
     values = samples(3, 3, 3, 3)
     rows = [flat(own) for own in values]
     assert compare(rows, all_pairs(4), values).level == compare(rows, all_pairs(4), values).level
+
+
+def test_few_draws_say_the_same_where_they_are_taken_for_enough() -> None:
+    apart = 0
+    for seed in range(20):
+        values = samples(4, 4, 4, 4, 4, seed=seed)
+        rows = [flat(own) for own in values]
+        errors, _ = errors_of(rows, values)
+        found, whole = compare(rows, all_pairs(5), values), common_level(errors, all_pairs(5))
+        assert found.separated.tolist() == (found.p < whole).tolist()
+        apart += found.level != whole
+    assert 3 < apart < 20
 
 
 NOMINAL = (0.035, 0.065)

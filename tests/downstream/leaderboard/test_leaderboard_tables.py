@@ -11,9 +11,11 @@ from downstream.judge.records import Record
 from downstream.leaderboard import comparison
 from downstream.leaderboard.board import Board, Cell, Row, Verdict
 from downstream.leaderboard.captions import group_title
+from downstream.leaderboard.families import Ranks
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
+from downstream.protocol import Direction, Scale
 
 
 def rows(board: Board) -> dict[str, Row]:
@@ -89,10 +91,67 @@ def test_best_and_what_is_not_separated_from_it() -> None:
     assert {cell.verdict for cell in cells(found["supervised"])} == {None}
 
 
+def test_a_mark_holds_over_the_column_not_over_the_pair() -> None:
+    """One row below the best, by so much that a pair tells them apart and a column of many rows does not."""
+    rows_of = {"colorization": 0.5, "rotation": 0.4875}
+
+    def made(names: dict[str, float]) -> list[Record]:
+        return [
+            one(p, *COLUMNS[0], seed, "photos", value=v + 0.005 * (seed - 2), resampled=(v,) * 20)
+            for p, v in names.items()
+            for seed in range(5)
+        ]
+
+    few = rows(build(made(rows_of)))
+    assert [cell.verdict for cell in cells(few["rotation"])] == [Verdict.BELOW]
+    assert [cell.ranks for row in few.values() for cell in cells(row)] == [Ranks(1, 1, 2), Ranks(2, 2, 2)]
+    many = rows(build(made(rows_of | {f"other{i}": 0.3 for i in range(20)})))
+    assert [cell.verdict for cell in cells(many["rotation"])] == [Verdict.NOT_SEPARATED]
+    assert [cell.ranks for cell in cells(many["rotation"])] == [Ranks(1, 2, 22)]
+    assert [cell.ranks for cell in cells(many["other7"])] == [Ranks(3, 22, 22)]
+
+
+def test_ranks_are_among_the_rows_that_have_seeds_enough() -> None:
+    single = [one("jigsaw", *COLUMNS[0], 0, "photos", value=0.9)]
+    found = rows(build(benchmark(3) + single))
+    column = next(iter(found["jigsaw"].cells))
+    assert found["jigsaw"].cells[column].best
+    assert found["jigsaw"].cells[column].ranks is None
+    assert found["rotation"].cells[column].verdict is Verdict.TOO_FEW
+    assert [found[name].cells[column].ranks for name in ("colorization", "rotation", "autoencoder")] == [
+        Ranks(1, 1, 3), Ranks(2, 2, 3), Ranks(3, 3, 3),
+    ]  # fmt: skip
+    assert {cell.ranks for name in ("random", "supervised") for cell in cells(found[name])} == {None}
+
+
+def test_where_less_is_better_the_least_has_the_first_rank() -> None:
+    errors = Scale(direction=Direction.LOWER)
+    made = [replace(r, result=replace(r.result, scale=errors)) for r in benchmark(3)]
+    found = rows(build(made))
+    assert {cell.ranks for cell in cells(found["autoencoder"])} == {Ranks(1, 1, 3)}
+    assert {cell.ranks for cell in cells(found["colorization"])} == {Ranks(3, 3, 3)}
+
+
+def test_gains_over_random_are_one_family_a_column() -> None:
+    found = rows(build(benchmark(3)))
+    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
+    near = [
+        one("jigsaw", *column, seed, "photos", value=0.2003 + 0.01 * i + 0.004 * (seed - 1), recipe="j")
+        for i, column in enumerate(COLUMNS)
+        for seed in range(3)
+    ]
+    found = rows(build(benchmark(3) + near))
+    assert {c.gain.separated for c in cells(found["jigsaw"]) if c.gain} == {False}
+    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
+    for board in (build(benchmark(2)), build(benchmark(3, "scenes"))):
+        assert {c.gain.separated for row in rows(board).values() for c in cells(row) if c.gain} == {None}
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_runs_to_say(seeds: int) -> None:
     found = rows(build(benchmark(seeds)))
     assert {cell.verdict for cell in cells(found["autoencoder"])} == {Verdict.TOO_FEW}
+    assert {cell.ranks for cell in cells(found["autoencoder"])} == {None}
     kinds = {cell.interval.kind for cell in cells(found["autoencoder"]) if cell.interval}
     assert kinds == {Kind.IMAGES if seeds == 1 else Kind.SEEDS}
 
@@ -344,6 +403,7 @@ def test_frames_hold_every_cell_and_every_record() -> None:
     assert row.low < row.value < row.high
     assert row["of"] == 6
     assert (row.over, row.df, row.n, row.seeds) == ("seeds+images", 10, 3, "0 1 2")
+    assert (row.rank_low, row.rank_high, row.rank_of, row.over_random_separated) == (2, 2, 3, True)
     scores = scores_frame(made)
     assert len(scores) == len(made)
     assert set(scores["result.value"]) == {r.result.value for r in made}

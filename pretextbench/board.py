@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from downstream import leaderboard
@@ -15,7 +16,7 @@ from downstream.judge.records import Record, picture_path, read_all
 from downstream.leaderboard import Board, Published
 from pretext.atomic import write_bytes
 from pretext.names import slug
-from pretextbench import costs, curves, frozen
+from pretextbench import costs, curves, filters, frozen
 from pretextbench.console import console
 
 
@@ -33,6 +34,23 @@ def recorded(folder: Path) -> Recorded:
     for note in notes:
         console.print(note, style="yellow", soft_wrap=True)
     return Recorded(records, tuple(notes))
+
+
+def chosen_records(cfg: DictConfig) -> Recorded:
+    """What lies under `output` and ships with the suite, of the rows that the command line chooses.
+
+    Raises:
+        ValueError: nothing was recorded yet, nothing that can be read, or nothing of the names given; a key
+            that chooses no rows.
+    """
+    by = filters.asked(HydraConfig.get().overrides.task, cfg.job.name)
+    folder = Path(cfg.output) / "records"
+    records, notes = recorded(folder)
+    if cfg.suite is not None and cfg.leaderboard.reference:
+        records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
+    if not records:
+        raise ValueError(f"{folder} has no records; run job=benchmark first")
+    return Recorded(filters.chosen(records, by), notes)
 
 
 def show_board(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.intervals import BATCH, DRAWS, EFFECTS, IMAGES, ROWS, SPREADS, Point, images_of
+from benchmarks.intervals import BATCH, DRAWS, EFFECTS, IMAGES, ROWS, Point, images_of
 from downstream.leaderboard.families import all_pairs, common_level, errors_of, p_values, ranks
 from downstream.leaderboard.statistics import Scores
 from pretext.atomic import write_json
@@ -26,6 +26,8 @@ from pretext.atomic import write_json
 RESULT = Path(__file__).parent / "results" / "families.json"
 WORLDS = 2000
 SEEDS = (2, 3, 5, 10, 20)
+SPREADS = (1, 3)
+"""Spread between seeds of the first row, beside the others'."""
 LEVELS = (0.0, 0.0, 0.0, 2.0, 4.0, 8.0)
 """True levels of the rows where they differ, in standard errors of a mean over the seeds of one row."""
 TESTED = 999

@@ -32,7 +32,14 @@ LEVELS = (0.0, 0.0, 0.0, 2.0, 4.0, 8.0)
 """True levels of the rows where they differ, in standard errors of a mean over the seeds of one row."""
 TESTED = 999
 """Draws of the errors of each world; tables take more, and hold the same on average."""
-POINTS = tuple(Point(effects, seeds, spread) for effects in EFFECTS for seeds in SEEDS for spread in SPREADS)
+FEWER = (3, 10)
+"""Of these numbers of seeds, where images weigh little."""
+POINTS = tuple(
+    Point(effects, seeds, spread)
+    for effects, numbers in zip(EFFECTS, (SEEDS, FEWER), strict=True)
+    for seeds in numbers
+    for spread in SPREADS
+)
 PAIRS = all_pairs(ROWS)
 TWINS = [(0, i) for i in range(1, ROWS)]
 

@@ -201,7 +201,7 @@ def families() -> str:
     settings = found["settings"]
     text = (
         f"{settings['worlds']} made worlds a line (standard error 0.5), as above: in how many % of them "
-        f"anything in a column of {settings['rows']} rows is wrong. All rows have one truth; one has a spread "
+        f"anything in a column of {settings['rows']} rows is wrong. All have one truth; one has a spread "
         "between seeds that is a multiple of the others', and is their twin where they are read beside one. "
         "All pairs: any two rows are called separated, nominal 5. Beside the best: any row is called "
         "separated from the best. Beside the twin: any row is called separated from it, nominal 5. Ranks: "

@@ -66,8 +66,8 @@ def _row(column: Column, scale: Scale, spread: Spread, settings: DictConfig) -> 
     least = [difference_for(spread, n, settings.power) for n in settings.seeds]
     return [
         f"{column.data} · {column.protocol} · {metric_name(column.metric, scale)}",
-        f"{number(spread.seeds, scale)} ({spread.df} df)",
-        number(spread.images, scale),
+        f"{points * spread.seeds:.2g} ({spread.df} df)",
+        f"{points * spread.images:.2g}",
         str(spread.rows),
         f"> {MOST_SEEDS}" if seeds is None else str(seeds),
         *(number(difference, scale) for difference in least),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_board import benchmark
+from omegaconf import OmegaConf
 from scipy import stats
 
 from downstream.leaderboard.families import all_pairs
@@ -12,7 +13,9 @@ from downstream.leaderboard.power import MOST_SEEDS, Spread, difference_for, pow
 from downstream.leaderboard.statistics import Scores
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.variances import Pooled
-from pretextbench.seeds import spreads
+from pretextbench import seeds
+from pretextbench.schema import Planning
+from pretextbench.seeds import show_seeds, spreads
 
 
 def students(difference: float, deviation: float, n: int) -> float:
@@ -41,12 +44,12 @@ def test_images_alone_leave_open_what_no_seed_closes() -> None:
 
 def test_seeds_and_differences_are_the_least_that_suffice() -> None:
     spread = Spread(0.02, 18, 0.005, 6)
-    seeds = seeds_for(spread, 0.04, 0.8)
-    assert seeds is not None
-    assert power(spread, seeds)(0.04) >= 0.8 > power(spread, seeds - 1)(0.04)
-    least = difference_for(spread, seeds, 0.8)
+    few = seeds_for(spread, 0.04, 0.8)
+    assert few is not None
+    assert power(spread, few)(0.04) >= 0.8 > power(spread, few - 1)(0.04)
+    least = difference_for(spread, few, 0.8)
     assert least <= 0.04
-    assert power(spread, seeds)(least) >= 0.8 > power(spread, seeds)(0.95 * least)
+    assert power(spread, few)(least) >= 0.8 > power(spread, few)(0.95 * least)
 
 
 def test_more_rows_ask_for_more_seeds() -> None:
@@ -84,3 +87,21 @@ def test_a_column_is_planned_by_its_pooled_spread_and_its_rows() -> None:
         assert spread.images > 0
     assert {spread.rows for spread in spreads(board, 9).values()} == {9}
     assert spreads(build(benchmark(1)), None) == {}
+    with pytest.raises(ValueError, match="no row has two seeds"):
+        show_seeds(build(benchmark(1)), OmegaConf.structured(Planning))
+
+
+def test_what_is_printed_of_a_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds.console, "width", 120)
+    board = build(benchmark(3, pretexts=("rotation", "colorization")))
+    show_seeds(board, OmegaConf.structured(Planning(difference=2.0, seeds=[3, 7])))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["column", "seeds", "images", "rows", "for", "2", "n=3", "n=7"]
+    for line, (column, spread) in zip(lines[1:], spreads(board, None).items(), strict=False):
+        assert line.startswith(f"photos · {column.protocol} · {column.metric} ")
+        wanted, *least = line.split()[-3:]
+        assert int(wanted) == seeds_for(spread, 0.02, 0.8)
+        assert least == [f"{100 * difference_for(spread, n, 0.8):.1f}" for n in (3, 7)]
+        assert f"{100 * spread.seeds:.2g} (4 df)" in line

@@ -108,12 +108,16 @@ def test_a_pair_alone_is_held_to_its_own_interval() -> None:
     assert 0.045 < found.level <= ERROR
 
 
-def test_the_p_value_of_a_pair_is_that_of_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seeds", "step"), [(5, 1), (3, 4)])
+def test_the_p_value_of_a_pair_is_that_of_its_interval(
+    seeds: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows with variances of their own and pooled ones, with images and without."""
-    rows = next(worlds(Point("photographs", 5, 6), 1))
+    rows = next(worlds(Point("photographs", seeds, 6), 1))
     rows[3:] = [flat(row.values) for row in rows[3:]]
     rows = [
-        Scores(row.values + level, row.resampled[:, :30]) for row, level in zip(rows, range(6), strict=True)
+        Scores(row.values + level, row.resampled[:, :30])
+        for row, level in zip(rows, range(0, 6 * step, step), strict=True)
     ]
     values = [row.values for row in rows]
     pooled = pool(values)

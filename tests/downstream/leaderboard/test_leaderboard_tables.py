@@ -15,7 +15,6 @@ from downstream.leaderboard.families import Ranks
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
-from downstream.protocol import Direction, Scale
 
 
 def rows(board: Board) -> dict[str, Row]:
@@ -125,8 +124,7 @@ def test_ranks_are_among_the_rows_that_have_seeds_enough() -> None:
 
 
 def test_where_less_is_better_the_least_has_the_first_rank() -> None:
-    errors = Scale(direction=Direction.LOWER)
-    made = [replace(r, result=replace(r.result, scale=errors)) for r in benchmark(3)]
+    made = [replace(r, result=replace(r.result, direction="lower")) for r in benchmark(3)]
     found = rows(build(made))
     assert {cell.ranks for cell in cells(found["autoencoder"])} == {Ranks(1, 1, 3)}
     assert {cell.ranks for cell in cells(found["colorization"])} == {Ranks(3, 3, 3)}

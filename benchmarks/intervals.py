@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.leaderboard.statistics import Interval, Pooled, Scores, difference, gap_share, interval, pool
+from downstream.leaderboard.statistics import Interval, Scores, difference, gap_share, interval
+from downstream.leaderboard.variances import Pooled, pool
 from pretext.atomic import write_json
 
 RESULT = Path(__file__).parent / "results" / "intervals.json"
@@ -97,11 +98,11 @@ def worlds(point: Point, count: int) -> Iterator[World]:
     of_rows = [(seeds, spread), (seeds, 1), (seeds, 1), (other_seeds(seeds), 1)]
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
-        image = _images(generator, effects.image, (size, 1, IMAGES))
+        image = images_of(generator, effects.image, (size, 1, IMAGES))
         made = []
         for n, times in of_rows:
-            own = _images(generator, effects.own, (size, 1, IMAGES))
-            both = _images(generator, times * effects.both, (size, n, IMAGES))
+            own = images_of(generator, effects.own, (size, 1, IMAGES))
+            both = images_of(generator, times * effects.both, (size, n, IMAGES))
             seed = generator.normal(0, times * effects.seed, (size, n, 1))
             examples = image + own + both + seed
             made.append((examples.mean(axis=2), examples @ draws.T, seed[:, 0, 0] if n == 1 else None))
@@ -112,7 +113,7 @@ def worlds(point: Point, count: int) -> Iterator[World]:
             yield World(rows, truth, pool([*(row.values for row in rows), *rest[world]]))
 
 
-def _images(
+def images_of(
     generator: np.random.Generator, effect: float, shape: tuple[int, int, int]
 ) -> NDArray[np.float64]:
     """Effects on single images, by which a mean over all of them has this standard deviation."""

@@ -68,6 +68,7 @@ def results() -> tuple[str, dict[Path, list[costs.Point]]]:
     parts += ["## How well the colorizers colour", colour_quality()]
     parts += ["## What colour teaches on the scenes", controls()]
     parts += ["## How often the intervals hold", intervals()]
+    parts += ["## How often a column is without error", families()]
     parts += ["## Speed", speed()]
     return "\n\n".join(parts) + "\n", pictures
 
@@ -188,6 +189,29 @@ def intervals() -> str:
 def _over_seeds(row: Any) -> list[str]:
     """What says of a single run how it would do if it spoke of other seeds."""
     return [name for name in row["holds"] if name.endswith("over seeds")]
+
+
+def families() -> str:
+    """Errors in whole columns of these tables, as `benchmarks/families.py` simulated them."""
+    found = _measured("families")
+    names = ("all pairs", "beside the best", "beside the twin", "ranks", "each pair at 5 %")
+    rows = []
+    for row in found["points"]:
+        shares = [f"{100 * row['wrong'][name]:.1f}" for name in names]
+        rows.append([row["effects"], str(row["seeds"]), f"×{row['spread']}", *shares])
+    settings = found["settings"]
+    text = (
+        f"{settings['worlds']} made worlds a line (standard error 0.5), as above: in how many % of them "
+        f"anything in a column of {settings['rows']} rows is wrong. All have one truth; one has a spread "
+        "between seeds that is a multiple of the others', and is their twin where they are read beside one. "
+        "All pairs: any two rows are called separated, nominal 5. Beside the best: any row is called "
+        "separated from the best. Beside the twin: any row is called separated from it, nominal 5. Ranks: "
+        "where truths differ, any true rank lies outside of those a row may have; below 5, since fewer pairs "
+        "are alike. The last column is what marks at 5 % a pair would do. Of two seeds nothing is said in a "
+        "table, and of one there is nothing to say. "
+        "`python -m benchmarks.families`"
+    )
+    return text + "\n\n" + _table(["effects as on", "n", "spread", *names], rows)
 
 
 def speed() -> str:

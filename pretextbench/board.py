@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from downstream import leaderboard
@@ -15,7 +16,7 @@ from downstream.judge.records import Record, picture_path, read_all
 from downstream.leaderboard import Board, Published
 from pretext.atomic import write_bytes
 from pretext.names import slug
-from pretextbench import costs, curves, frozen
+from pretextbench import costs, critical_difference, curves, filters, frozen
 from pretextbench.console import console
 
 
@@ -33,6 +34,23 @@ def recorded(folder: Path) -> Recorded:
     for note in notes:
         console.print(note, style="yellow", soft_wrap=True)
     return Recorded(records, tuple(notes))
+
+
+def chosen_records(cfg: DictConfig) -> Recorded:
+    """What lies under `output` and ships with the suite, of the rows that the command line chooses.
+
+    Raises:
+        ValueError: nothing was recorded yet, nothing that can be read, or nothing of the names given; a key
+            that chooses no rows.
+    """
+    by = filters.asked(HydraConfig.get().overrides.task, cfg.job.name)
+    folder = Path(cfg.output) / "records"
+    records, notes = recorded(folder)
+    if cfg.suite is not None and cfg.leaderboard.reference:
+        records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
+    if not records:
+        raise ValueError(f"{folder} has no records; run job=benchmark first")
+    return Recorded(filters.chosen(records, by), notes)
 
 
 def show_board(
@@ -123,15 +141,18 @@ def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> in
 
 
 def draw(output: Path, records: Sequence[Record], board: Board, folder: Path) -> int:
-    """Where runs are at hand, draw how they came along, and scores against cost; return how many pictures."""
+    """Draw mean ranks over data sets, and of runs at hand how they came along, and cost; return how many."""
+    over_sets = critical_difference.diagrams(board)
+    if over_sets:
+        write_bytes(folder / "critical_difference.png", critical_difference.picture(over_sets))
     subjects = [record.subject for record in records if not record.subject.blind]
     runs = {(s.pretext, slug(short(s.run))): None for s in subjects}
     found = [(name, path) for name, run in runs for path in (output / "runs").glob(f"*_{run}")]
     came = [(name, curve) for name, path in found if (curve := curves.read(path))]
     if not came:
-        return 0
+        return bool(over_sets)
     write_bytes(folder / "pretraining.png", curves.picture(came))
     points = costs.points(board, records)
     if len(points) > 1:
         write_bytes(folder / "cost.png", costs.picture(points))
-    return 1 + (len(points) > 1)
+    return 1 + bool(over_sets) + (len(points) > 1)

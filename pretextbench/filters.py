@@ -1,4 +1,4 @@
-"""`job=leaderboard` with `suite=`, `pretext=`, `data=` or `data@target=`: the rows of those alone."""
+"""`job=leaderboard`, `job=plan`: `suite=`, `pretext=`, `data=` and `data@target=` choose rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ CHOOSING = {
     "data@target": "data@target", "target.name": "data@target", "suite": "suite",
 }  # fmt: skip
 """Keys that choose rows, a name before the option it belongs to."""
+OWN = {
+    "leaderboard": "leaderboard.…= what stands beside them",
+    "plan": "plan.…= what is asked of them",
+}
+"""What a job's own keys choose."""
 READ = ("job", "output", "logger", "cache_gb", "verify", "dry_run")
 """Keys beside them that choose no rows and look as little like it; so do settings of a part, with a dot."""
 
 
-def asked(overrides: Sequence[str]) -> dict[str, str]:
+def asked(overrides: Sequence[str], job: str = "leaderboard") -> dict[str, str]:
     """What the command line chooses rows by.
 
     Raises:
@@ -32,8 +37,8 @@ def asked(overrides: Sequence[str]) -> dict[str, str]:
                 found[CHOOSING[key]] = str(override.value())
         elif "." not in key and key not in READ:
             raise ValueError(
-                f"job=leaderboard shows what was recorded and does not read {key}; suite=, pretext=, data= "
-                "and data@target= choose rows, output= the records, leaderboard.…= what stands beside them"
+                f"job={job} is of what was recorded and does not read {key}; suite=, pretext=, data= and "
+                f"data@target= choose rows, output= the records, {OWN[job]}"
             )
     return found
 

@@ -151,6 +151,21 @@ class League:
 
 
 @dataclass
+class Planning:
+    """What job=plan is asked: how many seeds tell two rows apart.
+
+    difference: of the rows, in points or the metric's unit. power: how often it is to be found. rows: how
+    many are compared at once; null for as many as are recorded. seeds: numbers of seeds a row, whose least
+    difference is said.
+    """
+
+    difference: Positive = 1.0
+    power: Annotated[float, Field(gt=0.05, lt=1)] = 0.8
+    rows: Annotated[int, Field(ge=2)] | None = None
+    seeds: list[Annotated[int, Field(ge=3, le=1000)]] = field(default_factory=lambda: [3, 5, 10, 20])
+
+
+@dataclass
 class Suite:
     """A frozen benchmark; `suites.py` reads it.
 
@@ -193,6 +208,7 @@ class Config:
     logger: Logger = field(default_factory=Logger)
     leaderboard: Leaderboard = field(default_factory=Leaderboard)
     league: League = field(default_factory=League)
+    plan: Planning = field(default_factory=Planning)
     suite: Suite | None = None
     experiment: Any = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -248,7 +264,7 @@ def check(cfg: DictConfig) -> None:
 def _known(cfg: DictConfig) -> None:
     typed = {
         "": Config, "trainer": Trainer, "logger": Logger, "pretext": Pretext, "pretext.needs": Needs,
-        "leaderboard": Leaderboard, "league": League,
+        "leaderboard": Leaderboard, "league": League, "plan": Planning,
     }  # fmt: skip
     for place, kind in typed.items():
         node = OmegaConf.select(cfg, place) if place else cfg

@@ -48,6 +48,7 @@ def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[s
         (["job=protocols"], "classification · frozen: encoder"),
         (["job=status", "output=there"], "1 missing"),
         (["job=leaderboard", "output=there"], "ccp"),
+        (["job=plan", "output=there", "suite=scenes", "plan.seeds=[3]", "plan.rows=2"], "fcn_finetune"),
     ],
 )
 def test_jobs_that_only_say_what_is_there_do_without_torch(

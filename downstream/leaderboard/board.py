@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
-from downstream.leaderboard.statistics import Interval, Pooled, Scores, Share, Verdict
+from downstream.leaderboard.families import Ranks
+from downstream.leaderboard.friedman import MeanRanks
+from downstream.leaderboard.statistics import Interval, Scores, Share
+from downstream.leaderboard.variances import Pooled
 from downstream.protocol import FRACTION, SOLVED, Scale
 
 RANDOM, SUPERVISED = "random", "supervised"
@@ -65,24 +69,35 @@ class RowKey(NamedTuple):
     images_seen: int
 
 
+class Verdict(Enum):
+    """What may be said of a row beside the best one."""
+
+    TOO_FEW = "too few runs to say"
+    NOT_SEPARATED = "not separated from best"
+    BELOW = "below best"
+
+
 class Gain(NamedTuple):
     """A row read against its twins: row − random, row − supervised, and the share of the gap between them.
 
     Above 0 where the row is better: where less is better, differences have their sign turned.
-    Seeds are those that row and twins have in common.
+    Seeds are those that row and twins have in common. separated: whether row and random differ, said of all
+    rows of a section and column together; None of fewer than three seeds, and where nothing ranks.
     """
 
     over_random: float | None
     interval: Interval | None
     over_supervised: float | None
     share: Share
+    separated: bool | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
     """What stands in a table: the mean over seeds, its interval, and what must be said of it.
 
-    scale: what the values mean. flags: with the share of the cell's records that each is true of.
+    scale: what the values mean. flags: with the share of the cell's records that each is true of. ranks:
+    among the rows of its section that have seeds enough; None of another, and where nothing ranks.
     """
 
     scores: Scores
@@ -92,6 +107,7 @@ class Cell:
     flags: Mapping[str, float]
     verdict: Verdict | None = None
     best: bool = False
+    ranks: Ranks | None = None
     gain: Gain | None = None
     scale: Scale = FRACTION
 
@@ -108,8 +124,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. rank and gain are None where the row, or the table, is not ranked.
+    """One line. place, rank and gain are None where the row, or the table, is not ranked.
 
+    place: mean over data sets of its rank there, by which rows without a gain are in order; rank: the same
+    where there are data sets enough to compare rows by it (`friedman`).
     twins: recipes of the rows that it is read against, by their names; empty where nobody said. covered: of
     how many columns that rank its group it has a score, and how many there are.
     """
@@ -119,6 +137,7 @@ class Row:
     cells: Mapping[Column, Cell]
     twins: Mapping[str, str]
     covered: tuple[int, int]
+    place: float | None = None
     rank: float | None = None
     gain: float | None = None
 
@@ -135,10 +154,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: same input, network, calibration, pretraining images and budget."""
+    """Rows that may be compared: same input, network, calibration, pretraining images and budget.
+
+    over_sets: of the rows that have a rank, in their order; None where there are too few data sets.
+    """
 
     match: Match
     rows: tuple[Row, ...]
+    over_sets: MeanRanks | None = None
 
     @property
     def pretext(self) -> tuple[Row, ...]:
@@ -171,6 +194,11 @@ class Board:
     unlike: Mapping[Column, str]
     scales: Mapping[Column, Scale]
     notes: tuple[str, ...]
+
+    @property
+    def over_sets(self) -> bool:
+        """Whether the mean ranks of any group are compared."""
+        return any(group.over_sets is not None for group in self.groups)
 
     @property
     def ranked(self) -> bool:

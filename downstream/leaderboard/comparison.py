@@ -1,4 +1,4 @@
-"""Rows against their twins, against the best, and in ranks: what a group says about its rows."""
+"""Rows against their twins, against each other, and in ranks: what a group says about its rows."""
 
 from __future__ import annotations
 
@@ -10,28 +10,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.digest import short
-from downstream.leaderboard.board import TWINS, Cell, Column, Gain, Row, RowKey
-from downstream.leaderboard.statistics import Pooled, Scores, Share, against_best, difference, gap_share
+from downstream.leaderboard.board import TWINS, Cell, Column, Gain, Row, RowKey, Verdict
+from downstream.leaderboard.families import ENOUGH_SEEDS, Pair, all_pairs, compare, ranks
+from downstream.leaderboard.friedman import ENOUGH_SETS, MeanRanks, mean_ranks
+from downstream.leaderboard.image_sets import image_sets
+from downstream.leaderboard.statistics import Scores, Share, difference, gap_share
+from downstream.leaderboard.variances import Pooled
+
+Values = Sequence[NDArray[np.float64]]
+"""Values of the rows of one column, each over its seeds."""
 
 
-def with_gains(row: Row, twins: Mapping[str, list[Row]], pooled: Mapping[Column, Pooled | None]) -> Row:
-    """Read each cell of a row against the group's twins; twins themselves stay as they are."""
-    if row.twin:
-        return row
-    random, supervised = (_twin(row, name, twins[name]) for name in TWINS)
-    cells = {
-        column: replace(
-            cell,
-            gain=_gain(
-                cell,
-                random.cells.get(column) if random else None,
-                supervised.cells.get(column) if supervised else None,
-                pooled[column],
-            ),
-        )
-        for column, cell in row.cells.items()
-    }
-    return replace(row, cells=cells)
+def with_gains(
+    rows: Sequence[Row], pooled: Mapping[Column, Pooled | None], beside: Mapping[Column, Values]
+) -> list[Row]:
+    """Read each cell of a group's rows against the group's twins; twins themselves stay as they are.
+
+    The rows of a column that ranks are compared with their random twins as one family: who reads down a
+    column which rows have learned anything makes as many comparisons as there are rows.
+
+    Args:
+        beside: values of every row of a column, over all groups.
+    """
+    candidates = {name: [row for row in rows if row.key.pretext == name] for name in TWINS}
+    twins = {row.key: [_twin(row, name, candidates[name]) for name in TWINS] for row in rows if not row.twin}
+    found: dict[RowKey, dict[Column, Cell]] = {row.key: dict(row.cells) for row in rows}
+    paired: dict[Column, list[tuple[RowKey, Scores, Scores]]] = defaultdict(list)
+    for row in sorted((row for row in rows if not row.twin), key=lambda row: row.key):
+        for column, cell in row.cells.items():
+            random, supervised = (twin.cells.get(column) if twin else None for twin in twins[row.key])
+            seeds = _common(cell, random, supervised)
+            if random is None or not seeds:
+                continue
+            own, low = _at(cell, seeds), _at(random, seeds)
+            top = _at(supervised, seeds) if supervised is not None else None
+            found[row.key][column] = replace(cell, gain=_gain(own, low, top, pooled[column]))
+            if column.ranks and may_compare(own) and may_compare(low):
+                paired[column].append((row.key, own, low))
+    for column, those in paired.items():
+        for key, separated in zip(
+            [key for key, *_ in those], _from_twins(those, beside[column]), strict=True
+        ):
+            gain = found[key][column].gain
+            assert gain is not None
+            found[key][column] = replace(found[key][column], gain=gain._replace(separated=separated))
+    return [replace(row, cells=found[row.key]) for row in rows]
+
+
+def _from_twins(those: Sequence[tuple[RowKey, Scores, Scores]], beside: Values) -> list[bool]:
+    """Whether rows differ from their twins; a twin that several have, with the same seeds, is one."""
+    rows = [own for _, own, _ in those]
+    place: dict[tuple[float, ...], int] = {}
+    pairs = []
+    for i, (_, _, low) in enumerate(those):
+        at = place.setdefault(tuple(low.values), len(rows))
+        if at == len(rows):
+            rows.append(low)
+        pairs.append((i, at))
+    return [bool(apart) for apart in compare(rows, pairs, beside).separated]
 
 
 def _twin(row: Row, name: str, candidates: Sequence[Row]) -> Row | None:
@@ -56,16 +92,15 @@ def ambiguous_twins(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _gain(cell: Cell, random: Cell | None, supervised: Cell | None, pooled: Pooled | None) -> Gain | None:
-    parts = [part for part in (random, supervised) if part is not None]
-    seeds = [s for s in cell.seeds if all(s in part.seeds for part in parts)]
-    if random is None or not seeds:
-        return None
-    own, low = _at(cell, seeds), _at(random, seeds)
+def _common(cell: Cell, *others: Cell | None) -> list[int]:
+    """Seeds that a cell has in common with all the others there are."""
+    return [seed for seed in cell.seeds if all(seed in other.seeds for other in others if other is not None)]
+
+
+def _gain(own: Scores, low: Scores, top: Scores | None, pooled: Pooled | None) -> Gain:
     gained = difference(own, low, pooled)
-    if supervised is None:
+    if top is None:
         return Gain(own.mean - low.mean, gained, None, Share(None, None))
-    top = _at(supervised, seeds)
     return Gain(own.mean - low.mean, gained, own.mean - top.mean, gap_share(own, low, top, pooled))
 
 
@@ -78,43 +113,88 @@ def _at(cell: Cell, seeds: Sequence[int]) -> Scores:
     return Scores(sign * cell.scores.values[index], sign * cell.scores.resampled[index])
 
 
-def with_best(
-    rows: Sequence[Row], columns: Iterable[Column], pooled: Mapping[Column, Pooled | None]
-) -> list[Row]:
-    """Mark the best pretext task of each ranking column, and what is not separated from it."""
+def with_best(rows: Sequence[Row], columns: Iterable[Column], beside: Mapping[Column, Values]) -> list[Row]:
+    """Mark the best pretext task of each ranking column, what is not separated from it, and all ranks.
+
+    The family is all pairs of a section's rows in one column, twins left out: they are there to be read
+    against and compete with nobody. Rows of fewer than `ENOUGH_SEEDS` seeds are outside of it too.
+
+    Args:
+        beside: values of every row of a column, over all groups.
+    """
     cells = {row.key: dict(row.cells) for row in rows}
     for column in columns:
-        rivals = {r.key: r.cells[column] for r in rows if not r.twin and column in r.cells}
+        rivals = {row.key: row.cells[column] for row in rows if not row.twin and column in row.cells}
         if not column.ranks or not rivals:
             continue
         top = max(cell.merit for cell in rivals.values())
-        best = next(cell for cell in rivals.values() if cell.merit == top)
+        members = sorted(key for key, cell in rivals.items() if may_compare(cell.scores))
+        pairs = all_pairs(len(members))
+        apart = _apart([rivals[key] for key in members], pairs, beside[column])
+        best = next((i for i, key in enumerate(members) if rivals[key].merit == top), None)
+        among = ranks([rivals[key].merit for key in members], pairs, apart)
+        separated = dict(zip(pairs, apart, strict=True))
         for key, cell in rivals.items():
-            if cell.merit == top:
-                cells[key][column] = replace(cell, best=True)
-            else:
-                verdict = against_best(cell.scores, best.scores, pooled[column])
-                cells[key][column] = replace(cell, verdict=verdict)
+            at = members.index(key) if key in members else None
+            verdict = None if cell.merit == top else _verdict(at, best, separated)
+            own = among[at] if at is not None and pairs else None
+            cells[key][column] = replace(cell, best=cell.merit == top, verdict=verdict, ranks=own)
     return [replace(row, cells=cells[row.key]) for row in rows]
 
 
+def may_compare(scores: Scores) -> bool:
+    """Whether it has seeds enough to be compared, and resamples."""
+    return scores.n >= ENOUGH_SEEDS and scores.resampled.shape[1] >= 2
+
+
+def _apart(cells: Sequence[Cell], pairs: Sequence[Pair], beside: Values) -> list[bool]:
+    if not pairs:
+        return []
+    return [bool(apart) for apart in compare([cell.scores for cell in cells], pairs, beside).separated]
+
+
+def _verdict(at: int | None, best: int | None, separated: Mapping[Pair, bool]) -> Verdict:
+    if at is None or best is None:
+        return Verdict.TOO_FEW
+    return Verdict.BELOW if separated[min(at, best), max(at, best)] else Verdict.NOT_SEPARATED
+
+
 def with_ranks(rows: Sequence[Row], columns: Iterable[Column]) -> list[Row]:
-    """Average rank and share of the gap: over settings of a protocol, then over protocols, then over data."""
+    """Mean rank and share of the gap: over settings of a protocol, then over protocols, then over data."""
     ranking = [column for column in columns if column.ranks]
     rivals = [row for row in rows if not row.twin and row.complete]
     if not ranking or not rivals:
         return list(rows)
-    ranks: dict[RowKey, dict[Column, float]] = defaultdict(dict)
-    for column in ranking:
-        places = _places(np.array([row.cells[column].merit for row in rivals]))
-        for row, place in zip(rivals, places, strict=True):
-            ranks[row.key][column] = float(place)
+    ranked = ranks_by_set(rivals, ranking)
+    places = dict(zip([row.key for row in rivals], ranked.mean(axis=0).tolist(), strict=True))
+    enough = len(ranked) >= ENOUGH_SETS
     return [
-        replace(row, rank=_by_data(ranks[row.key]), gain=_mean_share(row, ranking))
-        if row.key in ranks
+        replace(
+            row,
+            place=places[row.key],
+            rank=places[row.key] if enough else None,
+            gain=_mean_share(row, ranking),
+        )
+        if row.key in places
         else row
         for row in rows
     ]
+
+
+def over_sets(rows: Sequence[Row], columns: Iterable[Column]) -> MeanRanks | None:
+    """Compare the mean ranks of a section's rows; None below three rows, or `ENOUGH_SETS` data sets."""
+    rivals = [row for row in rows if row.rank is not None]
+    if len(rivals) < 3:
+        return None
+    return mean_ranks(ranks_by_set(rivals, [column for column in columns if column.ranks]))
+
+
+def ranks_by_set(rivals: Sequence[Row], columns: Sequence[Column]) -> NDArray[np.float64]:
+    """Ranks of rows on each image set (N, k), from the means of their ranks in its columns."""
+    sets = image_sets(columns)
+    places = {c: _places(np.array([row.cells[c].merit for row in rivals])) for c in columns}
+    found = [_by_set({c: float(places[c][i]) for c in columns}, sets) for i in range(len(rivals))]
+    return np.stack([_places(np.array([-own[name] for own in found])) for name in sorted(set(sets.values()))])
 
 
 def _mean_share(row: Row, columns: Iterable[Column]) -> float | None:
@@ -124,7 +204,7 @@ def _mean_share(row: Row, columns: Iterable[Column]) -> float | None:
         if gain is None or gain.share.value is None:
             return None
         shares[column] = gain.share.value
-    return _by_data(shares)
+    return float(np.mean(list(_by_set(shares, image_sets(shares)).values())))
 
 
 def _places(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,9 +214,9 @@ def _places(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(above + (level + 1) / 2, np.float64)
 
 
-def _by_data(values: Mapping[Column, float]) -> float:
-    """Several settings of one protocol count as one, and so do several tasks on one image set."""
+def _by_set(values: Mapping[Column, float], sets: Mapping[Column, str]) -> dict[str, float]:
+    """Means by image set: settings of one protocol count as one, and so do tasks on one image set."""
     found: dict[str, dict[Column, list[float]]] = defaultdict(lambda: defaultdict(list))
     for column, value in values.items():
-        found[column.data][column._replace(settings="")].append(value)
-    return float(np.mean([np.mean([np.mean(own) for own in data.values()]) for data in found.values()]))
+        found[sets[column]][column._replace(settings="")].append(value)
+    return {name: float(np.mean([np.mean(each) for each in own.values()])) for name, own in found.items()}

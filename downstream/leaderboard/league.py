@@ -11,8 +11,9 @@ import numpy as np
 from downstream.judge.flags import meaning
 from downstream.judge.records import Record
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
-from downstream.leaderboard.statistics import Interval, Pooled, Scores, difference, interval, pool
+from downstream.leaderboard.statistics import Interval, Scores, difference, interval
 from downstream.leaderboard.units import LESS, metric_name, number
+from downstream.leaderboard.variances import Pooled, pool
 from downstream.protocol import Scale
 
 TASK = "colorization"

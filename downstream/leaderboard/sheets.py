@@ -8,24 +8,30 @@ from dataclasses import dataclass, field
 
 from downstream.digest import digest, short
 from downstream.judge.flags import ZERO_WIDTH, meaning
-from downstream.leaderboard.board import MACHINERY, Board, Cell, Group, Row
-from downstream.leaderboard.statistics import ENOUGH_SEEDS, Between, Interval, Kind, Verdict
-from downstream.leaderboard.units import LESS, in_unit, metric_name, number
-from downstream.protocol import FRACTION, Direction, Scale
+from downstream.leaderboard.board import Board, Cell, Row, Verdict
+from downstream.leaderboard.captions import (
+    IMAGES_ONLY,
+    NOT_APART,
+    OWN_SPREAD,
+    apart,
+    group_title,
+    heads_of,
+    how_to_read,
+    legend,
+    on_gains,
+    several_scales,
+)
+from downstream.leaderboard.families import Ranks
+from downstream.leaderboard.statistics import Interval, Kind
+from downstream.leaderboard.units import in_unit, number
+from downstream.leaderboard.variances import Between
+from downstream.protocol import Scale
 
-IMAGES_ONLY = "i"
-"""The footnote that every interval over test images alone carries."""
-OWN_SPREAD = "v"
-"""The footnote of an interval that rests on a row's own variance between seeds."""
-OTHER_SETTINGS = "*"
-"""The mark of a column whose settings are not those that its protocol's name stands for."""
 LETTERS = "abcdefghjklmnoprstuwxyz"
 """Footnote letters; i and v are taken and q has no superscript."""
-TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 SOME = "'"
 """Beside a footnote letter: true of some of the runs behind a cell."""
 _COUNT = re.compile(r"\d+")
-MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,10 @@ def main_sheet(board: Board) -> Sheet:
     if board.blind:
         blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
         sections.append(Section("encoder-blind predictors", blind))
-    summary = (("n",), ("rank",), ("gain",)) if board.ranked else (("n",),)
+    summary = (("n",), *([("rank",)] if board.over_sets else ()), *([("gain",)] if board.ranked else ()))
     heads = summary + heads_of(board)
-    notes = [*_how_to_read(board), *_legend(board), *footnotes.notes(), *board.notes]
-    title = "Scores in % (higher is better)" + ", where a head says nothing else" * _several_scales(board)
+    notes = [*how_to_read(board), *legend(board), *footnotes.notes(), *board.notes]
+    title = "Scores in % (higher is better)" + ", where a head says nothing else" * several_scales(board)
     return Sheet("scores", title, heads, tuple(sections), tuple(notes), len(summary))
 
 
@@ -150,21 +156,12 @@ def gain_sheet(board: Board) -> Sheet:
         ]
         if lines:
             sections.append(Section(group_title(group, board.groups), tuple(lines)))
-    notes: tuple[str, ...] = (
-        "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
-        "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
-        "supervised), '–' where no supervised twin is above random by more than its interval. "
-        f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
-        "of one of the rows, or of both.",
-    )
-    if _several_scales(board):
-        notes += ("Where a head names a unit, in that unit; where less is better, points below the twin.",)
     return Sheet(
         "gains",
         "Gain over the random twin, in points",
         heads_of(board),
         tuple(sections),
-        notes,
+        on_gains(board),
     )
 
 
@@ -175,7 +172,7 @@ def across_sheet(board: Board) -> Sheet:
     for name in names:
         lines = [
             Line(
-                _apart(group, board.groups), tuple(_score_text(row.cells.get(c), None) for c in board.columns)
+                apart(group, board.groups), tuple(_score_text(row.cells.get(c), None) for c in board.columns)
             )
             for group in board.groups
             for row in group.rows
@@ -222,64 +219,13 @@ def stage_sheets(board: Board) -> list[Sheet]:
     return made
 
 
-def group_title(group: Group, groups: Sequence[Group]) -> str:
-    """What the rows of a group share; images of one name that are not the same are told by their digest."""
-    match = group.match
-    parts = [f"input {match.input}", *([match.backbone] if match.backbone else [])]
-    parts += [f"pretrained on {_images(group, groups)}"] if match.pretraining else []
-    parts += [match.budget] if match.budget else []
-    parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []
-    return " · ".join(parts)
-
-
-def _images(group: Group, groups: Sequence[Group]) -> str:
-    match = group.match
-    same = {other.match.images for other in groups if other.match.pretraining == match.pretraining}
-    return match.pretraining + (f" {match.images[:6]}" if len(same) > 1 else "")
-
-
-def _apart(group: Group, groups: Sequence[Group]) -> str:
-    """The input, and what else tells a group from the others."""
-    match = group.match
-    parts = [
-        getattr(match, name) or f"no {name}"
-        for name in ("backbone", "pretraining", "calibration", "budget")
-        if len({getattr(other.match, name) for other in groups}) > 1
-    ]
-    return " · ".join([match.input, *parts])
-
-
-def heads_of(board: Board) -> tuple[tuple[str, ...], ...]:
-    """Heads of a few short lines each; no more is said than tells the columns apart.
-
-    Columns of other settings than their protocol's own are marked, and so are a unit and a direction that are
-    not the usual.
-    """
-    columns = board.columns
-    several = len({column.data for column in columns}) > 1
-    heads = []
-    for column in columns:
-        data = (column.data,) if several else ()
-        metric = metric_name(column.metric, board.scales[column]) + OTHER_SETTINGS * (column in board.unlike)
-        heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], metric))
-    if len(set(heads)) == len(heads):
-        return tuple(heads)
-    named = [(*head[:-1], column.protocol, head[-1]) for head, column in zip(heads, columns, strict=True)]
-    return tuple((f"({i + 1})", *head) for i, head in enumerate(named))
-
-
-def _several_scales(board: Board) -> bool:
-    """Whether any column is in another unit than %, or better where it is lower."""
-    usual = (FRACTION.unit, FRACTION.direction)
-    return any((scale.unit, scale.direction) != usual for scale in board.scales.values())
-
-
 def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
     counts = sorted({cell.scores.n for cell in row.cells.values()})
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
     summary = [Text(n)]
-    if board.ranked:
+    if board.over_sets:
         summary.append(Text("" if row.rank is None else f"{row.rank:.1f}"))
+    if board.ranked:
         summary.append(Text("" if row.gain is None else f"{100 * row.gain:.0f}%"))
     cells = [_score_text(row.cells.get(column), footnotes) for column in board.columns]
     remark = (
@@ -296,9 +242,10 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     body = number(cell.value, cell.scale) + _half(cell.interval, cell.scale)
     if footnotes is None:
         return Text(body, notes=notes)
-    mark = "≈" if cell.verdict is Verdict.NOT_SEPARATED else ""
+    mark = NOT_APART if cell.verdict is Verdict.NOT_SEPARATED else ""
+    under = "" if cell.ranks is None else f"#{_reach(cell.ranks)}"
     zero = {ZERO_WIDTH: 1.0} if cell.interval is not None and cell.interval.zero_width else {}
-    return Text(body, notes=notes + footnotes.of({**cell.flags, **zero}), mark=mark, bold=cell.best)
+    return Text(body, under, notes + footnotes.of({**cell.flags, **zero}), mark, cell.best)
 
 
 def _gain_text(cell: Cell | None) -> Text:
@@ -311,7 +258,11 @@ def _gain_text(cell: Cell | None) -> Text:
     share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
     notes = _basis(gain.interval)
     body = sign + number(gain.over_random, cell.scale) + _half(gain.interval, cell.scale)
-    return Text(body, under=share, notes=notes)
+    return Text(body, share, notes, NOT_APART if gain.separated is False else "")
+
+
+def _reach(ranks: Ranks) -> str:
+    return str(ranks.low) if ranks.low == ranks.high else f"{ranks.low}–{ranks.high}"
 
 
 def _half(interval: Interval | None, scale: Scale) -> str:
@@ -333,69 +284,3 @@ def _stage_line(row: Row, cell: Cell, curve: Mapping[str, float], stages: Sequen
         for stage in stages
     )
     return Line(row.label, cells)
-
-
-def _how_to_read(board: Board) -> list[str]:
-    """The caption: only what this board needs."""
-    cells = [c for g in board.groups for row in g.rows for c in row.cells.values()]
-    cells += [c for row in board.blind for c in row.cells.values()]
-    kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
-    bases = {cell.interval.between for cell in cells if cell.interval is not None}
-    verdicts = {cell.verdict for cell in cells}
-    notes = ["Value ± half a 95 % interval; n: pretraining seeds."]
-    if Kind.IMAGES in kinds:
-        notes.append(
-            f"[{IMAGES_ONLY}] one run: the interval is over test images only; it says nothing of other seeds "
-            "and is never compared with an interval over seeds."
-        )
-    if Kind.SEEDS in kinds:
-        notes.append(
-            "Intervals of n ≥ 2 are over seeds and images; the variance between seeds is pooled over the "
-            "rows of a column, with the degrees of freedom (df) named below."
-        )
-    if Between.OWN in bases:
-        notes.append(
-            f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
-            "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
-        )
-    if any(scale.direction is Direction.LOWER for scale in board.scales.values()):
-        notes.append(f"{LESS.strip()} less is better.")
-    if any(cell.best for cell in cells):
-        notes.append("Bold: best pretext task of its section.")
-    if Verdict.NOT_SEPARATED in verdicts:
-        notes.append("≈ not separated from best (paired by image, 95 %, n ≥ 3, uncorrected).")
-    if Verdict.TOO_FEW in verdicts:
-        notes.append(f"Rows of fewer than {ENOUGH_SEEDS} seeds beside the best: too few runs to say.")
-    return notes + _on_ranking(board)
-
-
-def _on_ranking(board: Board) -> list[str]:
-    notes = []
-    if board.ranked:
-        notes.append(
-            "Ranked within a section by gain, the share of the gap from random to supervised (0 % random, "
-            "100 % supervised), or else by average rank; both averaged over the columns of a data set, then "
-            "over data sets. Rows that lack a column are not ranked."
-        )
-    if any(not column.ranks for column in board.columns):
-        notes.append(
-            f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "
-            "generator of the images decides who wins; they enter no average, no bold and no mark."
-        )
-    return notes
-
-
-def _legend(board: Board) -> list[str]:
-    notes = []
-    for place, column in enumerate(board.columns, start=1):
-        pooled = board.pooled[column]
-        df = f", df {pooled.df}" if pooled is not None else ""
-        df += f" ({pooled.outside} rows of larger variance left out)" if pooled and pooled.outside else ""
-        notes.append(
-            f"({place}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
-            f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
-            + (f"; {board.options[column]}" if column in board.options else "")
-            + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")
-            + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
-        )
-    return notes

@@ -1,4 +1,4 @@
-"""Intervals and comparisons of scores: over test images alone, or over seeds and images together.
+"""Intervals of scores and of their differences: over test images alone, or over seeds and images together.
 
 One run says nothing of what another seed would have given, so a single-seed interval is over the test images
 only and never stands against an interval over seeds. From two seeds on there is one estimator: what a score
@@ -10,7 +10,7 @@ between seeds is pooled over the rows of one protocol, but for rows whose own st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache, cached_property
@@ -19,17 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc, stdtrit
+from scipy.special import stdtrit
+
+from downstream.leaderboard.variances import Between, Pooled, seeds_of
 
 LEVEL = 0.95
-ENOUGH_SEEDS = 3
-"""From so many seeds on two rows may be called separated, or not."""
 PRECISE = 1e-12
 """Of the ends of a share's interval, relative to them where they are large."""
 NORMAL = 1e9
 """So many degrees of freedom stand for infinitely many, of which the quantile takes none."""
-OUTLYING = 0.05
-"""Level, over all rows of a protocol, at which the largest variance between seeds is left out of the pool."""
 
 
 class Kind(Enum):
@@ -37,13 +35,6 @@ class Kind(Enum):
 
     IMAGES = "images"
     SEEDS = "seeds+images"
-
-
-class Between(Enum):
-    """Whose variance between seeds an interval rests on."""
-
-    POOLED = "pooled"
-    OWN = "own"
 
 
 class Interval(NamedTuple):
@@ -115,60 +106,6 @@ class Scores:
         return Scores(self.values, self.resampled[:, :width])
 
 
-class Pooled(NamedTuple):
-    """Variance between seeds of a row, estimated from the rows of a protocol, and degrees of freedom.
-
-    `outside` rows are not in it: their variance lay above that of the others.
-    """
-
-    variance: float
-    df: int
-    outside: int = 0
-
-
-def pool(rows: Iterable[NDArray[np.float64]]) -> Pooled | None:
-    """Pool the variance between seeds: Σ (nᵢ − 1) sᵢ² / Σ (nᵢ − 1); None where no row has two seeds.
-
-    The row of the largest variance is left out, and then the next, while an F test against all the others
-    rejects it at `OUTLYING` over the number of rows (Cochran 1941): it shall not widen their intervals.
-    """
-    kept = sorted((_squares(values) for values in rows if len(values) > 1), key=lambda own: own[0] / own[1])
-    if not kept:
-        return None
-    several = len(kept)
-    while len(kept) > 2 and _excess(kept[-1], _sum(kept[:-1])) < OUTLYING / len(kept):
-        kept.pop()
-    squares, df = _sum(kept)
-    return Pooled(squares / df, df, several - len(kept))
-
-
-class Seeds(NamedTuple):
-    """Variance between the seeds of a row, that of one seed, with its degrees of freedom."""
-
-    variance: float
-    df: int
-    between: Between
-
-
-def seeds_of(row: Scores, pooled: Pooled | None) -> Seeds:
-    """The variance between the seeds of a row of two or more: the pooled one, or its own if that stands out.
-
-    It does where an F test of its own against the rest of the pool rejects at 2 / (n + 1). Three seeds show
-    little of a variance: of rows with three times the spread of the others one in three passes at the usual
-    level, with an interval that then holds six times in ten. Taking a row's own in vain costs width alone,
-    hence a level so high; with many seeds the test sees more, and the level falls.
-    """
-    squares, df = _squares(row.values)
-    own = Seeds(squares / df, df, Between.OWN)
-    if pooled is None or pooled.df <= df:
-        return own
-    # A row that was left out of the pool has more than its share of it: it is rejected all the more.
-    rest = (max(pooled.variance * pooled.df - squares, 0.0), pooled.df - df)
-    if _excess((squares, df), rest) < 2 / (row.n + 1):
-        return own
-    return Seeds(pooled.variance, pooled.df, Between.POOLED)
-
-
 def interval(row: Scores, pooled: Pooled | None) -> Interval | None:
     """The interval of a row's mean; None where nothing was resampled.
 
@@ -187,22 +124,22 @@ def difference(row: Scores, other: Scores, pooled: Pooled | None) -> Interval | 
 
 def contrast(rows: Sequence[Scores], weights: Sequence[float], pooled: Pooled | None) -> Interval | None:
     """The interval of Σ wᵢ · mean of row i; None for one seed against several, or less than two resamples."""
-    return _contrasts(rows, pooled)(weights) if _comparable(rows) else None
+    return _contrasts(rows, pooled)(weights) if comparable(rows) else None
 
 
-def _comparable(rows: Sequence[Scores]) -> bool:
+def comparable(rows: Sequence[Scores]) -> bool:
     """Whether all have one seed or all have several, and images were resampled."""
-    return len({row.n == 1 for row in rows}) == 1 and _shared(*rows) >= 2
+    return len({row.n == 1 for row in rows}) == 1 and width_of(*rows) >= 2
 
 
 def _contrasts(rows: Sequence[Scores], pooled: Pooled | None) -> Callable[[Sequence[float]], Interval]:
     """The interval of Σ wᵢ · mean of row i, as a function of the weights."""
     if rows[0].n == 1:
-        resampled = np.stack([row.resampled[0, : _shared(*rows)] for row in rows])
+        resampled = np.stack([row.resampled[0, : width_of(*rows)] for row in rows])
         return lambda weights: _percentiles(np.asarray(weights) @ resampled)
-    seeds = [seeds_of(row, pooled) for row in rows]
+    seeds = [seeds_of(row.values, pooled) for row in rows]
     means = np.array([row.mean for row in rows])
-    images = _image_covariance(rows)
+    images = image_covariance(rows)
     own = [i for i, of in enumerate(seeds) if of.between is Between.OWN]
     shared = [i for i, of in enumerate(seeds) if of.between is Between.POOLED]
     of_means = np.array([of.variance / row.n for of, row in zip(seeds, rows, strict=True)])
@@ -261,7 +198,7 @@ def gap_share(row: Scores, random: Scores, supervised: Scores, pooled: Pooled | 
     It is finite where the gap's own interval lies above 0, and need not be symmetric.
     """
     rows = [row, random, supervised]
-    if not _comparable(rows):
+    if not comparable(rows):
         return Share(None, None)
     made = _contrasts(rows, pooled)
     if made([0.0, -1.0, 1.0]).low <= 0:
@@ -308,47 +245,13 @@ def _falls(function: Callable[[float], float], near: float) -> float:
     return (low + high) / 2
 
 
-class Verdict(Enum):
-    """What may be said of a row beside the best one."""
-
-    TOO_FEW = "too few runs to say"
-    NOT_SEPARATED = "not separated from best"
-    BELOW = "below best"
-
-
-def against_best(row: Scores, best: Scores, pooled: Pooled | None) -> Verdict:
-    """Compare a row to the best one; below `ENOUGH_SEEDS` seeds on either side nothing may be said."""
-    if min(row.n, best.n) < ENOUGH_SEEDS:
-        return Verdict.TOO_FEW
-    between = difference(best, row, pooled)
-    if between is None:
-        return Verdict.TOO_FEW
-    return Verdict.NOT_SEPARATED if 0 in between else Verdict.BELOW
-
-
-def _squares(values: NDArray[np.float64]) -> tuple[float, int]:
-    """Sum of squares around the mean, and degrees of freedom."""
-    return float(((values - values.mean()) ** 2).sum()), len(values) - 1
-
-
-def _sum(rows: Sequence[tuple[float, int]]) -> tuple[float, int]:
-    return sum(squares for squares, _ in rows), sum(df for _, df in rows)
-
-
-def _excess(own: tuple[float, int], rest: tuple[float, int]) -> float:
-    """Probability of so large a variance beside that of the rest, were both the same."""
-    if rest[0] <= 0:
-        return 0.0 if own[0] > 0 else 1.0
-    return float(fdtrc(own[1], rest[1], (own[0] / own[1]) / (rest[0] / rest[1])))
-
-
-def _image_covariance(rows: Sequence[Scores]) -> NDArray[np.float64]:
+def image_covariance(rows: Sequence[Scores]) -> NDArray[np.float64]:
     """Covariance (R, R), over image resamples, of what the seeds of each row share.
 
     Images move each seed's score in a way of its own too. That part is in the variance between seeds
     already, so it is taken out here; both parts are read off the resamples.
     """
-    width = _shared(*rows)
+    width = width_of(*rows)
     cut = [row if row.resampled.shape[1] == width else row.first(width) for row in rows]
     centres = np.stack([row.centre for row in cut])
     centres -= centres.mean(axis=1, keepdims=True)
@@ -356,7 +259,7 @@ def _image_covariance(rows: Sequence[Scores]) -> NDArray[np.float64]:
     return np.asarray(shared - np.diag([row.own_part for row in cut]))
 
 
-def _shared(*rows: Scores) -> int:
+def width_of(*rows: Scores) -> int:
     """Number of resamples that all rows have; they are the same ones, from the first on."""
     return min(int(row.resampled.shape[1]) for row in rows)
 

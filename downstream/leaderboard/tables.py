@@ -11,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge.records import BLIND, Record, Subject
-from downstream.leaderboard.board import TWINS, Board, Cell, Column, Group, Match, Row, RowKey
-from downstream.leaderboard.comparison import ambiguous_twins, with_best, with_gains, with_ranks
+from downstream.leaderboard.board import Board, Cell, Column, Group, Match, Row, RowKey
+from downstream.leaderboard.comparison import (
+    Values,
+    ambiguous_twins,
+    over_sets,
+    with_best,
+    with_gains,
+    with_ranks,
+)
 from downstream.leaderboard.options import told_apart, unlike_stated
-from downstream.leaderboard.statistics import Pooled, Scores, interval, pool
+from downstream.leaderboard.statistics import Scores, interval
+from downstream.leaderboard.variances import Pooled, pool
 from downstream.protocol import Scale
 
 
@@ -31,11 +39,16 @@ def build(records: Sequence[Record]) -> Board:
     main = [p for p in kept if p.record.result.selected]
     cells = _defined(_cells(main))
     columns = tuple(sorted({column for _, column in cells}, key=_column_order))
-    pooled = {c: pool(cell.scores.values for (key, at), cell in cells.items() if at == c) for c in columns}
+    beside: dict[Column, list[NDArray[np.float64]]] = {column: [] for column in columns}
+    for (_, column), cell in cells.items():
+        beside[column].append(cell.scores.values)
+    pooled = {column: pool(own) for column, own in beside.items()}
     cells = {at: replace(cell, interval=interval(cell.scores, pooled[at[1]])) for at, cell in cells.items()}
     rows = _rows(cells, main)
     blind = sorted((row for row in rows if row.key.pretext.startswith(BLIND)), key=lambda row: row.label)
-    groups, ambiguous = _groups([row for row in rows if not row.key.pretext.startswith(BLIND)], pooled)
+    groups, ambiguous = _groups(
+        [row for row in rows if not row.key.pretext.startswith(BLIND)], pooled, beside
+    )
     codes: dict[Column, set[str]] = defaultdict(set)
     for placed in main:
         codes[placed.column].add(placed.record.provenance.scoring)
@@ -90,7 +103,7 @@ def _rows(cells: Mapping[tuple[RowKey, Column], Cell], records: Iterable[Placed]
 
 
 def _groups(
-    rows: Sequence[Row], pooled: Mapping[Column, Pooled | None]
+    rows: Sequence[Row], pooled: Mapping[Column, Pooled | None], beside: Mapping[Column, Values]
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """Matched rows; those that took no training stand in the group of every budget. And what must be said."""
     by_match: dict[Match, list[Row]] = defaultdict(list)
@@ -103,7 +116,7 @@ def _groups(
         if trained:
             del by_match[match]
     notes = tuple(note for own in by_match.values() for note in ambiguous_twins(own))
-    return tuple(_group(match, by_match[match], pooled) for match in sorted(by_match)), notes
+    return tuple(_group(match, by_match[match], pooled, beside) for match in sorted(by_match)), notes
 
 
 def column_of(record: Record) -> Column:
@@ -224,22 +237,26 @@ def _numbers(record: Record, width: int) -> NDArray[np.float64]:
     return np.array(record.result.resampled[:width], dtype=np.float64)
 
 
-def _group(match: Match, rows: list[Row], pooled: Mapping[Column, Pooled | None]) -> Group:
+def _group(
+    match: Match,
+    rows: list[Row],
+    pooled: Mapping[Column, Pooled | None],
+    beside: Mapping[Column, Values],
+) -> Group:
     # Sorted, since a sum's last digits hang on the order of its terms.
     competing = {column for row in rows if not row.twin for column in row.cells if column.ranks}
     columns = sorted(competing, key=_column_order)
     rows = [replace(row, covered=(len(competing & set(row.cells)), len(columns))) for row in rows]
-    twins = {name: [row for row in rows if row.key.pretext == name] for name in TWINS}
-    rows = [with_gains(row, twins, pooled) for row in rows]
-    rows = with_best(rows, columns, pooled)
-    rows = with_ranks(rows, columns)
-    return Group(match, tuple(sorted(rows, key=_row_order)))
+    rows = with_gains(rows, pooled, beside)
+    rows = with_best(rows, columns, beside)
+    rows = sorted(with_ranks(rows, columns), key=_row_order)
+    return Group(match, tuple(rows), over_sets(rows, columns))
 
 
 def _row_order(row: Row) -> tuple[bool, bool, float, float, str]:
-    """Competing rows first: ranked ones by gain or else by rank, then the others by name."""
+    """Competing rows first: ranked ones by gain or else by their mean place, then the others by name."""
     gain = -row.gain if row.gain is not None else 0.0
-    return (row.twin, row.rank is None, gain, row.rank or 0.0, row.label)
+    return (row.twin, row.place is None, gain, row.place or 0.0, row.label)
 
 
 def _column_order(column: Column) -> tuple[bool, Column]:

@@ -133,7 +133,7 @@ def _row_fields(row: Row, kind: str) -> dict[str, Any]:
         "recipe": row.key.recipe,
         "covered": row.covered[0],
         "of": row.covered[1],
-        "average_rank": row.rank,
+        "mean_rank": row.rank,
         "average_gap_share": row.gain,
     }
 
@@ -165,8 +165,13 @@ def _cell_fields(cell: Cell) -> dict[str, Any]:
         "stages": " ".join(cell.stages),
         "best": cell.best,
         "verdict": cell.verdict.value if cell.verdict else "",
+        # As a frame writes whole numbers of which some are missing.
+        "rank_low": float(cell.ranks.low) if cell.ranks else None,
+        "rank_high": float(cell.ranks.high) if cell.ranks else None,
+        "rank_of": float(cell.ranks.of) if cell.ranks else None,
         "over_random": gain.over_random if gain else None,
         **_interval_fields("over_random_", gain.interval if gain else None),
+        "over_random_separated": gain.separated if gain else None,
         "over_supervised": gain.over_supervised if gain else None,
         "gap_share": gain.share.value if gain else None,
         **_interval_fields("gap_share_", gain.share.interval if gain else None),

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from pretextbench import places, preflight
 
-READERS = ("leaderboard", "status", "protocols")
+READERS = ("leaderboard", "plan", "status", "protocols")
 """Jobs that only say what is there: they import neither torch nor anything that needs it."""
 
 NAMES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))

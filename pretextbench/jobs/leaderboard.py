@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pretextbench import filters, frozen
-from pretextbench.board import recorded, show_board
+from pretextbench.board import chosen_records, show_board
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -18,12 +16,6 @@ def run(cfg: DictConfig) -> list[str]:
         ValueError: nothing was recorded yet, nothing that can be read, or nothing of the names given; a key
             that chooses no rows.
     """
-    by = filters.asked(HydraConfig.get().overrides.task)
-    output = Path(cfg.output)
-    records, notes = recorded(output / "records")
-    if cfg.suite is not None and cfg.leaderboard.reference:
-        records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
-    if not records:
-        raise ValueError(f"{output / 'records'} has no records; run job=benchmark first")
-    show_board(output, filters.chosen(records, by), cfg.leaderboard, notes)
+    records, notes = chosen_records(cfg)
+    show_board(Path(cfg.output), records, cfg.leaderboard, notes)
     return []

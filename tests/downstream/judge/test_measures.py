@@ -18,7 +18,7 @@ from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
 from downstream.judge.records import Record, read_all
 from downstream.leaderboard import Tables, build, cells_frame
-from downstream.leaderboard.statistics import Verdict
+from downstream.leaderboard.board import Verdict
 from downstream.metrics.bootstrap import Additive
 from downstream.protocol import (
     FRACTION,
@@ -196,7 +196,7 @@ def test_the_table_ranks_the_least_error_first(records: list[Record], tmp_path: 
     cells = {name: row.cells[column] for name, row in rows.items()}
     values = {name: cell.value for name, cell in cells.items()}
     assert values["supervised"] < values["rotation"] < values["jigsaw"] < values["random"]
-    assert (rows["rotation"].rank, rows["jigsaw"].rank) == (1.0, 2.0)
+    assert (rows["rotation"].place, rows["jigsaw"].place) == (1.0, 2.0)
     assert (cells["rotation"].best, cells["jigsaw"].best) == (True, False)
     assert cells["jigsaw"].verdict is Verdict.BELOW
     for name in ("rotation", "jigsaw"):

@@ -158,6 +158,15 @@ def test_three_seeds_name_their_degrees_of_freedom_and_mark_what_is_not_separate
     assert re.search(r"(jigsaw|colorization).*\d≈", page)
 
 
+def test_every_format_shows_the_ranks_a_row_may_have(written: dict[str, Paths]) -> None:
+    paths = written["near"]
+    assert re.search(r"^ +#1–2 +#1–2", paths.text.read_text(), re.MULTILINE)
+    assert re.search(r"±\d\.\d≈<br>#1–2 \|", paths.markdown.read_text())
+    assert r"(\#1--2)" in paths.latex.read_text()
+    assert "#: the ranks a row may have" in paths.text.read_text().replace("\n", " ")
+    assert "#" not in written["one seed"].text.read_text()
+
+
 def test_a_row_with_a_variance_of_its_own_says_so() -> None:
     apart = [one("jigsaw", *COLUMNS[0], s, "photos", value=0.3 + 0.2 * s, recipe="j") for s in range(3)]
     page = shown([r for r in benchmark(3) if r.evaluation.protocol == "frozen_classification"] + apart)

@@ -13,20 +13,15 @@ from scipy.optimize import brentq
 from benchmarks.intervals import EFFECTS, GAPS, POINTS, RESULT, WORLDS, Point, World, moved, worlds
 from downstream.leaderboard import statistics
 from downstream.leaderboard.statistics import (
-    Between,
     Interval,
     Kind,
-    Pooled,
     Scores,
-    Verdict,
-    against_best,
     difference,
     gap_share,
     half_width,
     interval,
-    pool,
-    seeds_of,
 )
+from downstream.leaderboard.variances import Between, Pooled, pool, seeds_of
 
 IMAGES, RESAMPLES = 150, 200
 
@@ -110,11 +105,11 @@ def test_whose_variance_between_seeds_is_taken(
     own, df = float(np.var(values, ddof=1)), len(values) - 1
     pooled = Pooled((own * df + other * 10) / (df + 10), df + 10)
     expected = (pooled.variance, pooled.df) if between is Between.POOLED else (own, df)
-    assert seeds_of(scores(*values), pooled) == (pytest.approx(expected[0]), expected[1], between)
+    assert seeds_of(np.array(values), pooled) == (pytest.approx(expected[0]), expected[1], between)
     for alone in (None, Pooled(own, df)):
-        assert seeds_of(scores(*values), alone) == (pytest.approx(own), df, Between.OWN)
+        assert seeds_of(np.array(values), alone) == (pytest.approx(own), df, Between.OWN)
     # A row that was left out of the pool, whose squares the pool does not hold.
-    assert seeds_of(scores(*values), Pooled(own / 100, 10, 1)).between is Between.OWN
+    assert seeds_of(np.array(values), Pooled(own / 100, 10, 1)).between is Between.OWN
 
 
 def test_one_seed_is_over_images_and_several_over_seeds() -> None:
@@ -225,16 +220,6 @@ def test_pairing_by_image_narrows_a_difference() -> None:
 def test_one_seed_is_never_compared_with_several() -> None:
     assert difference(scores(0.5), scores(0.5, 0.6), Pooled(0.01, 3)) is None
     assert gap_share(scores(0.5), scores(0.1, 0.2), scores(0.9, 0.8), Pooled(0.01, 3)) == (None, None)
-
-
-def test_marks_need_three_seeds() -> None:
-    world = Examples(0)
-    best, near, far = world.row(0.7, 3), world.row(0.7, 3), world.row(0.3, 3)
-    pooled = pool([r.values for r in (best, near, far)])
-    assert against_best(near, best, pooled) is Verdict.NOT_SEPARATED
-    assert against_best(far, best, pooled) is Verdict.BELOW
-    assert against_best(world.row(0.3, 2), best, pooled) is Verdict.TOO_FEW
-    assert against_best(world.row(0.3, 1), world.row(0.7, 1), None) is Verdict.TOO_FEW
 
 
 def test_share_of_the_gap() -> None:

@@ -9,9 +9,10 @@ from scipy.stats import rankdata
 
 from downstream.judge.records import Record
 from downstream.leaderboard import comparison
-from downstream.leaderboard.board import Board, Cell, Row
-from downstream.leaderboard.sheets import group_title
-from downstream.leaderboard.statistics import Kind, Verdict
+from downstream.leaderboard.board import Board, Cell, Row, Verdict
+from downstream.leaderboard.captions import group_title
+from downstream.leaderboard.families import Ranks
+from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
 
@@ -60,19 +61,19 @@ def test_ranks_and_gains_by_hand() -> None:
     made += [one(p, *COLUMNS[2], 0, "voc", value=v) for p, v in swapped.items()]
     found = rows(build(made))
     # Two columns of photos count once: ranks (1 + 1)/2 and 2, averaged; shares .75 and .25, .5 and .75.
-    assert found["rotation"].rank == pytest.approx(1.5)
-    assert found["colorization"].rank == pytest.approx(1.5)
+    assert found["rotation"].place == pytest.approx(1.5)
+    assert found["colorization"].place == pytest.approx(1.5)
     assert found["rotation"].gain == pytest.approx((0.75 + 0.25) / 2)
     assert found["colorization"].gain == pytest.approx((0.5 + 0.75) / 2)
     assert list(found)[:2] == ["colorization", "rotation"]
-    assert found["random"].rank is None
+    assert found["random"].place is None
 
 
 def test_an_incomplete_row_is_not_ranked_and_does_not_move_the_ranks_of_others() -> None:
     found = rows(build(without(benchmark(), "colorization", "detection")))
     assert found["colorization"].covered == (4, 6)
-    assert found["colorization"].rank is None
-    assert [found[name].rank for name in ("rotation", "autoencoder")] == [1.0, 2.0]
+    assert found["colorization"].place is None
+    assert [found[name].place for name in ("rotation", "autoencoder")] == [1.0, 2.0]
     assert list(found)[:3] == ["rotation", "autoencoder", "colorization"]
 
 
@@ -89,10 +90,66 @@ def test_best_and_what_is_not_separated_from_it() -> None:
     assert {cell.verdict for cell in cells(found["supervised"])} == {None}
 
 
+def test_a_mark_holds_over_the_column_not_over_the_pair() -> None:
+    """One row below the best, by so much that a pair tells them apart and a column of many rows does not."""
+    rows_of = {"colorization": 0.5, "rotation": 0.4875}
+
+    def made(names: dict[str, float]) -> list[Record]:
+        return [
+            one(p, *COLUMNS[0], seed, "photos", value=v + 0.005 * (seed - 2), resampled=(v,) * 20)
+            for p, v in names.items()
+            for seed in range(5)
+        ]
+
+    few = rows(build(made(rows_of)))
+    assert [cell.verdict for cell in cells(few["rotation"])] == [Verdict.BELOW]
+    assert [cell.ranks for row in few.values() for cell in cells(row)] == [Ranks(1, 1, 2), Ranks(2, 2, 2)]
+    many = rows(build(made(rows_of | {f"other{i}": 0.3 for i in range(20)})))
+    assert [cell.verdict for cell in cells(many["rotation"])] == [Verdict.NOT_SEPARATED]
+    assert [cell.ranks for cell in cells(many["rotation"])] == [Ranks(1, 2, 22)]
+    assert [cell.ranks for cell in cells(many["other7"])] == [Ranks(3, 22, 22)]
+
+
+def test_ranks_are_among_the_rows_that_have_seeds_enough() -> None:
+    single = [one("jigsaw", *COLUMNS[0], 0, "photos", value=0.9)]
+    found = rows(build(benchmark(3) + single))
+    column = next(iter(found["jigsaw"].cells))
+    assert found["jigsaw"].cells[column].best
+    assert found["jigsaw"].cells[column].ranks is None
+    assert found["rotation"].cells[column].verdict is Verdict.TOO_FEW
+    assert [found[name].cells[column].ranks for name in ("colorization", "rotation", "autoencoder")] == [
+        Ranks(1, 1, 3), Ranks(2, 2, 3), Ranks(3, 3, 3),
+    ]  # fmt: skip
+    assert {cell.ranks for name in ("random", "supervised") for cell in cells(found[name])} == {None}
+
+
+def test_where_less_is_better_the_least_has_the_first_rank() -> None:
+    made = [replace(r, result=replace(r.result, direction="lower")) for r in benchmark(3)]
+    found = rows(build(made))
+    assert {cell.ranks for cell in cells(found["autoencoder"])} == {Ranks(1, 1, 3)}
+    assert {cell.ranks for cell in cells(found["colorization"])} == {Ranks(3, 3, 3)}
+
+
+def test_gains_over_random_are_one_family_a_column() -> None:
+    found = rows(build(benchmark(3)))
+    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
+    near = [
+        one("jigsaw", *column, seed, "photos", value=0.2003 + 0.01 * i + 0.004 * (seed - 1), recipe="j")
+        for i, column in enumerate(COLUMNS)
+        for seed in range(3)
+    ]
+    found = rows(build(benchmark(3) + near))
+    assert {c.gain.separated for c in cells(found["jigsaw"]) if c.gain} == {False}
+    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
+    for board in (build(benchmark(2)), build(benchmark(3, "scenes"))):
+        assert {c.gain.separated for row in rows(board).values() for c in cells(row) if c.gain} == {None}
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_runs_to_say(seeds: int) -> None:
     found = rows(build(benchmark(seeds)))
     assert {cell.verdict for cell in cells(found["autoencoder"])} == {Verdict.TOO_FEW}
+    assert {cell.ranks for cell in cells(found["autoencoder"])} == {None}
     kinds = {cell.interval.kind for cell in cells(found["autoencoder"]) if cell.interval}
     assert kinds == {Kind.IMAGES if seeds == 1 else Kind.SEEDS}
 
@@ -101,11 +158,11 @@ def test_scenes_never_rank() -> None:
     board = build(benchmark(3, "scenes"))
     assert not board.ranked
     for row in board.groups[0].rows:
-        assert (row.rank, row.gain) == (None, None)
+        assert (row.place, row.rank, row.gain) == (None, None, None)
         assert not any(cell.best or cell.verdict for cell in cells(row))
     assert [row.label for row in board.groups[0].pretext] == ["autoencoder", "colorization", "rotation"]
     mixed = rows(build(benchmark(3, "scenes-128") + benchmark(3)))
-    assert mixed["rotation"].rank == rows(build(benchmark()))["rotation"].rank
+    assert mixed["rotation"].place == rows(build(benchmark()))["rotation"].place
     assert mixed["rotation"].gain == rows(build(benchmark()))["rotation"].gain
 
 
@@ -120,7 +177,7 @@ def test_scores_that_describe_do_not_rank() -> None:
     assert len(described) == 3 * len(TRUTH)
     plain, beside = rows(build(benchmark())), rows(build(benchmark() + described))
     for name in TRUTH:
-        assert (beside[name].rank, beside[name].gain) == (plain[name].rank, plain[name].gain)
+        assert (beside[name].place, beside[name].gain) == (plain[name].place, plain[name].gain)
         (cell,) = (cell for column, cell in beside[name].cells.items() if column.task == "representation")
         assert not cell.best
         assert cell.verdict is None
@@ -135,7 +192,7 @@ def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> N
     for field in ("backbone", "pretraining", "calibration"):
         apart = build(benchmark(pretexts=("random",)) + benchmark(pretexts=("rotation",), **{field: "other"}))
         assert len(apart.groups) == 2, field
-    assert all(row.rank == 1.0 for row in by_input["lightness"].pretext)
+    assert all(row.place == 1.0 for row in by_input["lightness"].pretext)
 
 
 def test_gains_pair_the_seeds_that_both_have() -> None:
@@ -216,7 +273,7 @@ def test_rows_that_differ_in_what_must_be_matched_stand_apart(field: str) -> Non
     )
     board = build(made)
     assert len(board.groups) == 2
-    assert all(row.rank == 1.0 for group in board.groups for row in group.pretext)
+    assert all(row.place == 1.0 for group in board.groups for row in group.pretext)
     assert len({group_title(group, board.groups) for group in board.groups}) == 2
 
 
@@ -232,7 +289,7 @@ def test_coverage_counts_columns_that_rank_and_rows_that_compete() -> None:
         found = rows(build(benchmark() + more))
         for name in ("colorization", "rotation", "autoencoder"):
             assert found[name].covered == (6, 6)
-            assert found[name].rank == complete[name].rank
+            assert found[name].place == complete[name].place
             assert found[name].gain == complete[name].gain
 
 
@@ -249,7 +306,7 @@ def test_settings_of_one_protocol_count_as_one() -> None:
         ]
     made += [one(p, *COLUMNS[2], 0, "photos", value=v) for p, v in (("rotation", 0.6), ("colorization", 0.5))]
     board = build(made)
-    assert [row.rank for row in board.groups[0].rows] == [1.5, 1.5]
+    assert [row.place for row in board.groups[0].rows] == [1.5, 1.5]
     assert sorted(board.options.values()) == ["grid.epochs=20", "grid.epochs=5"]
 
 
@@ -344,6 +401,7 @@ def test_frames_hold_every_cell_and_every_record() -> None:
     assert row.low < row.value < row.high
     assert row["of"] == 6
     assert (row.over, row.df, row.n, row.seeds) == ("seeds+images", 10, 3, "0 1 2")
+    assert (row.rank_low, row.rank_high, row.rank_of, row.over_random_separated) == (2, 2, 3, True)
     scores = scores_frame(made)
     assert len(scores) == len(made)
     assert set(scores["result.value"]) == {r.result.value for r in made}

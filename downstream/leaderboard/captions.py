@@ -1,0 +1,188 @@
+"""What stands around a table: the titles of sections, heads, and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from downstream.digest import short
+from downstream.leaderboard.board import MACHINERY, Board, Group, Verdict
+from downstream.leaderboard.families import ENOUGH_SEEDS
+from downstream.leaderboard.statistics import Kind
+from downstream.leaderboard.units import LESS, metric_name
+from downstream.leaderboard.variances import Between
+from downstream.protocol import FRACTION, Direction
+
+IMAGES_ONLY = "i"
+"""The footnote that every interval over test images alone carries."""
+OWN_SPREAD = "v"
+"""The footnote of an interval that rests on a row's own variance between seeds."""
+OTHER_SETTINGS = "*"
+"""The mark of a column whose settings are not those that its protocol's name stands for."""
+NOT_APART = "≈"
+"""The mark of a row that is not separated from the best, or from its random twin."""
+TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
+
+
+def group_title(group: Group, groups: Sequence[Group]) -> str:
+    """What the rows of a group share; images of one name that are not the same are told by their digest."""
+    match = group.match
+    parts = [f"input {match.input}", *([match.backbone] if match.backbone else [])]
+    parts += [f"pretrained on {_images(group, groups)}"] if match.pretraining else []
+    parts += [match.budget] if match.budget else []
+    parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []
+    return " · ".join(parts)
+
+
+def _images(group: Group, groups: Sequence[Group]) -> str:
+    match = group.match
+    same = {other.match.images for other in groups if other.match.pretraining == match.pretraining}
+    return match.pretraining + (f" {match.images[:6]}" if len(same) > 1 else "")
+
+
+def apart(group: Group, groups: Sequence[Group]) -> str:
+    """The input, and what else tells a group from the others."""
+    match = group.match
+    parts = [
+        getattr(match, name) or f"no {name}"
+        for name in ("backbone", "pretraining", "calibration", "budget")
+        if len({getattr(other.match, name) for other in groups}) > 1
+    ]
+    return " · ".join([match.input, *parts])
+
+
+def heads_of(board: Board) -> tuple[tuple[str, ...], ...]:
+    """Heads of a few short lines each; no more is said than tells the columns apart.
+
+    Columns of other settings than their protocol's own are marked, and so are a unit and a direction that are
+    not the usual.
+    """
+    columns = board.columns
+    several = len({column.data for column in columns}) > 1
+    heads = []
+    for column in columns:
+        data = (column.data,) if several else ()
+        metric = metric_name(column.metric, board.scales[column]) + OTHER_SETTINGS * (column in board.unlike)
+        heads.append((*data, TASKS.get(column.task, column.task), MODES[column.mode], metric))
+    if len(set(heads)) == len(heads):
+        return tuple(heads)
+    named = [(*head[:-1], column.protocol, head[-1]) for head, column in zip(heads, columns, strict=True)]
+    return tuple((f"({i + 1})", *head) for i, head in enumerate(named))
+
+
+def several_scales(board: Board) -> bool:
+    """Whether any column is in another unit than %, or better where it is lower."""
+    usual = (FRACTION.unit, FRACTION.direction)
+    return any((scale.unit, scale.direction) != usual for scale in board.scales.values())
+
+
+def on_gains(board: Board) -> tuple[str, ...]:
+    """How to read the gains."""
+    notes: tuple[str, ...] = (
+        "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
+        "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
+        "supervised), '–' where no supervised twin is above random by more than its interval. "
+        f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
+        "of one of the rows, or of both.",
+    )
+    gains = [c.gain for group in board.groups for row in group.rows for c in row.cells.values()]
+    if any(gain is not None and gain.separated is False for gain in gains):
+        notes += (
+            f"{NOT_APART} not separated from the random twin: over all rows of a section in the column "
+            f"together (5 %, as Dunnett's), where both have {ENOUGH_SEEDS} seeds and the column ranks. The "
+            "intervals are each row's own.",
+        )
+    if several_scales(board):
+        notes += ("Where a head names a unit, in that unit; where less is better, points below the twin.",)
+    return notes
+
+
+def how_to_read(board: Board) -> list[str]:
+    """The caption: only what this board needs."""
+    cells = [c for g in board.groups for row in g.rows for c in row.cells.values()]
+    cells += [c for row in board.blind for c in row.cells.values()]
+    kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
+    bases = {cell.interval.between for cell in cells if cell.interval is not None}
+    verdicts = {cell.verdict for cell in cells}
+    ranked = [cell.ranks for cell in cells if cell.ranks is not None]
+    notes = ["Value ± half a 95 % interval; n: pretraining seeds."]
+    if Kind.IMAGES in kinds:
+        notes.append(
+            f"[{IMAGES_ONLY}] one run: the interval is over test images only; it says nothing of other seeds "
+            "and is never compared with an interval over seeds."
+        )
+    if Kind.SEEDS in kinds:
+        notes.append(
+            "Intervals of n ≥ 2 are over seeds and images; the variance between seeds is pooled over the "
+            "rows of a column, with the degrees of freedom (df) named below."
+        )
+    if Between.OWN in bases:
+        notes.append(
+            f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
+            "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
+        )
+    if any(scale.direction is Direction.LOWER for scale in board.scales.values()):
+        notes.append(f"{LESS.strip()} less is better.")
+    if any(cell.best for cell in cells):
+        notes.append("Bold: best pretext task of its section.")
+    if Verdict.NOT_SEPARATED in verdicts:
+        notes.append(
+            f"{NOT_APART} not separated from best: paired by image, n ≥ {ENOUGH_SEEDS}, over all pairs of a "
+            "section's rows in the column together (5 %, as Tukey's)."
+        )
+    if ranked:
+        notes.append(
+            "#: the ranks a row may have among those of its section with "
+            f"n ≥ {ENOUGH_SEEDS}, all of a column at once (95 %): behind rows that are separated from it and "
+            "better, before those that are worse. Rows that cannot be told apart share a rank."
+        )
+    if Verdict.TOO_FEW in verdicts:
+        notes.append(f"Rows of fewer than {ENOUGH_SEEDS} seeds beside the best: too few runs to say.")
+    return notes + _on_ranking(board)
+
+
+def _on_ranking(board: Board) -> list[str]:
+    notes = []
+    if board.ranked:
+        notes.append(
+            "In order of gain within a section, the share of the gap from random to supervised (0 % random, "
+            "100 % supervised), or else of the mean rank; both averaged over the columns of a data set, then "
+            "over data sets. Rows that lack a column are not ranked."
+        )
+    notes += [_on_sets(group, board) for group in board.groups if group.over_sets is not None]
+    if any(not column.ranks for column in board.columns):
+        notes.append(
+            f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "
+            "generator of the images decides who wins; they enter no average, no bold and no mark."
+        )
+    return notes
+
+
+def _on_sets(group: Group, board: Board) -> str:
+    found = group.over_sets
+    assert found is not None
+    where = f" of {group_title(group, board.groups)}" if len(board.groups) > 1 else ""
+    rows = len(found.means)
+    return (
+        f"rank: mean over {found.sets} independent image sets{where}. Friedman's test of {rows} rows: χ² "
+        f"{found.chi2:.1f}, F {found.f:.1f} ({rows - 1}, {(rows - 1) * (found.sets - 1)} df), p = "
+        f"{found.p:.2g}; mean ranks that differ by {found.difference:.2f} or less are not told apart "
+        "(Nemenyi, 5 %)" + (", nor is anything where p is above .05." if found.p > 0.05 else ".")
+    )
+
+
+def legend(board: Board) -> list[str]:
+    """What each column is."""
+    notes = []
+    for place, column in enumerate(board.columns, start=1):
+        pooled = board.pooled[column]
+        df = f", df {pooled.df}" if pooled is not None else ""
+        df += f" ({pooled.outside} rows of larger variance left out)" if pooled and pooled.outside else ""
+        notes.append(
+            f"({place}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
+            f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
+            + (f"; {board.options[column]}" if column in board.options else "")
+            + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")
+            + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
+        )
+    return notes

@@ -16,7 +16,7 @@ from PIL import Image
 
 from downstream.leaderboard import build
 from pretextbench import curves
-from pretextbench.board import draw
+from pretextbench.board import draw, runs_at_hand
 
 HISTORY = """epoch,step,train/loss,val/knn,val/linear
 1,10,2.5,,
@@ -80,7 +80,7 @@ def test_an_untrained_run_is_a_level_and_trained_ones_of_a_name_share_a_colour(
 def test_a_board_has_the_curves_of_the_runs_that_are_at_hand(tmp_path: Path) -> None:
     made = [record("0" * 64, run="a" * 64)]
     folder = tmp_path / "board"
-    assert draw(tmp_path, made, build(made), folder) == 0
+    assert draw(made, build(made), runs_at_hand(tmp_path), folder) == 0
     run(tmp_path / "runs" / f"rotation_{'a' * 12}")
-    assert draw(tmp_path, made, build(made), folder) == 1
+    assert draw(made, build(made), runs_at_hand(tmp_path), folder) == 1
     assert [path.name for path in folder.iterdir()] == ["pretraining.png"]

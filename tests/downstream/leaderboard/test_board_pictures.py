@@ -7,7 +7,7 @@ from pathlib import Path
 from made_records import record
 
 from downstream.judge.records import picture_path
-from pretextbench.board import gather_pictures
+from pretextbench.board import gather_pictures, pictures_of
 
 
 def test_evaluations_that_share_all_names_keep_their_pictures(tmp_path: Path) -> None:
@@ -22,5 +22,5 @@ def test_evaluations_that_share_all_names_keep_their_pictures(tmp_path: Path) ->
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(digest.encode())
     folder = tmp_path / "board"
-    assert gather_pictures(tmp_path, records, folder) == 5
+    assert gather_pictures(pictures_of(tmp_path, records, {}), folder) == 5
     assert {path.read_text() for path in folder.iterdir()} == {f"{n}" * 64 for n in range(5)}

@@ -1,0 +1,106 @@
+/* Parts of drawings: frames, names beside points, numbers below. */
+
+const COLORS = 8;
+const color = (place) => `var(--series-${(place % COLORS) + 1})`;
+const NAMES = 150; // pixels beside a drawing that names take
+const LINE = 15; // pixels from one name to the next
+
+/** Heights from 0 to 1, moved until neighbours are `gap` apart, in their own order. */
+function spread(heights, gap) {
+  const order = heights.map((_, i) => i).sort((one, two) => heights[one] - heights[two]);
+  const moved = [...heights];
+  order.forEach((i, place) => {
+    if (place) moved[i] = Math.max(moved[i], moved[order[place - 1]] + gap);
+  });
+  order.reverse().forEach((i, place) => {
+    moved[i] = Math.min(moved[i], place ? moved[order[place - 1]] - gap : 1);
+  });
+  return moved;
+}
+
+/** The smallest and the largest, with some room. */
+function extent(values, room = 0.06) {
+  const known = values.filter((value) => Number.isFinite(value));
+  if (!known.length) return [0, 1];
+  const low = Math.min(...known), high = Math.max(...known);
+  const more = high > low ? room * (high - low) : Math.abs(high) * 0.1 || 0.5;
+  return [low - more, high + more];
+}
+
+/** So high that each name has its line. */
+const tall = (names, least = 340) => Math.max(least, LINE * names + 90);
+
+/** Names to the right of a frame, with lines that lead to their points ({x, y, label, stroke}). */
+function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
+  const inner = height - 70;
+  const heights = spread(points.map((p) => (p.y - low) / (high - low)), LINE / inner);
+  const named = points.map((p, i) => ({ ...p, at: low + heights[i] * (high - low) }));
+  return [
+    Plot.link(named, { x1: "x", y1: "y", x2: () => right, y2: "at", stroke: "var(--faint)", strokeWidth: 0.8 }),
+    Plot.text(named, {
+      x: () => right, y: "at", dx: 6, text: (p) => plain(p.label), textAnchor: "start", lineWidth: reach / 11, textOverflow: "ellipsis",
+      fill: "var(--text)", clip: false,
+    }),
+  ];
+}
+
+/** A drawing with the page's margins and letters; `about` is what a screen reader says of it. */
+function drawn(about, options, marks) {
+  const svg = Plot.plot({
+    marginLeft: 48, marginBottom: 44, marginTop: 26, grid: true,
+    style: { background: "transparent", fontSize: "12px", overflow: "visible" },
+    ...options, marks,
+  });
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", plain(about));
+  return svg;
+}
+
+/** A legend of signs: texts with a small drawing in front. */
+function legend(items) {
+  return el("ul", { class: "legend" }, items.map(([kind, text]) => el("li", {}, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }), text)));
+}
+
+/** Training curves of one row's runs: a small drawing a measure. */
+function curvesOf(runs) {
+  if (!runs.length) return null;
+  const names = [...new Set(runs.flatMap(({ curves }) => curves.map((curve) => curve.name)))];
+  return el("div", { class: "curves" }, names.map((name) => {
+    const points = runs.flatMap(({ seed, curves }) =>
+      curves.filter((curve) => curve.name === name).flatMap((curve) => curve.points.map(([x, y]) => ({ x, y, seed: `seed ${seed}` }))));
+    const options = { width: 300, height: 190, x: { label: "images seen", ticks: 4, tickFormat: "~s" }, y: { label: null, ticks: 4 } };
+    return el("figure", {}, el("figcaption", {}, name), drawn(`${name} against training images seen`, options, [
+      Plot.line(points, { x: "x", y: "y", z: "seed", stroke: "var(--accent)", strokeWidth: 1.5 }),
+      Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: "var(--accent)", title: (p) => `${p.seed}: ${p.y}` }),
+    ]), unfolded("Numbers", () => tabulated(name, ["seed", "images", "value"], points.map((p) => [p.seed, String(p.x), String(p.y)]))));
+  }));
+}
+
+/**
+ * One figure: controls, a drawing, its numbers. `draw(width)` returns {about, node, table: [heads, rows], note},
+ * or the text that says why there is nothing to draw.
+ */
+function makeFigure(title, controls, draw) {
+  const id = `figure-${title.toLowerCase().replace(/\W+/g, "-")}`;
+  const place = el("div", { class: "drawing" });
+  const note = el("p", { class: "muted" });
+  const numbers = el("details", { class: "numbers" }, el("summary", {}, "Numbers"));
+  const node = el("section", { class: "figure", "aria-labelledby": id },
+    el("h3", { id }, title), el("div", { class: "controls" }, controls), place, note, numbers);
+  let table = null;
+  const tabulate = () => {
+    if (numbers.open && table) numbers.replaceChildren(numbers.firstChild, scrolling(`Numbers: ${title}`, tabulated("", ...table)));
+  };
+  numbers.addEventListener("toggle", tabulate);
+
+  function update() {
+    const made = draw(Math.max(280, Math.min(node.clientWidth || 800, 1100)));
+    const empty = typeof made === "string";
+    place.replaceChildren(...(empty ? [el("p", { class: "empty" }, made)] : [made.node].flat()));
+    note.textContent = empty ? "" : plain(made.note ?? "");
+    numbers.hidden = empty;
+    table = empty ? null : made.table;
+    tabulate();
+  }
+  return { node, update };
+}

@@ -22,8 +22,11 @@ from pretextbench.configurations import CONF
 TARGET = "_target_"
 REFERENCE = "${"
 """In a value that is taken from another key."""
-MACHINE = ("root", "cache", "workers", "download")
-"""Fields of a data set that belong to a machine."""
+NEEDED = re.compile(r"\$\{oc\.select:pretext\.needs\.(?P<key>\w+),(?P<usual>.*)\}")
+"""What a task's needs decide, and what is taken where it has none."""
+OPTIMISER = re.compile(r"torch\.optim\.[A-Za-z]+")
+MACHINE = ("root", "cache", "workers", "download", "device")
+"""Fields of a data set and a trainer that belong to a machine."""
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
 """What may stand on a command line as it is."""
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,18 +47,13 @@ def command(record: Record) -> str:
 
 def _words(record: Record, config: Mapping[str, Any]) -> list[str]:
     job = config["job"]["name"]
-    judged, fixed = _judged(record, config)
     if job == "evaluate":
-        return [f"job={job}", f"encoder={_plain(config['encoder'])}", *judged]
+        return [f"job={job}", f"encoder={_plain(config['encoder'])}", *_judged(record, config)]
     words = [] if job == "benchmark" else [f"job={_name(job)}"]
     words += _pretext(config)
     backbone = _found("backbone", config["backbone"])
     words += _option("backbone", "backbone", backbone, config["backbone"], usual="small")
-    words += judged
-    if not fixed:
-        words += _from("trainer", "default", "trainer", config["trainer"], told=True)
-    elif config["trainer"].get("precision", "auto") != "auto":
-        words.append(f"trainer.precision={_plain(config['trainer']['precision'])}")
+    words += [*_judged(record, config), *_trainer(record, config)]
     if config.get("calibration") is not None:
         found = _found("calibration", config["calibration"])
         words += _option("calibration", "calibration", found, config["calibration"])
@@ -74,22 +72,57 @@ def _pretext(config: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _judged(record: Record, config: Mapping[str, Any]) -> tuple[list[str], bool]:
-    """What the encoder is judged on, and whether a suite says all of it."""
-    e = record.evaluation
-    protocol = _name(e.protocol)
-    name = e.suite.partition(" ")[0]
-    if name and (CONF / "suite" / f"{_name(name)}.yaml").is_file():
-        part = f"/{_name(e.data)}" if (CONF / "suite" / name / f"{_name(e.data)}.yaml").is_file() else ""
-        return [f"suite={name}{part}", f"downstream=[{protocol}]"], True
+def _trainer(record: Record, config: Mapping[str, Any]) -> list[str]:
+    """What is not as the trainer has it, of the suite or by itself, given what the task needs."""
+    pretext = config["pretext"]
+    needs = pretext.get("needs", _yaml("pretext", pretext["name"]).get("needs", {}))
+    suite = _suite(record.evaluation.suite, record.evaluation.data)
+    encoded = msgspec.json.encode((config["trainer"], needs))
+    return _from_trainer(_trainer_of(suite) if suite else "default", encoded)
+
+
+@functools.lru_cache(maxsize=4096)
+def _from_trainer(name: str, encoded: bytes) -> list[str]:
+    trainer, needs = msgspec.json.decode(encoded)
+    option = dict(_yaml("trainer", name))
+    for key, value in option.items():
+        if isinstance(value, str) and (found := NEEDED.fullmatch(value)):
+            option[key] = needs.get(found["key"], yaml.load(found["usual"], Loader=_Loader))
+    return _differences(
+        "trainer", {key: value for key, value in trainer.items() if key not in MACHINE}, option
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _suite(label: str, data: str) -> str:
+    """The suite that a record names, with its target; empty where it is not there today."""
+    name = label.partition(" ")[0]
+    if not name or not (CONF / "suite" / f"{_name(name)}.yaml").is_file():
+        return ""
+    target = f"{name}/{_name(data)}"
+    return target if (CONF / "suite" / f"{target}.yaml").is_file() else name
+
+
+@functools.cache
+def _trainer_of(suite: str) -> str:
+    """The trainer that a suite's defaults choose."""
+    defaults = _load("suite", suite).get("defaults", ())
+    chosen = [each["override /trainer"] for each in defaults if "override /trainer" in each]
+    return str(chosen[-1]) if chosen else "default"
+
+
+def _judged(record: Record, config: Mapping[str, Any]) -> list[str]:
+    """What the encoder is judged on, and by which protocol."""
+    protocol = _name(record.evaluation.protocol)
+    if suite := _suite(record.evaluation.suite, record.evaluation.data):
+        return [f"suite={suite}", f"downstream=[{protocol}]"]
     words = _option("data", "data", _found("data", config["data"]), config["data"], besides=MACHINE)
     if config.get("target") is not None:
         found = _found("data", config["target"])
         words += _option("data@target", "target", found, config["target"], besides=MACHINE)
     words.append(f"downstream=[{protocol}]")
-    return words + _from(
-        "downstream", protocol, f"downstream.{protocol}", config["downstream"][protocol]
-    ), False
+    options = config["downstream"][protocol]
+    return words + _from("downstream", protocol, f"downstream.{protocol}", options)
 
 
 def _option(
@@ -107,19 +140,14 @@ def _option(
     return words + _from(folder, name, key, own)
 
 
-def _from(group: str, name: str, key: str, config: Mapping[str, Any], told: bool = False) -> list[str]:
-    """Overrides that lead from an option to a configuration.
-
-    Args:
-        told: whether values that hang on other keys are said too.
-    """
-    return _lead(group, name, key, msgspec.json.encode(config), told)
+def _from(group: str, name: str, key: str, config: Mapping[str, Any]) -> list[str]:
+    """Overrides that lead from an option to a configuration."""
+    return _lead(group, name, key, msgspec.json.encode(config))
 
 
 @functools.lru_cache(maxsize=4096)
-def _lead(group: str, name: str, key: str, config: bytes, told: bool) -> list[str]:
-    option = _yaml(group, name)
-    return _differences(key, msgspec.json.decode(config), _without_references(option) if told else option)
+def _lead(group: str, name: str, key: str, config: bytes) -> list[str]:
+    return _differences(key, msgspec.json.decode(config), _yaml(group, name))
 
 
 def _differences(key: str, config: Mapping[str, Any], option: Mapping[str, Any]) -> list[str]:
@@ -130,8 +158,11 @@ def _differences(key: str, config: Mapping[str, Any], option: Mapping[str, Any])
         known = there.get(place)
         if known == value or (isinstance(known, str) and REFERENCE in known):
             continue
-        if place.endswith(f".{TARGET}") and _class(known) == _class(value):
-            continue  # which has moved since
+        if place.endswith(f".{TARGET}"):
+            if _class(known) == _class(value):
+                continue  # which has moved since
+            if not OPTIMISER.fullmatch(str(value)):
+                raise Untold  # a command starts no code that a record names
         if place in there:
             words.append(f"{_plain(place)}={_plain(value)}")
         elif value not in (None, {}):
@@ -141,13 +172,6 @@ def _differences(key: str, config: Mapping[str, Any], option: Mapping[str, Any])
 
 def _class(path: Any) -> str:
     return str(path).rpartition(".")[2]
-
-
-def _without_references(option: Mapping[str, Any]) -> dict[str, Any]:
-    """An option with null for what hangs on other keys: the value is then said."""
-    return {
-        key: None if isinstance(value, str) and REFERENCE in value else value for key, value in option.items()
-    }
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -185,14 +209,18 @@ def _yaml(group: str, name: str) -> dict[str, Any]:
     Raises:
         Untold: there is no such option today.
     """
-    path = CONF / group / f"{name}.yaml"
-    if not path.is_file():
-        raise Untold
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
+    content = _load(group, name)
     bases = [each for each in content.pop("defaults", ()) if isinstance(each, str) and each != "_self_"]
     for base in reversed(bases):
         content = _over(_yaml(group, base), content)
     return content
+
+
+def _load(group: str, name: str) -> dict[str, Any]:
+    path = CONF / group / f"{name}.yaml"
+    if not path.is_file():
+        raise Untold
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
 
 
 def _over(base: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,8 +81,8 @@ PARTS: dict[str, Any] = {
     "cost": COST,
     "provenance": PROVENANCE,
 }
-"""Field names are unique across the parts of a record but for two: a test that says `precision` means that of the
-evaluation, and by `pretraining` the name of a set."""
+"""Field names are unique across the parts of a record but for two: a test that says `precision` means that of
+the evaluation, and by `pretraining` the name of a set."""
 
 
 def record(evaluation: str = "e0", rows: str = "0" * 64, **fields: Any) -> Record:

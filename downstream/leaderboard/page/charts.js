@@ -51,6 +51,11 @@ function drawn(about, options, marks) {
     style: { background: "transparent", fontSize: "12px", overflow: "visible" },
     ...options, marks,
   });
+  for (const group of svg.querySelectorAll("[aria-label]")) { // which has no role, and so may have no name
+    group.dataset.mark = group.getAttribute("aria-label");
+    group.removeAttribute("aria-label");
+    group.removeAttribute("aria-description");
+  }
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", plain(about));
   return svg;
@@ -65,15 +70,18 @@ function legend(items) {
 function curvesOf(runs) {
   if (!runs.length) return null;
   const names = [...new Set(runs.flatMap(({ curves }) => curves.map((curve) => curve.name)))];
-  return el("div", { class: "curves" }, names.map((name) => {
-    const points = runs.flatMap(({ seed, curves }) =>
-      curves.filter((curve) => curve.name === name).flatMap((curve) => curve.points.map(([x, y]) => ({ x, y, seed: `seed ${seed}` }))));
+  const pointsOf = (name) => runs.flatMap(({ seed, curves }) =>
+    curves.filter((curve) => curve.name === name).flatMap((curve) => curve.points.map(([x, y]) => ({ x, y, seed: `seed ${seed}` }))));
+  const moves = (name) => new Set(pointsOf(name).map((p) => p.x)).size > 1;
+  const once = names.filter((name) => !moves(name)).map((name) => [name, pointsOf(name).map((p) => `${p.y} (${p.seed})`).join(", ")]);
+  return [once.length ? facts(once) : null, el("div", { class: "curves" }, names.filter(moves).map((name) => {
+    const points = pointsOf(name);
     const options = { width: 300, height: 190, x: { label: "images seen", ticks: 4, tickFormat: "~s" }, y: { label: null, ticks: 4 } };
     return el("figure", {}, el("figcaption", {}, name), drawn(`${name} against training images seen`, options, [
       Plot.line(points, { x: "x", y: "y", z: "seed", stroke: "var(--accent)", strokeWidth: 1.5 }),
       Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: "var(--accent)", title: (p) => `${p.seed}: ${p.y}` }),
     ]), unfolded("Numbers", () => tabulated(name, ["seed", "images", "value"], points.map((p) => [p.seed, String(p.x), String(p.y)]))));
-  }));
+  }))];
 }
 
 /**

@@ -22,7 +22,8 @@ function spread(heights, gap) {
 function extent(values, room = 0.06) {
   const known = values.filter((value) => Number.isFinite(value));
   if (!known.length) return [0, 1];
-  const low = Math.min(...known), high = Math.max(...known);
+  const low = Math.min(...known),
+    high = Math.max(...known);
   const more = high > low ? room * (high - low) : Math.abs(high) * 0.1 || 0.5;
   return [low - more, high + more];
 }
@@ -33,13 +34,30 @@ const tall = (names, least = 340) => Math.max(least, LINE * names + 90);
 /** Names to the right of a frame, with lines that lead to their points ({x, y, label, stroke}). */
 function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
   const inner = height - 70;
-  const heights = spread(points.map((p) => (p.y - low) / (high - low)), LINE / inner);
+  const heights = spread(
+    points.map((p) => (p.y - low) / (high - low)),
+    LINE / inner,
+  );
   const named = points.map((p, i) => ({ ...p, at: low + heights[i] * (high - low) }));
   return [
-    Plot.link(named, { x1: "x", y1: "y", x2: () => right, y2: "at", stroke: "var(--faint)", strokeWidth: 0.8 }),
+    Plot.link(named, {
+      x1: "x",
+      y1: "y",
+      x2: () => right,
+      y2: "at",
+      stroke: "var(--faint)",
+      strokeWidth: 0.8,
+    }),
     Plot.text(named, {
-      x: () => right, y: "at", dx: 6, text: (p) => plain(p.label), textAnchor: "start", lineWidth: reach / 11, textOverflow: "ellipsis",
-      fill: "var(--text)", clip: false,
+      x: () => right,
+      y: "at",
+      dx: 6,
+      text: (p) => plain(p.label),
+      textAnchor: "start",
+      lineWidth: reach / 11,
+      textOverflow: "ellipsis",
+      fill: "var(--text)",
+      clip: false,
     }),
   ];
 }
@@ -47,11 +65,16 @@ function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
 /** A drawing with the page's margins and letters; `about` is what a screen reader says of it. */
 function drawn(about, options, marks) {
   const svg = Plot.plot({
-    marginLeft: 48, marginBottom: 44, marginTop: 26, grid: true,
+    marginLeft: 48,
+    marginBottom: 44,
+    marginTop: 26,
+    grid: true,
     style: { background: "transparent", fontSize: "12px", overflow: "visible" },
-    ...options, marks,
+    ...options,
+    marks,
   });
-  for (const group of svg.querySelectorAll("[aria-label]")) { // which has no role, and so may have no name
+  for (const group of svg.querySelectorAll("[aria-label]")) {
+    // which has no role, and so may have no name
     group.dataset.mark = group.getAttribute("aria-label");
     group.removeAttribute("aria-label");
     group.removeAttribute("aria-description");
@@ -63,25 +86,72 @@ function drawn(about, options, marks) {
 
 /** A legend of signs: texts with a small drawing in front. */
 function legend(items) {
-  return el("ul", { class: "legend" }, items.map(([kind, text]) => el("li", {}, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }), text)));
+  return el(
+    "ul",
+    { class: "legend" },
+    items.map(([kind, text]) =>
+      el("li", {}, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }), text),
+    ),
+  );
 }
 
 /** Training curves of one row's runs: a small drawing a measure. */
 function curvesOf(runs) {
   if (!runs.length) return null;
   const names = [...new Set(runs.flatMap(({ curves }) => curves.map((curve) => curve.name)))];
-  const pointsOf = (name) => runs.flatMap(({ seed, curves }) =>
-    curves.filter((curve) => curve.name === name).flatMap((curve) => curve.points.map(([x, y]) => ({ x, y, seed: `seed ${seed}` }))));
+  const pointsOf = (name) =>
+    runs.flatMap(({ seed, curves }) =>
+      curves
+        .filter((curve) => curve.name === name)
+        .flatMap((curve) => curve.points.map(([x, y]) => ({ x, y, seed: `seed ${seed}` }))),
+    );
   const moves = (name) => new Set(pointsOf(name).map((p) => p.x)).size > 1;
-  const once = names.filter((name) => !moves(name)).map((name) => [name, pointsOf(name).map((p) => `${p.y} (${p.seed})`).join(", ")]);
-  return [once.length ? facts(once) : null, el("div", { class: "curves" }, names.filter(moves).map((name) => {
-    const points = pointsOf(name);
-    const options = { width: 300, height: 190, x: { label: "images seen", ticks: 4, tickFormat: "~s" }, y: { label: null, ticks: 4 } };
-    return el("figure", {}, el("figcaption", {}, name), drawn(`${name} against training images seen`, options, [
-      Plot.line(points, { x: "x", y: "y", z: "seed", stroke: "var(--accent)", strokeWidth: 1.5 }),
-      Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: "var(--accent)", title: (p) => `${p.seed}: ${p.y}` }),
-    ]), unfolded("Numbers", () => tabulated(name, ["seed", "images", "value"], points.map((p) => [p.seed, String(p.x), String(p.y)]))));
-  }))];
+  const once = names
+    .filter((name) => !moves(name))
+    .map((name) => [
+      name,
+      pointsOf(name)
+        .map((p) => `${p.y} (${p.seed})`)
+        .join(", "),
+    ]);
+  return [
+    once.length ? facts(once) : null,
+    el(
+      "div",
+      { class: "curves" },
+      names.filter(moves).map((name) => {
+        const points = pointsOf(name);
+        const options = {
+          width: 300,
+          height: 190,
+          x: { label: "images seen", ticks: 4, tickFormat: "~s" },
+          y: { label: null, ticks: 4 },
+        };
+        return el(
+          "figure",
+          {},
+          el("figcaption", {}, name),
+          drawn(`${name} against training images seen`, options, [
+            Plot.line(points, { x: "x", y: "y", z: "seed", stroke: "var(--accent)", strokeWidth: 1.5 }),
+            Plot.dot(points, {
+              x: "x",
+              y: "y",
+              r: 2.5,
+              fill: "var(--accent)",
+              title: (p) => `${p.seed}: ${p.y}`,
+            }),
+          ]),
+          unfolded("Numbers", () =>
+            tabulated(
+              name,
+              ["seed", "images", "value"],
+              points.map((p) => [p.seed, String(p.x), String(p.y)]),
+            ),
+          ),
+        );
+      }),
+    ),
+  ];
 }
 
 /**
@@ -93,11 +163,19 @@ function makeFigure(title, controls, draw) {
   const place = el("div", { class: "drawing" });
   const note = el("p", { class: "muted" });
   const numbers = el("details", { class: "numbers" }, el("summary", {}, "Numbers"));
-  const node = el("section", { class: "figure", "aria-labelledby": id },
-    el("h3", { id }, title), el("div", { class: "controls" }, controls), place, note, numbers);
+  const node = el(
+    "section",
+    { class: "figure", "aria-labelledby": id },
+    el("h3", { id }, title),
+    el("div", { class: "controls" }, controls),
+    place,
+    note,
+    numbers,
+  );
   let table = null;
   const tabulate = () => {
-    if (numbers.open && table) numbers.replaceChildren(numbers.firstChild, scrolling(`Numbers: ${title}`, tabulated("", ...table)));
+    if (numbers.open && table)
+      numbers.replaceChildren(numbers.firstChild, scrolling(`Numbers: ${title}`, tabulated("", ...table)));
   };
   numbers.addEventListener("toggle", tabulate);
 

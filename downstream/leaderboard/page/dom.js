@@ -1,6 +1,7 @@
 /* Elements. Whatever records say becomes text here, and nothing else. */
 
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const UNSEEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 /** Text whose characters without a shape (control, direction, zero width) are written out. */
 function plain(text) {
@@ -33,7 +34,8 @@ function fill(node, ...children) {
 }
 
 /** A name that may be broken behind its underscores. */
-const breakable = (name) => name.split(/(?<=_)/).flatMap((piece, place) => (place ? [el("wbr"), piece] : [piece]));
+const breakable = (name) =>
+  name.split(/(?<=_)/).flatMap((piece, place) => (place ? [el("wbr"), piece] : [piece]));
 
 const at = (id) => document.getElementById(id);
 
@@ -54,13 +56,29 @@ function tabulated(caption, heads, rows) {
   const cell = (content, place) =>
     place === 0
       ? el("th", { scope: "row" }, content)
-      : el("td", { class: typeof content === "string" && /^[+−–-]?[\d.]/.test(content) ? "number" : null }, content);
+      : el(
+          "td",
+          { class: typeof content === "string" && /^[+−–-]?[\d.]/.test(content) ? "number" : null },
+          content,
+        );
   return el(
     "table",
     { class: "small" },
     caption ? el("caption", {}, caption) : null,
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell)))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        heads.map((head) => el("th", { scope: "col" }, head)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      rows.map((row) => el("tr", {}, row.map(cell))),
+    ),
   );
 }
 

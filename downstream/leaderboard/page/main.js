@@ -1,7 +1,11 @@
 /* One board at a time: what is chosen, and what follows. */
 
 const data = JSON.parse(at("data").textContent);
-const FACETS = [["data", "Images"], ["task", "Task"], ["mode", "Encoder"]];
+const FACETS = [
+  ["data", "Images"],
+  ["task", "Task"],
+  ["mode", "Encoder"],
+];
 
 const BRIEF = 300; // letters of a board's text that stand above its table
 
@@ -27,8 +31,18 @@ function open(board) {
 /** The words that belong to a board. */
 function said(board) {
   const words = [];
-  if (board.text) words.push(board.text.length < BRIEF ? el("p", {}, board.text) : unfolded("About this board", () => el("p", {}, board.text)));
-  if (board.command) words.push(unfolded("The commands that made it", () => el("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, board.command)));
+  if (board.text)
+    words.push(
+      board.text.length < BRIEF
+        ? el("p", {}, board.text)
+        : unfolded("About this board", () => el("p", {}, board.text)),
+    );
+  if (board.command)
+    words.push(
+      unfolded("The commands that made it", () =>
+        el("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, board.command),
+      ),
+    );
   return words;
 }
 
@@ -37,7 +51,13 @@ function facets(board) {
   const any = (label) => ["", label];
   const found = [];
   const add = (key, label, options) => {
-    if (options.length > 2) found.push(choice(label, options, "", (value) => { state.wanted[key] = value; update(); }));
+    if (options.length > 2)
+      found.push(
+        choice(label, options, "", (value) => {
+          state.wanted[key] = value;
+          update();
+        }),
+      );
   };
   add("group", "Section", [any("all"), ...board.groups.map((title, place) => [String(place), title])]);
   const kinds = [...new Set(board.rows.map((row) => row.kind))];
@@ -46,17 +66,47 @@ function facets(board) {
     const values = [...new Set(board.columns.map((column) => column[key]))];
     add(key, label, [any("all"), ...values.map((value) => [value, value])]);
   }
-  found.push(choice("Group by", [["section", "section"], ["pretext", "pretext task"], ["", "nothing"]], "section",
-    (value) => { state.wanted.by = value; update(); }));
+  found.push(
+    choice(
+      "Group by",
+      [
+        ["section", "section"],
+        ["pretext", "pretext task"],
+        ["", "nothing"],
+      ],
+      "section",
+      (value) => {
+        state.wanted.by = value;
+        update();
+      },
+    ),
+  );
   return found;
 }
 
 /** A box for each column, and two buttons for all of them. */
 function choices() {
   const boxes = state.table.columns.map((column) => {
-    const box = el("input", { type: "checkbox", on: { change: () => { state.hidden[box.checked ? "delete" : "add"](column); update(); } } });
+    const box = el("input", {
+      type: "checkbox",
+      on: {
+        change: () => {
+          state.hidden[box.checked ? "delete" : "add"](column);
+          update();
+        },
+      },
+    });
     box.checked = !state.hidden.has(column);
-    return [box, el("label", {}, box, " ", column.column ? columnName(column.column) : `${column.head[0]}: ${column.about}`)];
+    return [
+      box,
+      el(
+        "label",
+        {},
+        box,
+        " ",
+        column.column ? columnName(column.column) : `${column.head[0]}: ${column.about}`,
+      ),
+    ];
   });
   const all = (checked) => () => {
     for (const [place, [box]] of boxes.entries()) {
@@ -66,7 +116,14 @@ function choices() {
     update();
   };
   const button = (text, act) => el("button", { type: "button", on: { click: act } }, text);
-  return [el("p", {}, button("All", all(true)), " ", button("None", all(false))), el("div", { role: "group", "aria-label": "Columns" }, boxes.map(([, label]) => label))];
+  return [
+    el("p", {}, button("All", all(true)), " ", button("None", all(false))),
+    el(
+      "div",
+      { role: "group", "aria-label": "Columns" },
+      boxes.map(([, label]) => label),
+    ),
+  ];
 }
 
 /** Best first, then worst first, then as the board has it. */
@@ -79,7 +136,8 @@ function sort(definition) {
 
 /** Columns that are shown: chosen, and of the images, tasks and modes that are wanted. */
 function visibleColumns() {
-  const fits = ({ column }) => !column || FACETS.every(([key]) => !state.wanted[key] || column[key] === state.wanted[key]);
+  const fits = ({ column }) =>
+    !column || FACETS.every(([key]) => !state.wanted[key] || column[key] === state.wanted[key]);
   return new Set(state.table.columns.filter((column) => !state.hidden.has(column) && fits(column)));
 }
 
@@ -89,11 +147,13 @@ function visibleRows(visible) {
   const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const places = new Set([...visible].map((column) => column.place));
   const scores = state.table.columns.some((column) => column.column && visible.has(column));
-  return board.rows.filter((row) =>
-    (!wanted.kind || row.kind === wanted.kind) &&
-    (!wanted.group || String(row.group) === wanted.group) &&
-    words.every((word) => searched(row).includes(word)) &&
-    (!scores || row.cells.some((cell) => places.has(cell.column))));
+  return board.rows.filter(
+    (row) =>
+      (!wanted.kind || row.kind === wanted.kind) &&
+      (!wanted.group || String(row.group) === wanted.group) &&
+      words.every((word) => searched(row).includes(word)) &&
+      (!scores || row.cells.some((cell) => places.has(cell.column))),
+  );
 }
 
 const haystacks = new WeakMap();
@@ -101,8 +161,14 @@ const haystacks = new WeakMap();
 /** The text that a search goes through. */
 function searched(row) {
   if (!haystacks.has(row)) {
-    const { pretext, backbone, input, pretraining, budget, calibration, recipe } = state.board.behind[row.behind];
-    haystacks.set(row, [row.label, KINDS[row.kind], pretext, backbone, input, pretraining, budget, calibration, recipe].join(" ").toLowerCase());
+    const { pretext, backbone, input, pretraining, budget, calibration, recipe } =
+      state.board.behind[row.behind];
+    haystacks.set(
+      row,
+      [row.label, KINDS[row.kind], pretext, backbone, input, pretraining, budget, calibration, recipe]
+        .join(" ")
+        .toLowerCase(),
+    );
   }
   return haystacks.get(row);
 }
@@ -112,9 +178,10 @@ function sectionsOf(rows) {
   const { board, order, wanted } = state;
   const by = wanted.by ?? "section";
   if (!by) return [{ title: "", own: ordered(rows, order) }];
-  const title = by === "pretext"
-    ? (row) => board.behind[row.behind].pretext
-    : (row) => (row.group === null ? "predictors that see no encoder" : board.groups[row.group]);
+  const title =
+    by === "pretext"
+      ? (row) => board.behind[row.behind].pretext
+      : (row) => (row.group === null ? "predictors that see no encoder" : board.groups[row.group]);
   const sections = new Map();
   for (const row of rows) {
     if (!sections.has(title(row))) sections.set(title(row), []);
@@ -131,7 +198,8 @@ function update() {
   const sections = sectionsOf(visibleRows(visible));
   state.rows = sections.flatMap(({ own }) => own);
   state.table.show(sections, visible, state.order);
-  at("count").textContent = `${state.rows.length} of ${state.board.rows.length} rows, ${visible.size} of ${state.table.columns.length} columns`;
+  at("count").textContent =
+    `${state.rows.length} of ${state.board.rows.length} rows, ${visible.size} of ${state.table.columns.length} columns`;
   redraw();
 }
 
@@ -161,17 +229,24 @@ function nextTheme() {
 function start() {
   const boards = data.boards;
   const select = at("board");
-  for (const [place, board] of boards.entries()) select.append(new Option(plain(board.title || `board ${place + 1}`), place));
+  for (const [place, board] of boards.entries())
+    select.append(new Option(plain(board.title || `board ${place + 1}`), place));
   select.addEventListener("change", () => open(boards[select.value]));
   at("chooser").hidden = boards.length < 2;
   const evaluations = boards.flatMap((board) => board.behind.flatMap((row) => row.evaluations));
-  at("extent").textContent = `${evaluations.length} scores of ${boards.reduce((sum, board) => sum + board.behind.length, 0)} rows${boards.length > 1 ? ` on ${boards.length} boards` : ""}`;
+  at("extent").textContent =
+    `${evaluations.length} scores of ${boards.reduce((sum, board) => sum + board.behind.length, 0)} rows${boards.length > 1 ? ` on ${boards.length} boards` : ""}`;
   at("theme").addEventListener("click", nextTheme);
   at("search").addEventListener("input", update);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
-  at("filters").addEventListener("reset", (event) => { event.preventDefault(); open(state.board); });
+  at("filters").addEventListener("reset", (event) => {
+    event.preventDefault();
+    open(state.board);
+  });
   const columns = at("columns");
-  document.addEventListener("click", (event) => { if (!columns.contains(event.target)) columns.open = false; });
+  document.addEventListener("click", (event) => {
+    if (!columns.contains(event.target)) columns.open = false;
+  });
   columns.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && columns.open) {
       columns.open = false;
@@ -179,8 +254,16 @@ function start() {
     }
   });
   let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; redraw(); } });
-  const first = Math.max(0, boards.findIndex((board) => board.ranked));
+  addEventListener("resize", () => {
+    if (innerWidth !== width) {
+      width = innerWidth;
+      redraw();
+    }
+  });
+  const first = Math.max(
+    0,
+    boards.findIndex((board) => board.ranked),
+  );
   select.value = first;
   open(boards[first]);
 }

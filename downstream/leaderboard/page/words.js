@@ -25,7 +25,14 @@ function between(low, high, unit) {
   return low === undefined || low === null ? "" : `[${shown(low, unit)}, ${shown(high, unit)}]`;
 }
 
-const PREFIXES = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const PREFIXES = [
+  [1e18, "E"],
+  [1e15, "P"],
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
 
 /** A count with a prefix: 143872 is "144 k". */
 function counted(value) {
@@ -63,7 +70,9 @@ function columnFacts(column) {
     column.unlike,
     column.codes > 1 ? `scored by ${column.codes} versions of the code` : "",
     column.ranks ? "" : "ranks nothing",
-  ].filter(Boolean).join("; ");
+  ]
+    .filter(Boolean)
+    .join("; ");
 }
 
 const KINDS = { pretext: "pretext task", twin: "twin", blind: "sees no encoder" };
@@ -71,17 +80,21 @@ const KINDS = { pretext: "pretext task", twin: "twin", blind: "sees no encoder" 
 /** A value as YAML, as configurations are written. */
 function yaml(value, indent = "") {
   if (Array.isArray(value)) {
-    if (value.every((item) => item === null || typeof item !== "object")) return `[${value.map((item) => yaml(item)).join(", ")}]`;
+    if (value.every((item) => item === null || typeof item !== "object"))
+      return `[${value.map((item) => yaml(item)).join(", ")}]`;
     return value.map((item) => `\n${indent}- ${yaml(item, `${indent}  `).trimStart()}`).join("");
   }
   if (value !== null && typeof value === "object") {
     const entries = Object.entries(value);
     if (!entries.length) return "{}";
-    return entries.map(([key, item]) => {
-      const text = yaml(item, `${indent}  `);
-      return `\n${indent}${key}:${text.startsWith("\n") ? "" : " "}${text}`;
-    }).join("");
+    return entries
+      .map(([key, item]) => {
+        const text = yaml(item, `${indent}  `);
+        return `\n${indent}${key}:${text.startsWith("\n") ? "" : " "}${text}`;
+      })
+      .join("");
   }
-  if (typeof value === "string" && /^$|^[\s\d!&*?|>@%`'"#{[-]|[:#]\s|^(null|true|false|~)$/i.test(value)) return JSON.stringify(value);
+  if (typeof value === "string" && /^$|^[\s\d!&*?|>@%`'"#{[-]|[:#]\s|^(null|true|false|~)$/i.test(value))
+    return JSON.stringify(value);
   return String(value);
 }

@@ -4,6 +4,7 @@ const COLORS = 8;
 const color = (place) => `var(--series-${(place % COLORS) + 1})`;
 const NAMES = 150; // pixels beside a drawing that names take
 const LINE = 15; // pixels from one name to the next
+const NAMED = 40; // points that get a name
 
 /** Heights from 0 to 1, moved until neighbours are `gap` apart, in their own order. */
 function spread(heights, gap) {
@@ -22,25 +23,33 @@ function spread(heights, gap) {
 function extent(values, room = 0.06) {
   const known = values.filter((value) => Number.isFinite(value));
   if (!known.length) return [0, 1];
-  const low = Math.min(...known),
-    high = Math.max(...known);
+  const low = known.reduce((one, two) => Math.min(one, two));
+  const high = known.reduce((one, two) => Math.max(one, two));
   const more = high > low ? room * (high - low) : Math.abs(high) * 0.1 || 0.5;
   return [low - more, high + more];
 }
 
 /** So high that each name has its line. */
-const tall = (names, least = 340) => Math.max(least, LINE * names + 90);
+const tall = (names, least = 340) => Math.max(least, LINE * Math.min(names, NAMED) + 90);
 
-/** Names to the right of a frame, with lines that lead to their points ({x, y, label, stroke}). */
+/** Of many points the first in line and the rest by height: those that get a name. */
+function named(points) {
+  if (points.length <= NAMED) return points;
+  return [...points]
+    .sort((one, two) => Boolean(two.first) - Boolean(one.first) || two.y - one.y)
+    .slice(0, NAMED);
+}
+
+/** Names to the right of a frame, with lines that lead to their points ({x, y, label}). */
 function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
-  const inner = height - 70;
+  const own = named(points);
   const heights = spread(
-    points.map((p) => (p.y - low) / (high - low)),
-    LINE / inner,
+    own.map((p) => (p.y - low) / (high - low)),
+    LINE / (height - 70),
   );
-  const named = points.map((p, i) => ({ ...p, at: low + heights[i] * (high - low) }));
+  const placed = own.map((p, i) => ({ ...p, at: low + heights[i] * (high - low) }));
   return [
-    Plot.link(named, {
+    Plot.link(placed, {
       x1: "x",
       y1: "y",
       x2: () => right,
@@ -48,7 +57,7 @@ function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
       stroke: "var(--faint)",
       strokeWidth: 0.8,
     }),
-    Plot.text(named, {
+    Plot.text(placed, {
       x: () => right,
       y: "at",
       dx: 6,
@@ -58,6 +67,35 @@ function namesBeside(points, { x: [, right], y: [low, high], height, reach }) {
       textOverflow: "ellipsis",
       fill: "var(--text)",
       clip: false,
+    }),
+  ];
+}
+
+/** Room for names beside a drawing. */
+const reachOf = (width) => (width < 560 ? 110 : NAMES);
+
+/** Points with their intervals; twins are triangles, and what is `first` is filled. */
+function dots(points) {
+  const color = (p) => (p.kind === "twin" ? "var(--muted)" : "var(--accent)");
+  const interval = { stroke: "var(--muted)" };
+  return [
+    Plot.link(
+      points.filter((p) => p.low !== undefined),
+      { x1: "x", x2: "x", y1: "low", y2: "high", ...interval },
+    ),
+    Plot.link(
+      points.filter((p) => p.left !== undefined),
+      { x1: "left", x2: "right", y1: "y", y2: "y", ...interval },
+    ),
+    Plot.dot(points, {
+      x: "x",
+      y: "y",
+      r: 4.5,
+      strokeWidth: 1.5,
+      stroke: color,
+      fill: (p) => (p.first ? "var(--accent)" : "var(--page)"),
+      symbol: (p) => (p.kind === "twin" ? "triangle" : "circle"),
+      title: (p) => `${plain(p.label)}: ${p.y.toFixed(1)}`,
     }),
   ];
 }
@@ -189,4 +227,39 @@ function makeFigure(title, controls, draw) {
     tabulate();
   }
   return { node, update };
+}
+
+/* What figures ask of a board. */
+
+/** What a value is multiplied by to be read: fractions are in %. */
+const scale = (unit) => (unit === "fraction" ? 100 : 1);
+
+const axis = (column) =>
+  plain(`${column.metric}, ${inUnit(column.unit)}${column.lower ? " (less is better)" : ""}`);
+const cellOf = (row, place) => row.cells.find((cell) => cell.column === place);
+const withEncoder = (rows) => rows.filter((row) => row.kind !== "blind");
+
+/** Names that tell rows apart, where several sections have one of a name. */
+function names(rows) {
+  const count = new Map();
+  for (const row of rows) count.set(row.label, (count.get(row.label) ?? 0) + 1);
+  const told = (row) =>
+    count.get(row.label) > 1 && row.group !== null ? `${row.label} [${row.group + 1}]` : row.label;
+  return new Map(rows.map((row) => [row, told(row)]));
+}
+
+/** Choices of a board's columns. */
+function columnOptions(board, keep = () => true) {
+  return board.columns.flatMap((column, place) =>
+    keep(column) ? [[String(place), columnName(column)]] : [],
+  );
+}
+
+/** A score with its interval, as a reader sees it; undefined where the row has none. */
+function scoreOf(board, row, place) {
+  const cell = cellOf(row, place);
+  if (!cell) return undefined;
+  const by = scale(board.columns[place].unit);
+  const end = (value) => (value === undefined ? undefined : by * value);
+  return { value: by * cell.value, low: end(cell.low), high: end(cell.high) };
 }

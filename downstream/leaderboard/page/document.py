@@ -24,7 +24,10 @@ from downstream.leaderboard.page.runs import Origins, rounded
 
 FOLDER = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
-SCRIPTS = ("dom.js", "words.js", "table.js", "detail.js", "charts.js", "figures.js", "main.js")
+SCRIPTS = (
+    "dom.js", "words.js", "table.js", "detail.js", "charts.js",
+    "stages.js", "cost.js", "tuned.js", "ranks.js", "classes.js", "main.js",
+)  # fmt: skip
 """The page's own script, in the order in which its parts lean on each other."""
 
 ESCAPED = {
@@ -97,7 +100,7 @@ def _template() -> tuple[bytes, bytes]:
     libraries = [_script(FOLDER / "vendor" / name) for name in LIBRARIES]
     own = '"use strict";\n(() => {\n' + "\n".join(_script(FOLDER / name) for name in SCRIPTS) + "\n})();\n"
     slots = {
-        "policy": _policy([*libraries, own]),
+        "policy": _policy([own, *libraries]),
         "style": _text(FOLDER / "page.css"),
         "d3": libraries[0],
         "plot": libraries[1],

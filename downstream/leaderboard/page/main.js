@@ -23,7 +23,7 @@ function open(board) {
   at("facets").replaceChildren(...facets(board));
   at("choices").replaceChildren(...choices());
   at("notes").lastElementChild.replaceChildren(...board.notes.map((note) => el("li", {}, note)));
-  state.figures = makeFigures(board, () => state.rows);
+  state.figures = FIGURES.map((make) => make(board, () => state.rows));
   at("figures").replaceChildren(...state.figures.map((figure) => figure.node));
   update();
 }
@@ -203,8 +203,11 @@ function update() {
   redraw();
 }
 
-/** Draw the figures, one after the other, so that the page stays quick. */
+const FIGURES = [stagesFigure, costFigure, tunedFigure, ranksFigure, classesFigure];
+
+/** Draw the figures, one after the other, so that the page stays quick; the table does not wait for their library. */
 function redraw() {
+  if (!window.Plot) return;
   const turn = ++waiting;
   const left = [...state.figures];
   const next = () => {
@@ -266,6 +269,7 @@ function start() {
   );
   select.value = first;
   open(boards[first]);
+  addEventListener("load", redraw);
 }
 
 start();

@@ -44,6 +44,7 @@ class Origins:
     def __init__(self, command: Callable[[Record], str] | None = None) -> None:
         self.origins, self.values = Table(), Table()
         self._command = command
+        self._configs: dict[bytes, dict[str, int]] = {}
 
     def place(self, record: Record) -> int:
         """Where the origin of a record stands among `origins`; its configuration's parts are in `values`."""
@@ -61,9 +62,16 @@ class Origins:
             "evaluation": record.evaluation.digest,
             "suite": record.evaluation.suite,
             "versions": self._kept(own.versions),
-            "config": {name: self._kept(value) for name, value in own.config.items()},
+            "config": self._config(own.config),
             "command": self._command(record) if self._command else "",
         }
+
+    def _config(self, config: Mapping[str, Any]) -> dict[str, int]:
+        """Where each part of a configuration stands: runs share most of theirs, evaluations of a run all."""
+        encoded = msgspec.json.encode(config)
+        if (found := self._configs.get(encoded)) is None:
+            found = self._configs[encoded] = {name: self._kept(value) for name, value in config.items()}
+        return found
 
     def _kept(self, value: Any) -> int:
         encoded = msgspec.json.encode(value)

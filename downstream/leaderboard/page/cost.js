@@ -105,8 +105,8 @@ function drawCosts(points, label, cost, width) {
   const signs = [
     ["filled", "on the Pareto front of the pretext tasks"],
     ["hollow", "beside it"],
-    ["triangle", "twins"],
   ];
+  if (paid.some((p) => p.kind === "twin")) signs.push(["triangle", "twins"]);
   if (free.length) signs.push(["dotted", "no training: a level"]);
   const told = points.map((p) => [p.label, counted(p.x), signed(p.y.toFixed(1)), p.first ? "yes" : ""]);
   return { node: [svg, legend(signs)], table: [["row", cost, label, "on the front"], told] };

@@ -2,7 +2,7 @@
 
 const data = JSON.parse(at("data").textContent);
 const FACETS = [
-  ["data", "Images"],
+  ["data", "Data set"],
   ["task", "Task"],
   ["mode", "Encoder"],
 ];

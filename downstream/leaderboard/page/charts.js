@@ -217,8 +217,8 @@ function makeFigure(title, controls, draw) {
   };
   numbers.addEventListener("toggle", tabulate);
 
-  function update() {
-    const made = draw(Math.max(280, Math.min(node.clientWidth || 800, 1100)));
+  function update(width = Math.max(280, Math.min(node.clientWidth || 800, 1100))) {
+    const made = draw(width);
     const empty = typeof made === "string";
     place.replaceChildren(...(empty ? [el("p", { class: "empty" }, made)] : [made.node].flat()));
     note.textContent = empty ? "" : plain(made.note ?? "");

@@ -203,6 +203,7 @@ function update() {
   redraw();
 }
 
+const ON_PAPER = 540; // pixels of a figure's width, two of which stand side by side
 const FIGURES = [stagesFigure, costFigure, tunedFigure, ranksFigure, classesFigure];
 
 /** Draw the figures, one after the other, so that the page stays quick; the table does not wait for their library. */
@@ -270,6 +271,8 @@ function start() {
   select.value = first;
   open(boards[first]);
   addEventListener("load", redraw);
+  addEventListener("beforeprint", () => state.figures.forEach((figure) => figure.update(ON_PAPER)));
+  addEventListener("afterprint", redraw);
 }
 
 start();

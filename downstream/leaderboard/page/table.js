@@ -223,7 +223,7 @@ function makeTable(board, { open, sorted }) {
   const table = el(
     "table",
     { class: "scores" },
-    el("caption", {}, board.caption),
+    el("caption", {}, [board.title, board.caption].filter(Boolean).join(" · ")),
     el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "corner" }, "Row"), [...heads.values()])),
   );
   table.addEventListener("keydown", (event) => step(event, table));

@@ -97,6 +97,15 @@ def test_what_differs_from_its_option_is_said(real: Record) -> None:
     assert "pretext.optimizer.lr=0.5" in words
 
 
+def test_what_a_task_needs_is_said_where_it_was_not_given() -> None:
+    """SimCLR asks for batches of 256: the trainer's own 64 then has to be said, and 256 has not."""
+    record = next(r for r in chosen(FILES[0]) if r.subject.pretext == "simclr")
+    trainer = record.provenance.config["trainer"]
+    assert trainer["batch_size"] == 256
+    assert "batch_size" not in command(record)
+    assert "trainer.batch_size=64" in command(with_config(record, trainer={**trainer, "batch_size": 64}))
+
+
 @pytest.mark.parametrize(
     "value", ["$(touch x)", "a;b", "`x`", "a b", "a\nb", "${oc.env:HOME}", "../x y", "x,y"]
 )

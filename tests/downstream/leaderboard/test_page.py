@@ -103,7 +103,7 @@ def test_the_newest_of_a_row_column_seed_and_draw_is_behind_a_row() -> None:
     old = record("old", value=0.1, utc="2026-01-01T00:00:00Z")
     new = record("new", value=0.2, utc="2026-01-02T00:00:00Z")
     draw = record("draw", value=0.4, draw=1, utc="2026-01-01T00:00:00Z")
-    stage = record("new", value=0.9, stage="conv5", selected=False)
+    stage = record("new", value=0.9, stage="conv5", selected=False, utc="2026-01-03T00:00:00Z")
     for records in ([old, new, draw, stage], [stage, draw, new, old]):
         made = data_of(page_of(records))
         evaluations = made["boards"][0]["behind"][0]["evaluations"]

@@ -357,12 +357,16 @@ def test_every_figure_is_drawn_named_and_told_in_numbers(show: Show) -> None:
     }
 
 
-def test_rank_correlations_are_those_of_scipy(show: Show) -> None:
+@pytest.mark.parametrize("ties", [False, True], ids=["apart", "tied"])
+def test_rank_correlations_are_those_of_scipy(ties: bool, show: Show) -> None:
     records = photographs()
+    if ties:
+        records = [replace(r, result=replace(r.result, value=round(8 * r.result.value) / 8)) for r in records]
     shown, board = show([part(records)]), build(records)
     _, *rows = numbers(shown, "Rank correlation between tasks")
     found = [[float(text) if text != "–" else np.nan for text in row[1:]] for row in rows]
     scores = [[row.cells[column].value for column in board.columns] for row in board.groups[0].pretext]
+    assert ties == any(len(set(column)) < len(column) for column in zip(*scores, strict=True))
     wanted = np.array(spearmanr(np.array(scores)).statistic)
     np.fill_diagonal(wanted, np.nan)
     np.testing.assert_allclose(found, wanted, atol=0.0051)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import msgspec
@@ -188,7 +187,7 @@ def _effort(own: Iterable[Scored]) -> dict[str, Any] | None:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return rounded(fmean(known)) if known else None
+    return rounded(sum(known) / len(known)) if known else None
 
 
 def _evaluation(each: Scored, beside: Iterable[str], origins: Origins) -> dict[str, Any]:

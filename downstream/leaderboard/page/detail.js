@@ -77,8 +77,9 @@ const scrolling = (label, table) =>
 
 function scoresOf(board, row) {
   const rows = row.cells.map((cell) => {
-    const { unit, ...column } = board.columns[cell.column];
-    const name = el("span", { title: columnFacts({ ...column, unit }) }, columnName({ ...column, unit }));
+    const column = board.columns[cell.column];
+    const { unit } = column;
+    const name = el("span", { title: columnFacts(column) }, columnName(column));
     const verdict = cell.best ? "best of its section" : (cell.verdict ?? "");
     return [
       name,
@@ -87,7 +88,7 @@ function scoresOf(board, row) {
       cell.over_random === undefined
         ? "–"
         : `${difference(cell.over_random, unit)} ${between(cell.over_random_low, cell.over_random_high, unit)}`,
-      cell.share === undefined ? "–" : `${signed((100 * cell.share).toFixed(0))} %`,
+      cell.share === undefined ? "–" : `${percent(cell.share)} ${interval(cell.share_low, cell.share_high)}`,
       (cell.stages ?? []).join(", ") || "–",
       verdict,
     ];
@@ -101,7 +102,17 @@ function scoresOf(board, row) {
     "stage",
     "beside the best",
   ];
-  return scrolling("Scores", tabulated("", heads, rows));
+  return scrolling("Scores", tabulated("", ...withoutEmpty(heads, rows)));
+}
+
+const percent = (share) => `${signed((100 * share).toFixed(0))} %`;
+const interval = (low, high) =>
+  low === undefined ? "" : `[${signed((100 * low).toFixed(0))}, ${signed((100 * high).toFixed(0))}]`;
+
+/** Heads and rows without the columns that say nothing. */
+function withoutEmpty(heads, rows) {
+  const told = heads.map((_, i) => rows.some((row) => !["", "–"].includes(row[i])));
+  return [heads.filter((_, i) => told[i]), rows.map((row) => row.filter((_, i) => told[i]))];
 }
 
 const GATES =

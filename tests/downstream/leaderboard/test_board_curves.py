@@ -53,6 +53,18 @@ def test_a_run_without_validations_or_with_damaged_files_has_no_curve(
     assert curves.read(tmp_path / "none") is None
 
 
+def test_all_that_was_measured_on_train_and_val_is_read_where_it_is_finite(tmp_path: Path) -> None:
+    history = HISTORY.replace("4,40,1.5,0.35,", "4,40,nan,0.35,")
+    assert curves.every(run(tmp_path / "run", history)) == {
+        "train/loss": [(200, 2.5), (400, 2.0)],
+        "val/knn": [(400, 0.25), (800, 0.35)],
+        "val/linear": [(400, 0.5)],
+    }
+    assert curves.every(tmp_path / "none") == {}
+    for number, damaged in enumerate(("", "epoch,val/knn\nx,y\n", "epoch,val/knn\n1,y\n")):
+        assert curves.every(run(tmp_path / str(number), damaged)) == {}
+
+
 def test_an_untrained_run_is_a_level_and_trained_ones_of_a_name_share_a_colour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.judge.records import Record, picture_path, read_all
-from downstream.leaderboard import Board, Published
+from downstream.leaderboard import Beside, Board, Published
+from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
 from pretext.names import slug
 from pretextbench import costs, critical_difference, curves, filters, frozen
+from pretextbench.commands import command
 from pretextbench.console import console
 
 
@@ -70,11 +72,13 @@ def show_board(
     folder = output / "boards" / short(digest(evaluations))
     board = leaderboard.build(ordered)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)
-    tables.write(folder)
-    count = gather_pictures(output, ordered, folder / "pictures")
-    count += draw(output, ordered, board, folder / "pictures")
+    runs = runs_at_hand(output)
+    found = pictures_of(output, ordered, runs)
+    tables.write(folder, beside(ordered, found, runs))
+    count = gather_pictures(found, folder / "pictures")
+    count += draw(ordered, board, runs, folder / "pictures")
     tables.show(console)
-    console.print(f"Tables and {count} pictures are in {folder}", soft_wrap=True)
+    console.print(f"Tables, a page and {count} pictures are in {folder}", soft_wrap=True)
     return folder
 
 
@@ -117,37 +121,72 @@ def _key(record: Record) -> tuple[str, str, str, str]:
     return record.evaluation.digest, record.subject.pretext, record.evaluation.stage, record.evaluation.metric
 
 
-def gather_pictures(output: Path, records: Sequence[Record], folder: Path) -> int:
-    """Copy the pictures of these evaluations and the last samples of their runs; return how many."""
-    wanted: dict[str, Path] = {}
+def runs_at_hand(output: Path) -> dict[str, list[Path]]:
+    """Folders of runs by the end of their names, the beginning of the run's digest."""
+    found: dict[str, list[Path]] = {}
+    for folder in sorted((output / "runs").glob("*_*")):
+        found.setdefault(folder.name.rpartition("_")[2], []).append(folder)
+    return found
+
+
+def pictures_of(
+    output: Path, records: Sequence[Record], runs: Mapping[str, Sequence[Path]]
+) -> dict[str, Picture]:
+    """The pictures of these evaluations and the last samples of their runs, by their names on a board.
+
+    By rising seed, so that what comes first shows something of every row.
+    """
+    wanted: list[tuple[int, str, Picture]] = []
     seen = [(r.subject, r.evaluation) for r in records if not r.subject.blind]
     drawn = {(s.pretext, s.seed, e.data, e.protocol, e.digest): None for s, e in seen}
     for pretext, seed, data, protocol, evaluation in drawn:
         # Networks, inputs and settings may differ under one name: the address keeps them apart.
-        name = "_".join(map(slug, (data, protocol, short(evaluation))))
-        wanted[f"{slug(pretext)}_s{seed}_{name}.png"] = picture_path(output / "pictures", evaluation)
+        name = f"{slug(pretext)}_s{seed}_{'_'.join(map(slug, (data, protocol, short(evaluation))))}.png"
+        path = picture_path(output / "pictures", evaluation)
+        wanted.append(
+            (seed, name, Picture(evaluation, f"{pretext}, seed {seed}: {protocol} on {data}", path))
+        )
     for pretext, seed, address in {(s.pretext, s.seed, s.run): None for s, _ in seen}:
-        run = slug(short(address))
-        for folder_of_run in (output / "runs").glob(f"*_{run}"):
-            samples = sorted((folder_of_run / "samples").glob("*.png"))
-            if samples:
-                wanted[f"{slug(pretext)}_s{seed}_samples_{run}.png"] = samples[-1]
-    there = {name: path for name, path in wanted.items() if path.is_file()}
-    if there:
+        name = f"{slug(pretext)}_s{seed}_samples_{slug(short(address))}.png"
+        caption = f"{pretext}, seed {seed}: samples of the pretext task on val"
+        for folder in runs.get(short(address), ()):
+            last = sorted((folder / "samples").glob("*.png"))[-1:]
+            wanted += [(seed, name, Picture(address, caption, path)) for path in last]
+    wanted.sort(key=lambda one: one[0])
+    return {name: picture for _, name, picture in wanted if picture.path.is_file()}
+
+
+def gather_pictures(found: Mapping[str, Picture], folder: Path) -> int:
+    """Copy pictures under their names on a board; return how many."""
+    if found:
         folder.mkdir(parents=True, exist_ok=True)
-    for name, path in there.items():
-        shutil.copyfile(path, folder / name)
-    return len(there)
+    for name, picture in found.items():
+        shutil.copyfile(picture.path, folder / name)
+    return len(found)
 
 
-def draw(output: Path, records: Sequence[Record], board: Board, folder: Path) -> int:
+def beside(
+    records: Sequence[Record], pictures: Mapping[str, Picture], runs: Mapping[str, Sequence[Path]]
+) -> Beside:
+    """What the page of a board shows beside its records: how its runs came along, and their pictures."""
+    asked = dict.fromkeys(record.subject.run for record in records if not record.subject.blind)
+    found = {
+        run: [Curve(name, points) for name, points in curves.every(folder).items()]
+        for run in asked
+        for folder in runs.get(short(run), ())
+    }
+    left = "they lie in the folder pictures beside this page"
+    return Beside(found, tuple(pictures.values()), left, command)
+
+
+def draw(records: Sequence[Record], board: Board, runs: Mapping[str, Sequence[Path]], folder: Path) -> int:
     """Draw mean ranks over data sets, and of runs at hand how they came along, and cost; return how many."""
     over_sets = critical_difference.diagrams(board)
     if over_sets:
         write_bytes(folder / "critical_difference.png", critical_difference.picture(over_sets))
     subjects = [record.subject for record in records if not record.subject.blind]
-    runs = {(s.pretext, slug(short(s.run))): None for s in subjects}
-    found = [(name, path) for name, run in runs for path in (output / "runs").glob(f"*_{run}")]
+    asked = {(s.pretext, s.run): None for s in subjects}
+    found = [(name, path) for name, run in asked for path in runs.get(short(run), ())]
     came = [(name, curve) for name, path in found if (curve := curves.read(path))]
     if not came:
         return bool(over_sets)

@@ -24,15 +24,41 @@ class Curve(NamedTuple):
 def read(folder: Path) -> Curve | None:
     """The validations of a finished run; None where it has none, or its files cannot be read."""
     try:
-        result = json.loads((folder / "result.json").read_bytes())
-        with (folder / "history.csv").open(newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if any(row.get(name) for name in MEASURES)]
-        each = result["images_seen"] / max(1, result["epochs"])
-        images = [float(row["epoch"]) * each for row in rows]
-        values = {name: [float(row.get(name) or math.nan) for row in rows] for name in MEASURES}
+        rows, images = _history(folder)
+        kept = [
+            (row, x) for row, x in zip(rows, images, strict=True) if any(row.get(name) for name in MEASURES)
+        ]
+        values = {name: [float(row.get(name) or math.nan) for row, _ in kept] for name in MEASURES}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Curve(images, values) if rows else None
+    return Curve([x for _, x in kept], values) if kept else None
+
+
+def every(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """All that a finished run measured on train and val: (images seen, value), finite, by its column.
+
+    Nothing where its files cannot be read.
+    """
+    try:
+        rows, images = _history(folder)
+        names = [name for name in (rows[0] if rows else ()) if name.startswith(("train/", "val/"))]
+        points = {
+            name: [(x, float(row[name])) for row, x in zip(rows, images, strict=True) if row[name]]
+            for name in names
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    finite = {name: [(x, y) for x, y in own if math.isfinite(y)] for name, own in points.items()}
+    return {name: own for name, own in finite.items() if own}
+
+
+def _history(folder: Path) -> tuple[list[dict[str, str]], list[float]]:
+    """The epochs of a finished run, and how many images it had seen by the end of each."""
+    result = json.loads((folder / "result.json").read_bytes())
+    with (folder / "history.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    each = result["images_seen"] / max(1, result["epochs"])
+    return rows, [float(row["epoch"]) * each for row in rows]
 
 
 def picture(curves: Sequence[tuple[str, Curve]]) -> bytes:

@@ -76,6 +76,10 @@ def test_it_holds_the_groups_the_command_and_types_and_nothing_else(wheel: Path)
         assert (wheel / package / "py.typed").is_file()
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert {str(path.relative_to(wheel / "pretextbench")) for path in wheel.rglob("*.yaml")} == ours
+    page = Path("downstream", "leaderboard", "page")
+    assert {path.name for path in (wheel / page).rglob("*.*")} == {
+        path.name for path in (ROOT / page).rglob("*.*") if path.suffix != ".pyc"
+    }
     (about,) = wheel.glob("pretextbench-*.dist-info")
     assert "pretextbench = pretextbench.__main__:main" in (about / "entry_points.txt").read_text()
     assert {path.name for path in wheel.iterdir()} == {"pretextbench", "pretext", "downstream", about.name}

@@ -15,6 +15,7 @@ from downstream.leaderboard.latex import latex
 from downstream.leaderboard.league import NAME as LEAGUE
 from downstream.leaderboard.league import league_sheets
 from downstream.leaderboard.markdown import markdown
+from downstream.leaderboard.page import Beside, Part, page
 from downstream.leaderboard.published import (
     NAME,
     Published,
@@ -31,6 +32,7 @@ from pretext.atomic import write_bytes
 
 __all__ = [
     "LEAGUE",
+    "Beside",
     "Board",
     "Paths",
     "Published",
@@ -52,6 +54,7 @@ class Paths(NamedTuple):
     markdown: Path
     latex: Path
     text: Path
+    page: Path
     cells: Path
     scores: Path
 
@@ -82,29 +85,38 @@ class Tables:
             *published_sheets(board, published),
         )
 
-    def write(self, folder: Path) -> Paths:
+    def part(self, title: str = "", text: str = "", command: str = "") -> Part:
+        """This board as a page shows it, see `downstream.leaderboard.page.Part`."""
+        return Part(self.board, self.records, self.sheets[0], title, text, command)
+
+    def write(self, folder: Path, beside: Beside | None = None) -> Paths:
         """Write all tables, each file whole or not at all.
 
+        Args:
+            beside: what the page shows that no record holds.
+
         Returns:
-            Markdown, LaTeX and plain text (80 columns); `cells.csv`, one line a cell; `scores.csv`, one a
-            record.
+            Markdown, LaTeX and plain text (80 columns); one HTML page that sorts, filters and draws;
+            `cells.csv`, one line a cell; `scores.csv`, one a record.
         """
         paths = Paths(
             markdown=folder / "leaderboard.md",
             latex=folder / "leaderboard.tex",
             text=folder / "leaderboard.txt",
+            page=folder / "leaderboard.html",
             cells=folder / "cells.csv",
             scores=folder / "scores.csv",
         )
         contents = (
-            markdown(self.sheets),
-            latex(self.sheets),
-            plain_text(self.sheets),
-            cells_csv(self.board),
-            scores_csv(self.records),
+            markdown(self.sheets).encode(),
+            latex(self.sheets).encode(),
+            plain_text(self.sheets).encode(),
+            page([self.part()], beside),
+            cells_csv(self.board).encode(),
+            scores_csv(self.records).encode(),
         )
         for path, content in zip(paths, contents, strict=True):
-            write_bytes(path, content.encode())
+            write_bytes(path, content)
         others = folder / "published.csv"
         if self.published:
             write_bytes(others, published_csv(self.published).encode())

@@ -31,7 +31,7 @@ def records(sets: int) -> list[Record]:
 @pytest.mark.parametrize(("sets", "drawn"), [(5, 0), (6, 1)])
 def test_a_board_has_the_diagram_from_six_data_sets_on(sets: int, drawn: int, tmp_path: Path) -> None:
     made = records(sets)
-    assert draw(tmp_path, made, build(made), tmp_path / "pictures") == drawn
+    assert draw(made, build(made), {}, tmp_path / "pictures") == drawn
     assert (tmp_path / "pictures" / "critical_difference.png").is_file() == bool(drawn)
 
 

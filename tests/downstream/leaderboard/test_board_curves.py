@@ -16,7 +16,7 @@ from PIL import Image
 
 from downstream.leaderboard import build
 from pretextbench import curves
-from pretextbench.board import draw
+from pretextbench.board import draw, runs_at_hand
 
 HISTORY = """epoch,step,train/loss,val/knn,val/linear
 1,10,2.5,,
@@ -53,6 +53,18 @@ def test_a_run_without_validations_or_with_damaged_files_has_no_curve(
     assert curves.read(tmp_path / "none") is None
 
 
+def test_all_that_was_measured_on_train_and_val_is_read_where_it_is_finite(tmp_path: Path) -> None:
+    history = HISTORY.replace("4,40,1.5,0.35,", "4,40,nan,0.35,")
+    assert curves.every(run(tmp_path / "run", history)) == {
+        "train/loss": [(200, 2.5), (400, 2.0)],
+        "val/knn": [(400, 0.25), (800, 0.35)],
+        "val/linear": [(400, 0.5)],
+    }
+    assert curves.every(tmp_path / "none") == {}
+    for number, damaged in enumerate(("", "epoch,val/knn\nx,y\n", "epoch,val/knn\n1,y\n")):
+        assert curves.every(run(tmp_path / str(number), damaged)) == {}
+
+
 def test_an_untrained_run_is_a_level_and_trained_ones_of_a_name_share_a_colour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +92,7 @@ def test_an_untrained_run_is_a_level_and_trained_ones_of_a_name_share_a_colour(
 def test_a_board_has_the_curves_of_the_runs_that_are_at_hand(tmp_path: Path) -> None:
     made = [record("0" * 64, run="a" * 64)]
     folder = tmp_path / "board"
-    assert draw(tmp_path, made, build(made), folder) == 0
+    assert draw(made, build(made), runs_at_hand(tmp_path), folder) == 0
     run(tmp_path / "runs" / f"rotation_{'a' * 12}")
-    assert draw(tmp_path, made, build(made), folder) == 1
+    assert draw(made, build(made), runs_at_hand(tmp_path), folder) == 1
     assert [path.name for path in folder.iterdir()] == ["pretraining.png"]

@@ -1,0 +1,162 @@
+"""A board as a page reads it: columns, groups, rows, and cells as the tables write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from downstream.digest import short
+from downstream.judge.records import Record
+from downstream.leaderboard.board import Board, Cell, Column, Gain, Row, RowKey
+from downstream.leaderboard.captions import group_title, heads_of
+from downstream.leaderboard.page.parts import Part
+from downstream.leaderboard.page.runs import Origins, metrics_beside, rounded, rows_data, scored
+from downstream.leaderboard.sheets import Line, Text
+from downstream.leaderboard.statistics import Interval
+from downstream.protocol import Direction, Scale
+
+
+def board_data(part: Part, origins: Origins) -> dict[str, Any]:
+    """One board; values are in their metrics' units."""
+    board = part.board
+    found = scored(part.records)
+    beside = metrics_beside(board.columns, found)
+    behind = rows_data(board.columns, found, beside, origins)
+    places = {key: place for place, key in enumerate(behind)}
+    heads = heads_of(board)
+    return {
+        "title": part.title,
+        "text": part.text,
+        "command": part.command,
+        "caption": part.scores.title,
+        "notes": part.scores.notes,
+        "ranked": board.ranked,
+        "columns": [
+            _column(board, column, head, metrics)
+            for column, head, metrics in zip(board.columns, heads, beside, strict=True)
+        ],
+        "groups": [group_title(group, board.groups) for group in board.groups],
+        "rows": [
+            _row(board, group, row, line, part.scores.summary) | {"behind": places[row.key]}
+            for group, row, line in _lines(part)
+        ],
+        "behind": list(behind.values()),
+        "stages": _stages(board, places),
+    }
+
+
+def _lines(part: Part) -> Iterator[tuple[int | None, Row, Line]]:
+    """Rows in the order of the sheet, each with its group and how it is written there."""
+    board = part.board
+    rows: list[tuple[int | None, Row]] = [
+        (place, row) for place, group in enumerate(board.groups) for row in (*group.pretext, *group.twins)
+    ]
+    rows += [(None, row) for row in board.blind]
+    lines = [line for section in part.scores.sections for line in section.lines]
+    for (group, row), line in zip(rows, lines, strict=True):
+        yield group, row, line
+
+
+def _column(
+    board: Board, column: Column, head: tuple[str, ...], beside: Mapping[str, Record]
+) -> dict[str, Any]:
+    pooled = board.pooled[column]
+    return {
+        "head": head,
+        "data": column.data,
+        "task": column.task,
+        "mode": column.mode,
+        "protocol": column.protocol,
+        "version": column.version,
+        "settings": short(column.settings),
+        "metric": column.metric,
+        **_scale(board.scales[column]),
+        "precision": column.precision,
+        "images": column.images,
+        "ranks": column.ranks,
+        "differs": board.options.get(column, ""),
+        "unlike": board.unlike.get(column, ""),
+        "codes": board.codes[column],
+        "df": pooled.df if pooled else None,
+        "beside": [{"metric": name, **_scale(record.result.scale)} for name, record in beside.items()],
+    }
+
+
+def _scale(scale: Scale) -> dict[str, Any]:
+    return {"unit": scale.unit, "lower": scale.direction is Direction.LOWER}
+
+
+def _row(board: Board, group: int | None, row: Row, line: Line, summary: int) -> dict[str, Any]:
+    kind = "twin" if row.twin else "pretext"
+    cells = zip(board.columns, line.cells[summary:], strict=True)
+    return {
+        "label": row.label,
+        "remark": line.remark,
+        "kind": "blind" if group is None else kind,
+        "group": group,
+        "seeds": line.cells[0].body,
+        "covered": row.covered,
+        "rank": rounded(row.rank),
+        "gain": rounded(row.gain),
+        "cells": [
+            {"column": place, **_cell(row.cells[column], text)}
+            for place, (column, text) in enumerate(cells)
+            if column in row.cells
+        ],
+    }
+
+
+def _cell(cell: Cell, text: Text) -> dict[str, Any]:
+    """As the sheet writes it, and in numbers; what is not there is left out."""
+    plain = {
+        "text": text.body,
+        "notes": text.notes,
+        "mark": text.mark,
+        "ranks": text.under,
+        "best": cell.best,
+        "value": rounded(cell.value),
+        **_interval("", cell.interval),
+        "seeds": cell.seeds,
+        "stages": [stage for stage in cell.stages if stage],
+        "verdict": cell.verdict.value if cell.verdict else None,
+        "flags": cell.flags,
+        **_gain(cell.gain),
+    }
+    return {name: value for name, value in plain.items() if value or type(value) in (int, float)}
+
+
+def _gain(gain: Gain | None) -> dict[str, Any]:
+    if gain is None:
+        return {}
+    return {
+        "over_random": rounded(gain.over_random),
+        **_interval("over_random_", gain.interval),
+        "over_supervised": rounded(gain.over_supervised),
+        "share": rounded(gain.share.value),
+        **_interval("share_", gain.share.interval),
+    }
+
+
+def _interval(prefix: str, interval: Interval | None) -> dict[str, Any]:
+    if interval is None:
+        return {}
+    return {
+        f"{prefix}low": rounded(interval.low),
+        f"{prefix}high": rounded(interval.high),
+        f"{prefix}over": interval.kind.value,
+    }
+
+
+def _stages(board: Board, places: Mapping[RowKey, int]) -> list[dict[str, Any]]:
+    """By column whose protocol scores several stages: the mean score of each, in their order."""
+    return [
+        {
+            "column": place,
+            "rows": [
+                {"behind": places[key], "scores": [[stage, rounded(value)] for stage, value in curve.items()]}
+                for key, curve in board.stages[column].items()
+            ],
+        }
+        for place, column in enumerate(board.columns)
+        if column in board.stages
+    ]

@@ -155,7 +155,7 @@ def test_rows_and_columns_are_found_and_counted(show: Show) -> None:
     count = shown.locator("#count")
     assert count.get_attribute("role") == "status"
     every = labels(shown)
-    assert count.text_content() == f"{len(every)} of {len(every)} rows, 9 of 13 columns"
+    assert count.text_content() == f"{len(every)} of {len(every)} rows, 8 of 12 columns"
     shown.fill("#search", "COLOR")
     assert labels(shown) == ["colorization"]
     shown.fill("#search", "twin super")

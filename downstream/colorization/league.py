@@ -15,12 +15,15 @@ class ColourLeague(Judgement):
     """All measures of `downstream.colorization.measures`, the area under the error curve first.
 
     Args:
-        reader: digest of the weights of the classifier that reads coloured images; empty without one.
+        reader: digest of the run of the classifier that reads coloured images; empty without one.
         labelled: whether that classifier knows the classes that the images are labelled by.
+        balance: digest of the training images all of whose colours count alike; empty where the reader was
+            trained on them, as its digest then says.
     """
 
     reader: str = ""
     labelled: bool = False
+    balance: str = ""
 
     name = "colour_league"
     version = 1

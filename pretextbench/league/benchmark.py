@@ -57,7 +57,8 @@ def compare(context: Context) -> list[str]:
         console.print(export(data.test, Path(context.cfg.league.export)), soft_wrap=True)
         return []
     league = _league(context, data)
-    context.check([one.run for one in league.entrants if one.run is not None], judged=False)
+    needed = [*(one.run for one in league.entrants), league.reader]
+    context.check([run for run in needed if run is not None], judged=False)
     if context.cfg.dry_run:
         _show_plan(context, league)
         return []
@@ -109,8 +110,10 @@ def _league(context: Context, data: DataSet) -> League:
     if twice := {one.name for one in found} & {one.name for one in outside}:
         raise ValueError(f"league.entries: {', '.join(sorted(twice))} is the name of a system here already")
     run = reader_run(context)
-    knows = run is not None and context.data.label_names == data.label_names
-    judgement = ColourLeague("" if run is None else run.digest, knows)
+    if run is None:
+        judgement = ColourLeague(balance=context.data.train.digest)
+    else:
+        judgement = ColourLeague(run.digest, labelled=context.data.label_names == data.label_names)
     for note in notes:
         console.print(note, style="yellow", soft_wrap=True)
     return League([*found, *outside], data, judgement, run, tuple(notes))

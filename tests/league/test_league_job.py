@@ -175,3 +175,11 @@ def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
     assert status
     assert said in shown
     assert "Traceback" not in shown
+
+
+def test_colours_that_count_alike_are_those_of_the_training_set(run: Run, tmp_path: Path) -> None:
+    """Gray learns from nothing, and still its balanced area is another beside another training set."""
+    for train in ("24", "40"):
+        assert run("colorizers=[gray]", f"data.train={train}")[0] == 0
+    made = [r for r in read_all(tmp_path / "outputs" / "records") if r.evaluation.metric == "auc_balanced"]
+    assert len({record.evaluation.digest for record in made}) == 2

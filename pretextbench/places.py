@@ -39,6 +39,10 @@ def check(cfg: DictConfig) -> None:
             raise ValueError(f"job={job} needs {key}=…: {FORMS}")
     if job == "colorize" and cfg.image is None:
         raise ValueError("job=colorize needs image=FILE or image=FOLDER")
+    if job == "colorize_benchmark" and cfg.colorizer is not None:
+        raise ValueError("colorizer= is of job=colorize; job=colorize_benchmark takes colorizers=[NAME, …]")
+    if job == "colorize" and cfg.colorizers:
+        raise ValueError("colorizers= is of job=colorize_benchmark; job=colorize takes colorizer=NAME")
     for key in ("image", "reference", "scribbles") if job == "colorize" else ():
         if cfg[key] is not None and not Path(cfg[key]).exists():
             raise FileNotFoundError(f"there is no image or folder {cfg[key]}")

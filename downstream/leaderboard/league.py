@@ -27,13 +27,15 @@ UNRANKED = {
     "oracle": "told of the answer",
 }
 NOTES = (
-    "Value ± half a 95 % interval; below it the difference to colorization, paired by image, marked ° where "
-    "its interval holds 0. Bold: the best of the automatic division. One seed: intervals over test images.",
+    "Value ± half a 95 % interval, of one seed over test images. Bold: the best of the automatic division.",
     "auc: 1 − mean of min(distance in ab, 150) / 150 over all pixels, exact; auc_balanced: every colour of "
     "the training set counts alike. psnr and ssim are of RGB in 8 bits and measure lightness mostly, which "
     "is the original's in all rows. colourfulness_gap: |mean − mean of the originals| (Hasler & "
     "Süsstrunk); magnitudes_gap: the variant that recent papers print. read_rightly, read_alike: share of "
     "images that a classifier trained on colours knows, or takes for what it takes the original for.",
+)
+DIFFERENCES = (
+    "Below each value the difference to colorization, paired by image, marked ° where its interval holds 0."
 )
 
 
@@ -91,7 +93,9 @@ def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) 
     flags = dict.fromkeys(flag for r in records for flag in r.result.flags)
     said = [f"{meaning(flag)}: {', '.join(_flagged(records, flag))}." for flag in flags]
     name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}{key[2][:6]}" if several else "")
-    return Sheet(name, title, tuple(heads), tuple(sections), (*NOTES, *said))
+    compared = len(rows) > 1 and [row.name for row in rows].count(FULL) == 1
+    notes = (*NOTES[:1], *[DIFFERENCES] * compared, *NOTES[1:], *said)
+    return Sheet(name, title, tuple(heads), tuple(sections), notes)
 
 
 def _head(metric: str, scale: Scale) -> tuple[str, ...]:

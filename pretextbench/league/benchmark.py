@@ -116,7 +116,8 @@ def _league(context: Context, data: DataSet) -> League:
         judgement = ColourLeague(run.digest, labelled=context.data.label_names == data.label_names)
     for note in notes:
         console.print(note, style="yellow", soft_wrap=True)
-    return League([*found, *outside], data, judgement, run, tuple(notes))
+    # First those from outside: what is wrong with them shall not be seen after hours of training.
+    return League([*outside, *found], data, judgement, run, tuple(notes))
 
 
 def _coloured(context: Context, league: League, one: Entrant, judges: Judges) -> Coloured:

@@ -75,8 +75,8 @@ def entrants(context: Context, wanted: Sequence[str]) -> tuple[list[Entrant], li
     names = list(wanted) or [*coloring_tasks(), *systems]
     if unknown := [name for name in wanted if name not in systems and not _colours(name)]:
         raise ValueError(
-            f"colorizers: {', '.join(unknown)} colours nothing; systems are {', '.join(systems)}, "
-            f"pretext tasks {', '.join(coloring_tasks())}"
+            f"colorizers: {', '.join(unknown)} colours nothing; systems are {', '.join(systems)}, and so is "
+            "every pretext task that colours, as colorization"
         )
     if twice := sorted({name for name in wanted if list(wanted).count(name) > 1}):
         raise ValueError(f"colorizers: {', '.join(twice)} is named twice")

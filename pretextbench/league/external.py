@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,8 +36,6 @@ from pretextbench.names import Name
 
 FAR = 2.0
 """Mean |ΔL| of a picture from which its lightness counts as changed."""
-PATIENCE = 600
-"""Seconds that a command may take for an image."""
 NAMED = 3
 
 Colour = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -48,7 +49,8 @@ class Manifest:
     division: "automatic", "assisted" or "oracle". trained_on: images that it learned from, and what is known
     of their overlap with these. size: side of the square at which it works and delivers; null for the image's
     own. One of: folder, of pictures by the names that `league.export` gives, beside the manifest; callable,
-    "module:function"; command, with {in} and {out}.
+    "module:function"; command, with {in} and {out}. patience: seconds that a command may take for an image;
+    one that takes longer ends the league.
     """
 
     name: Name
@@ -62,6 +64,7 @@ class Manifest:
     folder: str | None = None
     callable: str | None = None
     command: str | None = None
+    patience: Annotated[float, Field(gt=0)] = 600.0
 
 
 def entries(manifests: Sequence[str], test: Split) -> list[Entrant]:
@@ -82,12 +85,13 @@ def _entrant(path: Path, test: Split) -> Entrant:
     said = manifest(path)
     if said.folder is not None:
         folder = path.parent / said.folder
-        files = _files(said.name, folder, test)
+        files = _files(said.name, folder, test, said.size)
         content = {name: digest(file.read_bytes().hex()) for name, file in sorted(files.items())}
         colour: Colour = _FromFolder(files)
     else:
         content = {}
-        colour = _function(said.callable) if said.callable is not None else _Command(str(said.command))
+        function = said.callable
+        colour = _Command(str(said.command), said.patience) if function is None else _function(function)
     config = {f.name: getattr(said, f.name) for f in fields(said)}
     division = Division(said.division)
     recipe = digest({"entry": config, "pictures": content})
@@ -183,22 +187,45 @@ class _FromFolder:
 class _Command:
     """A command that reads one file and writes another."""
 
-    def __init__(self, command: str) -> None:
-        self._words = shlex.split(command)
+    def __init__(self, command: str, patience: float) -> None:
+        self._words, self._patience = shlex.split(command), patience
+        if shutil.which(self._words[0]) is None:
+            raise ValueError(f"command: there is no program {self._words[0]!r}")
 
     def __call__(self, gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with tempfile.TemporaryDirectory() as folder:
             places = {"{in}": str(Path(folder, "gray.png")), "{out}": str(Path(folder, "coloured.png"))}
             Image.fromarray(gray).convert("RGB").save(places["{in}"])
             words = [places.get(word, word) for word in self._words]
-            try:
-                done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise ValueError(f"{self._words[0]}: {error}") from error
-            if done.returncode or not Path(places["{out}"]).is_file():
-                last = (done.stderr.strip().splitlines() or ["it wrote no picture"])[-1]
-                raise ValueError(f"{self._words[0]} ended with {done.returncode}: {last}")
+            status, said = self._ran(words)
+            if status or not Path(places["{out}"]).is_file():
+                last = (said.strip().splitlines() or ["it wrote no picture"])[-1]
+                raise ValueError(f"{self._words[0]} ended with {status}: {last}")
             return _decoded(Path(places["{out}"]))
+
+    def _ran(self, words: Sequence[str]) -> tuple[int, str]:
+        """Exit status and what was said of errors; all that a command starts ends with it."""
+        try:
+            with subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            ) as process:
+                try:
+                    _, said = process.communicate(timeout=self._patience)
+                except BaseException:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    raise
+        except OSError as error:
+            raise ValueError(f"{self._words[0]}: {error.strerror}") from error
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(
+                f"{self._words[0]} took more than {self._patience} s for an image, which its manifest's "
+                "patience allows"
+            ) from None
+        return process.returncode, said.decode(errors="replace")
 
 
 def _decoded(file: Path) -> NDArray[np.uint8]:
@@ -217,24 +244,32 @@ def _function(path: str) -> Colour:
     module, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"callable is module:function; {path!r} is none: {error}") from error
+    except Exception as error:  # whatever somebody's module does when it is imported
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"callable is module:function; {path!r} is none: {why}") from error
+    if not callable(found):
+        raise ValueError(f"callable is module:function; {path!r} is a {type(found).__name__}")
 
     def colour(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(found(gray))
+        try:
+            return np.asarray(found(gray))
+        except Exception as error:  # of somebody's code: the image has no colours
+            raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
 
     return colour
 
 
-def _files(name: str, folder: Path, test: Split) -> dict[str, Path]:
-    """The pictures of a folder by name.
+def _files(name: str, folder: Path, test: Split, size: int | None) -> dict[str, Path]:
+    """The pictures of a folder by name, each of the size that it must have.
 
     Raises:
-        FileNotFoundError: no such folder. ValueError: images whose pictures are not there.
+        FileNotFoundError: no such folder. ValueError: images whose pictures are not there, twice there, or of
+            another size.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{name}: there is no folder {folder}")
-    files = {file.stem: file for file in image_files(folder)}
+    every = image_files(folder)
+    files = {file.stem: file for file in every}
     wanted = stems(test)
     missing = [each for each in wanted if each not in files]
     if missing:
@@ -243,4 +278,26 @@ def _files(name: str, folder: Path, test: Split) -> dict[str, Path]:
             f"{name}: {len(missing)} of {len(wanted)} pictures are not in {folder} ({some}); names are those "
             "that league.export gives"
         )
-    return files
+    twice = [file.name for file in every if file.stem in wanted and files[file.stem] != file]
+    if twice:
+        raise ValueError(
+            f"{name}: {', '.join(twice[:NAMED])} stand beside others of the same name in {folder}"
+        )
+    height, width = test.pixels.shape[1:3]
+    _check_sizes(name, [files[each] for each in wanted], (size or width, size or height))
+    return {each: files[each] for each in wanted}
+
+
+def _check_sizes(name: str, files: Sequence[Path], wanted: tuple[int, int]) -> None:
+    """Raise ValueError for pictures that are not wanted[0] wide and wanted[1] high, by their headers."""
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                found = picture.size
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{name}: {file} is no picture: {error}") from error
+        if found != wanted:
+            raise ValueError(
+                f"{name}: {file} is {found[0]}×{found[1]} and must be {wanted[0]}×{wanted[1]}; pictures that "
+                "are squares of one side have it in the manifest, as size"
+            )

@@ -104,6 +104,7 @@ def test_a_system_that_learns_sees_the_training_images(run: Run, tmp_path: Path)
         ("levin scribbles=nowhere.png", "there is no image or folder nowhere.png"),
         ("levin scribbles=photo.png", "photo.png: nothing is marked"),
         ("welsh_chosen reference=photo.png", "reference 0 has no colour"),
+        ("levin scribbles=marks.png colorizers=[welsh]", "colorizers= is of job=colorize_benchmark"),
         ("wellsh", "wellsh"),
         ("welsh colorizer.system.grid=0", "Welsh.grid starts at 1, got 0"),
         ("welsh colorizer.system.gird=3", "gird"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,55 @@ def test_a_function_and_a_command_see_the_gray_image(
         one.make().colorizer.colorize(light)
 
 
+def test_whatever_somebodys_code_raises_is_the_images_affair(
+    tmp_path: Path, test: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raising.py").write_text("def f(gray):\n    return {}[gray.shape]\nX = 3\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (one,) = entries([write(tmp_path, callable="raising:f")], test)
+    with pytest.raises(ValueError, match="raising:f: KeyError"):
+        one.make().colorizer.colorize(torch.full((1, 1, 8, 8), 50.0))
+    for path, said in (("raising:X", "is a int"), ("broken:f", "ZeroDivisionError: division by zero")):
+        with pytest.raises(ValueError, match=said):
+            entries([write(tmp_path, callable=path)], test)
+
+
+def test_a_command_may_say_what_it_likes_and_ends_when_its_time_is_over(tmp_path: Path, test: Split) -> None:
+    light = torch.full((1, 1, 8, 8), 50.0)
+    loud = """bash -c 'printf "\\xff\\xfe"; printf "\\xff" >&2; cp $0 $1' {in} {out}"""
+    (one,) = entries([write(tmp_path, command=loud)], test)
+    assert float(one.make().colorizer.colorize(light).abs().max()) < 0.01
+    slow = f"bash -c 'sleep 60 & echo $! > {tmp_path}/child; wait' {{in}} {{out}}"
+    (one,) = entries([write(tmp_path, command=slow, patience=0.5)], test)
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"bash took more than 0.5 s for an image"):
+        one.make().colorizer.colorize(light)
+    assert time.monotonic() - begun < 20
+    child = Path("/proc") / (tmp_path / "child").read_text().strip() / "status"
+    assert not child.exists() or "Z (zombie)" in child.read_text(), "what it started ends with it"
+    with pytest.raises(ValueError, match="there is no program 'no_such_painter'"):
+        entries([write(tmp_path, command="no_such_painter {in} {out}")], test)
+
+
+def test_pictures_of_another_size_and_two_of_one_name_are_refused_at_once(
+    tmp_path: Path, test: Split
+) -> None:
+    (tmp_path / "made").mkdir()
+    for name in stems(test):
+        Image.new("RGB", (16, 16)).save(tmp_path / "made" / f"{name}.png")
+    with pytest.raises(ValueError, match="is 16×16 and must be 32×32; pictures that are squares"):
+        entries([write(tmp_path, folder="made")], test)
+    assert entries([write(tmp_path, folder="made", size=16)], test)
+    Image.new("RGB", (16, 16)).save(tmp_path / "made" / f"{stems(test)[0]}.jpg")
+    with pytest.raises(ValueError, match="stand beside others of the same name"):
+        entries([write(tmp_path, folder="made", size=16)], test)
+    (tmp_path / "made" / f"{stems(test)[0]}.jpg").unlink()
+    (tmp_path / "made" / f"{stems(test)[0]}.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="is no picture"):
+        entries([write(tmp_path, folder="made", size=16)], test)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -144,6 +194,7 @@ def test_a_function_and_a_command_see_the_gray_image(
         ({"folder": "a", "colour": 1}, "there is no key colour; a manifest has name, title"),
         ({"folder": "a", "title": 3}, "title"),
         ({"folder": "a", "size": 0}, "size"),
+        ({"folder": "a", "patience": 0.0}, "patience"),
         ({"folder": "a", "name": "blind:me"}, "belong to predictors"),
         ({"command": "paint {in}"}, r"command names \{in\} and \{out\}"),
         ({"callable": "nowhere:f"}, "callable is module:function; 'nowhere:f' is none"),

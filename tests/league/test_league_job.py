@@ -165,6 +165,10 @@ def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:
         ("colorizers=[gray,gray]", "colorizers: gray is named twice"),
         ("colorizers=[levin]", "levin cannot take part on scenes: nobody chose scribbles"),
         ("colorizers=[chia_semantic]", "chia_semantic cannot take part on scenes: its images have no single"),
+        (
+            "colorizer=welsh",
+            "colorizer= is of job=colorize; job=colorize_benchmark takes colorizers=[NAME, …]",
+        ),
         ("league.images=0", "league.images"),
         ("league.entries=[nowhere.yaml]", "there is no manifest nowhere.yaml"),
         ("league.imags=3", "imags"),

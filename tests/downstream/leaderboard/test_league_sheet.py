@@ -118,3 +118,13 @@ def test_all_tables_of_a_board_hold_the_league_too() -> None:
     assert league.notes[-1] == "said aloud"
     board = tables.sheets[0]
     assert all("·  ·" not in section.title for section in board.sections)
+
+
+def test_nothing_is_said_of_differences_where_there_are_none() -> None:
+    for records, there in (
+        (EVERY, True),
+        (EVERY[:2], False),
+        (scored("colorization", "automatic", 0.8, 3), False),
+    ):
+        (sheet,) = league_sheets(records)
+        assert any("difference to colorization" in note for note in sheet.notes) == there

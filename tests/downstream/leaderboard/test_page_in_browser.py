@@ -166,7 +166,7 @@ def test_rows_and_columns_are_found_and_counted(show: Show) -> None:
     shown.get_by_role("combobox", name="Rows", exact=True).select_option("pretext")
     assert set(labels(shown)) == {"rotation", "colorization", "autoencoder", "jigsaw"}
     shown.get_by_role("combobox", name="Encoder", exact=True).select_option("fine-tuned")
-    assert "6 of 13 columns" in count.text_content()
+    assert "5 of 12 columns" in count.text_content()
     assert not head(shown, 0).is_visible()
     assert head(shown, 1).is_visible()
 

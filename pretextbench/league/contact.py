@@ -24,7 +24,7 @@ from pretextbench.league.coloring import Coloured
 
 EACH = 4
 """Images of each kind."""
-FULL = "colorization"
+FULL, GRAY = "colorization", "gray"
 SIDE = 128
 """Pixels that the shorter side of a picture on a sheet has at least."""
 PAGE = Path(__file__).with_name("page.html")
@@ -45,7 +45,7 @@ def write_sheets(
     light = lightness(truth)
     panels = {"gray": _bytes(lab_to_rgb(torch.cat([light, torch.zeros_like(truth[:, :2])], 1)))}
     panels |= {
-        name: each.drawn([kept[place] for place in places]) for name, each in made.items() if name != "gray"
+        name: each.drawn([kept[place] for place in places]) for name, each in made.items() if name != GRAY
     }
     panels["original"] = _bytes(truth)
     rows = [f"{kind} {place}" for kind, chosen in cases.items() for place in chosen]
@@ -110,8 +110,14 @@ def _embedded(value: Any) -> str:
 
 
 def _errors(made: Mapping[str, Coloured], kept: Sequence[int]) -> NDArray[np.float64]:
-    rows = made.get(FULL, next(iter(made.values()))).kept(kept)
-    return np.asarray(rows["error"] / rows["weight"])
+    """Mean error of each image by colorization, or whoever comes first, above that of leaving it gray."""
+
+    def of(name: str) -> NDArray[np.float64]:
+        rows = made[name].kept(kept)
+        return np.asarray(rows["error"] / rows["weight"])
+
+    looked_at = FULL if FULL in made else next(iter(made))
+    return of(looked_at) - of(GRAY) if GRAY in made and looked_at != GRAY else of(looked_at)
 
 
 def _lines(name: str, width: int) -> list[str]:

@@ -95,7 +95,7 @@ def page() -> str:
     _, _, after = rest.partition(END)
     records = import_jsonl(RECORDS)
     build(records)  # refuses records that contradict each other
-    tables = markdown(league_sheets(records)).replace("\n## ", "\n### ").strip()
+    tables = f"\n{markdown(league_sheets(records))}".replace("\n## ", "\n### ").strip()
     return "\n\n".join([before.rstrip(), BEGIN, tables, *_conventions(), END]) + after
 
 

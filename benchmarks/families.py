@@ -11,17 +11,14 @@ remove it to begin again.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.intervals import BATCH, DRAWS, EFFECTS, IMAGES, ROWS, Point, images_of
+from benchmarks.intervals import BATCH, DRAWS, EFFECTS, IMAGES, ROWS, Point, go_on, images_of
 from downstream.leaderboard.families import all_pairs, common_level, errors_of, p_values, ranks
 from downstream.leaderboard.statistics import Scores
-from pretext.atomic import write_json
 
 RESULT = Path(__file__).parent / "results" / "families.json"
 WORLDS = 2000
@@ -101,15 +98,7 @@ def measure(point: Point, count: int = WORLDS) -> dict[str, float]:
 
 def main() -> None:
     settings = {"worlds": WORLDS, "rows": ROWS, "levels": list(LEVELS), "draws": TESTED}
-    kept = json.loads(RESULT.read_text()) if RESULT.is_file() else {"points": []}
-    if kept["points"] and kept["settings"] != settings:
-        sys.exit(f"{RESULT} is of {kept['settings']}, not {settings}; remove it")
-    rows = {Point(*(row[name] for name in Point._fields)): row for row in kept["points"]}
-    for point in POINTS:
-        if point not in rows:
-            rows[point] = {**point._asdict(), "wrong": measure(point)}
-            write_json(RESULT, {"settings": settings, "points": [rows[p] for p in POINTS if p in rows]})
-            print(*point, rows[point]["wrong"], flush=True)
+    go_on(RESULT, settings, POINTS, lambda point: {"wrong": measure(point)})
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,17 +163,29 @@ def moved(row: Scores, by: float) -> Scores:
     return Scores(row.values + by, row.resampled + by)
 
 
+def go_on(
+    result: Path, settings: dict[str, Any], points: Sequence[Point], found: Callable[[Point], dict[str, Any]]
+) -> None:
+    """Measure the points that a file does not hold yet, and write it after each.
+
+    Args:
+        settings: that all points of the file share; others end the program.
+        found: what is kept of a point.
+    """
+    kept = json.loads(result.read_text()) if result.is_file() else {"points": []}
+    if kept["points"] and kept["settings"] != settings:
+        sys.exit(f"{result} is of {kept['settings']}, not {settings}; remove it")
+    rows = {Point(*(row[name] for name in Point._fields)): row for row in kept["points"]}
+    for point in points:
+        if point not in rows:
+            rows[point] = {**point._asdict(), **found(point)}
+            write_json(result, {"settings": settings, "points": [rows[p] for p in points if p in rows]})
+            print(*point, flush=True)
+
+
 def main() -> None:
     settings = {"worlds": WORLDS, "rows": ROWS, "images": IMAGES, "resamples": DRAWS, "gaps": GAPS}
-    kept = json.loads(RESULT.read_text()) if RESULT.is_file() else {"points": []}
-    if kept["points"] and kept["settings"] != settings:
-        sys.exit(f"{RESULT} is of {kept['settings']}, not {settings}; remove it")
-    rows = {Point(*(row[name] for name in Point._fields)): row for row in kept["points"]}
-    for point in POINTS:
-        if point not in rows:
-            rows[point] = {**point._asdict(), "holds": {n: h._asdict() for n, h in measure(point).items()}}
-            write_json(RESULT, {"settings": settings, "points": [rows[p] for p in POINTS if p in rows]})
-            print(*point, flush=True)
+    go_on(RESULT, settings, POINTS, lambda p: {"holds": {n: h._asdict() for n, h in measure(p).items()}})
 
 
 if __name__ == "__main__":

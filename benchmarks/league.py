@@ -23,7 +23,7 @@ from benchmarks.suites import records_of
 from downstream.colorization.conventions import conventions
 from downstream.judge.records import Record, export_jsonl, import_jsonl
 from downstream.leaderboard import build
-from downstream.leaderboard.league import TASK, league_sheets
+from downstream.leaderboard.league import by_set, league_sheets
 from downstream.leaderboard.markdown import markdown
 from pretext.atomic import write_bytes, write_json
 from pretextbench.league.contact import sheet
@@ -44,11 +44,7 @@ def of_the_league(output: Path) -> list[Record]:
 
     A league that was stopped, or of fewer systems, may have left others there.
     """
-    found = [record for record in records_of(output) if record.evaluation.task == TASK]
-    sets: dict[tuple[str, str, str], list[Record]] = {}
-    for record in found:
-        e = record.evaluation
-        sets.setdefault((e.data, record.data.digests[e.split], e.settings), []).append(record)
+    sets = by_set(records_of(output))
     names = {key[0] for key in sets}
     largest = {name: max((k for k in sets if k[0] == name), key=lambda k: len(sets[k])) for name in names}
     return [record for name in sorted(names) for record in sets[largest[name]]]

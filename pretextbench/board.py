@@ -68,8 +68,7 @@ def show_board(
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
     ordered = list({_key(record): record for record in every}.values())
-    evaluations = sorted({record.evaluation.digest for record in ordered})
-    folder = output / "boards" / short(digest(evaluations))
+    folder = folder_of(output, ordered)
     board = leaderboard.build(ordered)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)
     runs = runs_at_hand(output)
@@ -82,10 +81,14 @@ def show_board(
     return folder
 
 
+def folder_of(output: Path, records: Sequence[Record]) -> Path:
+    """Where the board of these records lies, by the digest of their evaluations."""
+    return output / "boards" / short(digest(sorted({record.evaluation.digest for record in records})))
+
+
 def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = ()) -> Path:
     """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
-    evaluations = sorted({record.evaluation.digest for record in records})
-    folder = output / "boards" / short(digest(evaluations))
+    folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
     tables.write(folder)
     tables.show(console, leaderboard.LEAGUE)

@@ -69,7 +69,7 @@ def picture(found: Sequence[Diagram]) -> bytes:
         for place, (best, worst) in enumerate(spans):
             height = -0.2 + 0.7 * (place + 1)
             axes.plot([best, worst], [height, height], color="black", linewidth=3, solid_capstyle="butt")
-        order = sorted(range(count), key=lambda i, own=means: own[i])  # type: ignore[misc]
+        order = each.ranks.means.argsort(kind="stable").tolist()
         for place, i in enumerate(order):
             left = place < (count + 1) // 2
             at = len(spans) + 1.0 + (place if left else count - 1 - place)

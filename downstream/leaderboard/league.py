@@ -53,13 +53,19 @@ Cells = Mapping[str, Mapping[Row, Scores]]
 
 def league_sheets(records: Sequence[Record]) -> list[Sheet]:
     """One table for each set of images that systems coloured; none without such records."""
-    by_set: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    found = by_set(records)
+    names = [data for data, *_ in found]
+    return [_sheet(key, found[key], names.count(key[0]) > 1) for key in sorted(found)]
+
+
+def by_set(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    """Records of systems that coloured the same images and were judged alike: name, digest, settings."""
+    found: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.evaluation.task == TASK:
             e = record.evaluation
-            by_set[e.data, record.data.digests[e.split], e.settings].append(record)
-    names = [data for data, *_ in by_set]
-    return [_sheet(key, by_set[key], names.count(key[0]) > 1) for key in sorted(by_set)]
+            found[e.data, record.data.digests[e.split], e.settings].append(record)
+    return dict(found)
 
 
 def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) -> Sheet:

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from downstream.leaderboard.league import FULL
 from pretext.atomic import write_bytes
-from pretext.color import lab_to_rgb, lightness
+from pretext.color import lightness
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
 from pretext.pictures import GAP, TEXT, font
+from pretext.tasks.coloring import gray
 from pretextbench.league.coloring import Coloured
 
 EACH = 4
 """Images of each kind."""
-FULL, GRAY = "colorization", "gray"
+GRAY = "gray"
 SIDE = 128
 """Pixels that the shorter side of a picture on a sheet has at least."""
 PAGE = Path(__file__).with_name("page.html")
@@ -42,15 +43,14 @@ def write_sheets(
     cases = cases_of(errors, seed)
     places = [place for chosen in cases.values() for place in chosen]
     truth = fetch(split.pixels, np.array(places, np.int64))
-    light = lightness(truth)
-    panels = {"gray": _bytes(lab_to_rgb(torch.cat([light, torch.zeros_like(truth[:, :2])], 1)))}
+    panels = {GRAY: _bytes(gray(lightness(truth)))}
     panels |= {
         name: each.drawn([kept[place] for place in places]) for name, each in made.items() if name != GRAY
     }
     panels["original"] = _bytes(truth)
     rows = [f"{kind} {place}" for kind, chosen in cases.items() for place in chosen]
     picture = folder / "league.png"
-    write_bytes(picture, _png(sheet(panels, rows)))
+    write_bytes(picture, png(sheet(panels, rows)))
     page = folder / "league.html"
     write_bytes(page, html(panels, rows).encode())
     return [picture, page]
@@ -136,11 +136,12 @@ def _bytes(rgb: Tensor) -> NDArray[np.uint8]:
     return found
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W, 3) as a file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
     return file.getvalue()
 
 
 def _data(picture: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(_png(picture)).decode()
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()

@@ -7,15 +7,15 @@ import io
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from pretext.atomic import write_bytes
-from pretext.color import lab_to_rgb, lightness
+from pretext.color import lightness
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
+from pretext.tasks.coloring import gray
 
 LETTERS = 16
 """Of the digest that names an image."""
@@ -23,29 +23,28 @@ LETTERS = 16
 
 def gray_of(light: Tensor) -> NDArray[np.uint8]:
     """The gray image (H, W) in 8 bits of a lightness (H, W) in [0, 100]."""
-    lab = torch.stack([light, torch.zeros_like(light), torch.zeros_like(light)])[None]
-    gray: NDArray[np.uint8] = (lab_to_rgb(lab)[0, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return gray
+    pixels: NDArray[np.uint8] = (gray(light[None, None])[0, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return pixels
 
 
-def stem(gray: NDArray[np.uint8]) -> str:
+def stem(pixels: NDArray[np.uint8]) -> str:
     """The name of a gray image: its pixels decide it, so that it tells nothing of the image and no order."""
-    shape = ",".join(map(str, gray.shape))
-    return hashlib.sha256(shape.encode() + b":" + gray.tobytes()).hexdigest()[:LETTERS]
+    shape = ",".join(map(str, pixels.shape))
+    return hashlib.sha256(shape.encode() + b":" + pixels.tobytes()).hexdigest()[:LETTERS]
 
 
 def stems(split: Split) -> list[str]:
     """The names of all images of a split."""
-    return [stem(gray) for gray in _grays(split)]
+    return [stem(pixels) for pixels in _grays(split)]
 
 
 def export(split: Split, folder: Path) -> str:
     """Write the gray images of a split as PNGs of three channels; says what was written."""
     grays = _grays(split)
-    for gray in grays:
+    for pixels in grays:
         file = io.BytesIO()
-        Image.fromarray(gray).convert("RGB").save(file, format="PNG")
-        write_bytes(folder / f"{stem(gray)}.png", file.getvalue())
+        Image.fromarray(pixels).convert("RGB").save(file, format="PNG")
+        write_bytes(folder / f"{stem(pixels)}.png", file.getvalue())
     return (
         f"{len(grays)} gray images are in {folder}: colour each, keep its name and its size, and name the "
         "folder of the results in a manifest, league.entries=[MANIFEST]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from downstream.colorization.reading import Reader
@@ -43,7 +42,8 @@ def reader_run(context: Context) -> Run | None:
             style="yellow",
         )
         return None
-    cfg: DictConfig = OmegaConf.merge(context.cfg, {"input": INPUT, "input_arguments": {}})  # type: ignore[assignment]
+    cfg = context.cfg.copy()
+    cfg.input, cfg.input_arguments = INPUT, {}
     return runs.one(cfg, runs.pretext_config("supervised"), context.data, context.precision)
 
 

@@ -11,6 +11,7 @@ import functools
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ import yaml
 
 from downstream.judge.records import Record
 from pretextbench.configurations import CONF
+from pretextbench.schema import League
 
 TARGET = "_target_"
 REFERENCE = "${"
@@ -49,11 +51,12 @@ def _words(record: Record, config: Mapping[str, Any]) -> list[str]:
     job = config["job"]["name"]
     if job == "evaluate":
         return [f"job={job}", f"encoder={_plain(config['encoder'])}", *_judged(record, config)]
-    words = [] if job == "benchmark" else [f"job={_name(job)}"]
-    words += _pretext(config)
-    backbone = _found("backbone", config["backbone"])
-    words += _option("backbone", "backbone", backbone, config["backbone"], usual="small")
-    words += [*_judged(record, config), *_trainer(record, config)]
+    if job == "colorize_benchmark":
+        words = [f"job={job}", *_colouring(config), *_backbone(config), *_sets(config)]
+    else:
+        words = [] if job == "benchmark" else [f"job={_name(job)}"]
+        words += [*_pretext(config), *_backbone(config), *_judged(record, config)]
+    words += _trainer(record, config)
     if config.get("calibration") is not None:
         found = _found("calibration", config["calibration"])
         words += _option("calibration", "calibration", found, config["calibration"])
@@ -61,6 +64,28 @@ def _words(record: Record, config: Mapping[str, Any]) -> list[str]:
         words.append(f"initialisation={_plain(config['initialisation'])}")
     words.append(f"input={_plain(config['input'])}")
     return [*words, f"seed={_plain(config['seed'])}"]
+
+
+def _backbone(config: Mapping[str, Any]) -> list[str]:
+    found = _found("backbone", config["backbone"])
+    return _option("backbone", "backbone", found, config["backbone"], usual="small")
+
+
+def _colouring(config: Mapping[str, Any]) -> list[str]:
+    """Who colours, and what of the league its options do not say.
+
+    Raises:
+        Untold: a task or a system that is not as its YAML has it today, since a league takes it from there.
+    """
+    asked = config["colorizers"]
+    if len(asked) != 1:
+        raise Untold
+    name = str(asked[0])
+    group = "colorizer" if config["colorizer"] is not None else "pretext"
+    if _from(group, _name(name), group, config[group]):
+        raise Untold
+    league = {key: value for key, value in config["league"].items() if key != "workers"}
+    return [f"colorizers=[{name}]", *_differences("league", league, asdict(League()))]
 
 
 def _pretext(config: Mapping[str, Any]) -> list[str]:
@@ -74,8 +99,8 @@ def _pretext(config: Mapping[str, Any]) -> list[str]:
 
 def _trainer(record: Record, config: Mapping[str, Any]) -> list[str]:
     """What is not as the trainer has it, of the suite or by itself, given what the task needs."""
-    pretext = config["pretext"]
-    needs = pretext.get("needs", _yaml("pretext", pretext["name"]).get("needs", {}))
+    pretext = config.get("pretext")  # which a system of the league has not
+    needs = pretext.get("needs", _yaml("pretext", pretext["name"]).get("needs", {})) if pretext else {}
     suite = _suite(record.evaluation.suite, record.evaluation.data)
     encoded = msgspec.json.encode((config["trainer"], needs))
     return _from_trainer(_trainer_of(suite) if suite else "default", encoded)
@@ -116,13 +141,18 @@ def _judged(record: Record, config: Mapping[str, Any]) -> list[str]:
     protocol = _name(record.evaluation.protocol)
     if suite := _suite(record.evaluation.suite, record.evaluation.data):
         return [f"suite={suite}", f"downstream=[{protocol}]"]
+    words = [*_sets(config), f"downstream=[{protocol}]"]
+    options = config["downstream"][protocol]
+    return words + _from("downstream", protocol, f"downstream.{protocol}", options)
+
+
+def _sets(config: Mapping[str, Any]) -> list[str]:
+    """The data set, and the target where it is another."""
     words = _option("data", "data", _found("data", config["data"]), config["data"], besides=MACHINE)
     if config.get("target") is not None:
         found = _found("data", config["target"])
         words += _option("data@target", "target", found, config["target"], besides=MACHINE)
-    words.append(f"downstream=[{protocol}]")
-    options = config["downstream"][protocol]
-    return words + _from("downstream", protocol, f"downstream.{protocol}", options)
+    return words
 
 
 def _option(

@@ -25,6 +25,7 @@ FILES = [
 ]
 GROUPS = (
     "pretext",
+    "colorizer",
     "backbone",
     "data",
     "target",
@@ -54,7 +55,11 @@ def leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 def parts(config: Mapping[str, Any], protocol: str) -> dict[str, Any]:
     """What of a configuration determines a score, by dotted key; classes by their names, since they move."""
     found = dict(pair for group in GROUPS for pair in leaves(group, config.get(group)))
-    found |= leaves("protocol", config["downstream"].get(protocol))
+    if config["job"]["name"] == "colorize_benchmark":
+        found |= leaves("league", {**config["league"], "workers": None})
+        found |= leaves("colorizers", config["colorizers"])
+    else:
+        found |= leaves("protocol", config["downstream"].get(protocol))
     return {
         key: value.rpartition(".")[2] if key.endswith("_target_") else value
         for key, value in found.items()
@@ -72,9 +77,19 @@ def test_what_is_composed_is_what_the_record_was_made_of(path: Path) -> None:
         assert (python, run) == ("python", "run.py")
         composed: Any = OmegaConf.to_container(compose("config", words), resolve=True)
         protocol = record.evaluation.protocol
-        assert list(composed["downstream"]) == [protocol] or "suite" in shlex.join(words)
+        if composed["colorizers"]:
+            composed |= taken_by_name(record.subject.pretext)
+        else:
+            assert list(composed["downstream"]) == [protocol] or "suite" in shlex.join(words)
         wanted, made = parts(record.provenance.config, protocol), parts(composed, protocol)
         assert {key: made.get(key) for key in wanted} == wanted, shlex.join(words)
+
+
+def taken_by_name(system: str) -> dict[str, Any]:
+    """What a league composes by itself of a system that it was given the name of."""
+    group = "colorizer" if (CONF / "colorizer" / f"{system}.yaml").is_file() else "pretext"
+    own = OmegaConf.to_container(compose("config", [f"{group}={system}"])[group], resolve=True)
+    return {"pretext": None} | {group: own}
 
 
 def with_config(record: Record, **fields: Any) -> Record:
@@ -85,6 +100,15 @@ def with_config(record: Record, **fields: Any) -> Record:
 @pytest.fixture(scope="module")
 def real() -> Record:
     return chosen(RESULTS / "ccp_tuned.jsonl.gz")[0]
+
+
+@pytest.mark.parametrize(("group", "system"), [("pretext", "iizuka"), ("colorizer", "gupta")])
+def test_a_league_that_took_something_else_under_a_name_has_no_command(group: str, system: str) -> None:
+    """A league composes whom it is given by name: nothing on a command line could say the difference."""
+    record = next(r for r in chosen(RESULTS / "league.jsonl.gz") if r.subject.pretext == system)
+    assert f"colorizers=[{system}]" in command(record)
+    changed = with_config(record, **{group: {**record.provenance.config[group], "paper": "another"}})
+    assert command(changed) == ""
 
 
 def test_what_differs_from_its_option_is_said(real: Record) -> None:

@@ -126,7 +126,7 @@ def _task(context: Context, name: str) -> Entrant:
         weights = sum(p.numel() for p in task.parameters())
         return Ready(task, weights, effort_of(task.encoder), here=True)
 
-    return Entrant(name, Division.AUTOMATIC, frozenset(), subject, make, run.config, run)
+    return Entrant(name, Division.AUTOMATIC, frozenset(), subject, make, _alone(run.config, name), run)
 
 
 def _system(context: Context, name: str) -> Entrant:
@@ -143,7 +143,14 @@ def _system(context: Context, name: str) -> Entrant:
             system.fit(EpochLoader(images, TOGETHER, shuffle=False, drop_last=False), seed)
         return Ready(system)
 
-    return Entrant(name, division, frozenset(config["reads"]), subject, make, {"colorizer": config})
+    asked = {key: value for key, value in context.resolved().items() if key not in ("pretext", "downstream")}
+    asked |= {"colorizer": config}
+    return Entrant(name, division, frozenset(config["reads"]), subject, make, _alone(asked, name))
+
+
+def _alone(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """The configuration of the league that only one takes part in."""
+    return config | {"colorizers": [name], "league": config["league"] | {"entries": [], "export": None}}
 
 
 def subject_of(

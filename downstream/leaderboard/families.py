@@ -138,21 +138,30 @@ def smallest(errors: Errors, pairs: Sequence[Pair], draws: int) -> NDArray[np.fl
     generator = np.random.default_rng(0)
     count = min(draws, max(FEWEST, MOST // len(pairs)))
     step = max(1, BLOCK // len(pairs))
+    ends, of_images = _ends(pairs), root(errors.images)
     found = [
-        p_values(errors, pairs, *draw(errors, min(step, count - start), generator)).min(axis=1)
+        _least(_paired(errors, ends, *draw(errors, of_images, min(step, count - start), generator)))
         for start in range(0, count, step)
     ]
     return np.sort(np.concatenate(found))
 
 
+def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A matrix (R, R) that makes errors of this covariance from independent ones."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
 def draw(
-    errors: Errors, count: int, generator: np.random.Generator
+    errors: Errors, of_images: NDArray[np.float64], count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw errors of the family's means (count, R) and squares between the seeds of all rows (count, P)."""
+    """Draw errors of the family's means (count, R) and squares between the seeds of all rows (count, P).
+
+    Args:
+        of_images: `root` of the errors' covariance over images.
+    """
     found = errors.variance * generator.chisquare(errors.df, (count, len(errors.df)))
     of_seeds = np.sqrt(errors.variance[errors.at] / errors.n)
-    values, vectors = np.linalg.eigh(errors.images)
-    of_images = vectors * np.sqrt(np.maximum(values, 0.0))
     normal = generator.normal(size=(2, count, len(errors.at)))
     return normal[0] * of_seeds + normal[1] @ of_images.T, found
 
@@ -168,7 +177,50 @@ def p_values(
     Args:
         means: of the family's rows (D, R). found: squares between the seeds of every row (D, P).
     """
-    first, second = (np.array([pair[end] for pair in pairs], dtype=np.int_) for end in (0, 1))
+    paired = _paired(errors, _ends(pairs), means, found)
+    p = np.ones(paired.apart.shape)
+    at, k = np.nonzero(paired.normal > -float(ndtri(ERROR / 2)))
+    p[at, k] = paired.p(at, k, np.full(len(p), ERROR))
+    return p
+
+
+def _ends(pairs: Sequence[Pair]) -> NDArray[np.int_]:
+    return np.array(pairs, dtype=np.int_).reshape(-1, 2).T
+
+
+class _Paired(NamedTuple):
+    """Differences of K pairs of rows in D draws, and what their variance is made of.
+
+    apart: (D, K). normal: the same in units of the root of all parts of the variance. ends: rows (2, K).
+    of_own, of_pool: variance of a row's mean that is estimated from its seeds, or from the pool (D, R).
+    df: of each row's own (R,). pool: degrees of freedom of the pool (D,). images: (K,).
+    """
+
+    apart: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    ends: NDArray[np.int_]
+    of_own: NDArray[np.float64]
+    of_pool: NDArray[np.float64]
+    df: NDArray[np.int_]
+    pool: NDArray[np.float64]
+    images: NDArray[np.float64]
+
+    def p(self, at: NDArray[np.int_], k: NDArray[np.int_], limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The p-values of M pairs `k` in the draws `at` (M,), 1 above a limit (D,).
+
+        None lies below a normal one of all parts.
+        """
+        i, j = self.ends[:, k]
+        pool = self.of_pool[at, i] + self.of_pool[at, j]
+        parts = np.stack([self.of_own[at, i], self.of_own[at, j], pool, self.images[k]])
+        df = np.stack([self.df[i], self.df[j], self.pool[at], np.full(len(k), math.inf)])
+        return _widest(self.apart[at, k], parts, df, limit[at])
+
+
+def _paired(
+    errors: Errors, ends: NDArray[np.int_], means: NDArray[np.float64], found: NDArray[np.float64]
+) -> _Paired:
+    first, second = ends
     df = errors.df[errors.at]
     pooled = pools(found[:, errors.pooled], errors.df[errors.pooled])
     of_row = found[:, errors.at]
@@ -178,14 +230,24 @@ def p_values(
     spread = np.diag(errors.images)
     images = np.maximum(spread[first] + spread[second] - 2 * errors.images[first, second], 0.0)
     apart = np.abs(means[:, first] - means[:, second])
-    total = of_own[:, first] + of_own[:, second] + of_pool[:, first] + of_pool[:, second] + images
-    p = np.ones(apart.shape)
-    # No part of a variance has more degrees of freedom than a normal one: most pairs are out by that.
-    at, k = np.nonzero(apart > -float(ndtri(ERROR / 2)) * np.sqrt(total))
-    i, j = first[k], second[k]
-    parts = np.stack([of_own[at, i], of_own[at, j], of_pool[at, i] + of_pool[at, j], images[k]])
-    dfs = np.stack([df[i], df[j], pooled.df[at], np.full(len(k), math.inf)])
-    p[at, k] = _widest(apart[at, k], parts, dfs)
+    of_rows = of_own + of_pool
+    total = of_rows[:, first] + of_rows[:, second] + images
+    normal = np.where(apart > 0, math.inf, 0.0)
+    np.divide(apart, np.sqrt(total), out=normal, where=total > 0)
+    return _Paired(apart, normal, ends, of_own, of_pool, df, pooled.df, images)
+
+
+def _least(paired: _Paired) -> NDArray[np.float64]:
+    """The smallest p-value in each draw (D,).
+
+    That of the pair which is furthest apart is at hand; no other is smaller whose normal one is not, since no
+    part of a variance has more degrees of freedom than a normal one.
+    """
+    draws = np.arange(len(paired.apart))
+    p = paired.p(draws, paired.normal.argmax(axis=1), np.full(len(draws), ERROR))
+    limit = np.minimum(p, ERROR)
+    at, k = np.nonzero(paired.normal > -ndtri(limit / 2)[:, None])
+    np.minimum.at(p, at, paired.p(at, k, limit))
     return p
 
 
@@ -194,15 +256,18 @@ CHOICES = tuple(c for c in product((True, False), repeat=4) if any(c[:3]) and no
 
 
 def _widest(
-    apart: NDArray[np.float64], parts: NDArray[np.float64], df: NDArray[np.float64]
+    apart: NDArray[np.float64],
+    parts: NDArray[np.float64],
+    df: NDArray[np.float64],
+    limit: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The largest p-value (M,) that any choice of the parts (4, M) gives, each with its own df."""
+    """The largest p-value (M,) that any choice of the parts (4, M) gives with its own df; 1 above the limit."""
     p = 2 * _tail(apart, parts, df)
     for choice in CHOICES:
-        (open_,) = np.nonzero(p <= ERROR)
+        (open_,) = np.nonzero(p <= limit)
         chosen = np.ix_(np.array(choice), open_)
         p[open_] = np.maximum(p[open_], 2 * _tail(apart[open_], parts[chosen], df[chosen]))
-    return np.where(p <= ERROR, p, 1.0)
+    return np.where(p <= limit, p, 1.0)
 
 
 def _tail(

@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from downstream.leaderboard.families import ENOUGH_SEEDS, Errors, all_pairs, common_level, draw, p_values
+from downstream.leaderboard.families import (
+    ENOUGH_SEEDS,
+    Errors,
+    all_pairs,
+    common_level,
+    draw,
+    p_values,
+    root,
+)
 from downstream.leaderboard.statistics import Scores, image_covariance, width_of
 from downstream.leaderboard.variances import Pooled
 
@@ -72,7 +80,7 @@ def power(spread: Spread, seeds: int) -> Callable[[float], float]:
         np.eye(count) * spread.images**2 / 2,
     )
     level = common_level(errors, all_pairs(count), DRAWS)
-    means, found = draw(errors, DRAWS, np.random.default_rng(1))
+    means, found = draw(errors, root(errors.images), DRAWS, np.random.default_rng(1))
 
     def told_apart(difference: float) -> float:
         moved = means + difference * (np.arange(count) == 0)

@@ -261,7 +261,7 @@ def _widest(
     df: NDArray[np.float64],
     limit: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The largest p-value (M,) that any choice of the parts (4, M) gives with its own df; 1 above the limit."""
+    """The largest p-value (M,) of any choice of the parts (4, M), each with its own df; 1 above a limit."""
     p = 2 * _tail(apart, parts, df)
     for choice in CHOICES:
         (open_,) = np.nonzero(p <= limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from math import cos, sin
+from math import cos, sin, sqrt
 
 import pytest
 import timm
@@ -235,7 +235,7 @@ def test_stochastic_depth_is_timms_and_of_training_alone(small: VisionTransforme
 def test_later_options_are_named_where_they_are_asked_for(small: VisionTransformer) -> None:
     """Digests of saved encoders and finished runs are over arguments."""
     assert small.arguments == SMALL
-    asked = {"drop_path": 0.1, "fixed_positions": True}
+    asked = {"drop_path": 0.1, "fixed_positions": True, "xavier": True}
     network = VisionTransformer(2, **SMALL, **asked)
     assert network.arguments == SMALL | asked
     again = backbones.build(backbones.class_path(VisionTransformer), network.arguments, 2)
@@ -255,3 +255,20 @@ def test_fixed_positions_are_those_of_the_release_and_not_trained() -> None:
                 assert [float(x) for x in found] == pytest.approx([sin(angle), cos(angle)], abs=1e-6)
     with pytest.raises(ValueError, match="multiple of 4, got 6"):
         sincos_positions(2, 2, 6)
+
+
+def test_xavier_starts_every_matrix_as_wide_as_its_sides_say() -> None:
+    """Uniform up to √(6 / (inputs + outputs)); the projection counts the numbers of a patch as inputs."""
+    torch.manual_seed(0)
+    network = VisionTransformer(2, **SMALL, xavier=True)
+    weights = {
+        name: value
+        for name, value in network.named_parameters()
+        if name.endswith("weight") and value.ndim > 1
+    }
+    assert any("embed.proj" in name for name in weights)
+    assert len(weights) == 1 + 4 * SMALL["depth"]
+    for name, value in weights.items():
+        bound = sqrt(6 / (len(value) + value[0].numel()))
+        assert 0.98 * bound < float(value.detach().abs().max()) <= bound, name
+        assert float(value.detach().std()) == pytest.approx(bound / sqrt(3), rel=0.04), name

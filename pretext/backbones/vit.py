@@ -31,7 +31,7 @@ class VisionTransformer(TokenBackbone):
     token behind it is the vector `cls`; it is not in the maps, so that a pass cannot begin at a later stage.
     Images of any size are padded with zeros at the right and the bottom to whole patches, and the learned
     position embeddings are resampled to their grid (bicubic, as timm does). Initial weights are normal
-    with deviation 0.02, truncated, as in timm.
+    with deviation 0.02, truncated, as in timm, or Xavier's.
 
     Args:
         in_channels: channels of the input map.
@@ -42,6 +42,9 @@ class VisionTransformer(TokenBackbone):
         drop_path: of stochastic depth in training, in [0, 1); see `set_drop_path`.
         fixed_positions: sines and cosines instead of learned position embeddings (MAE), which also stay as
             they are when all of the network is fine-tuned; zero for the class token.
+        xavier: initial weights uniform as Xavier's (Glorot & Bengio 2010), those of the patches' projection
+            as of a linear layer, as in MAE's release; sines and cosines drown the patches of a narrow network
+            that starts otherwise.
 
     Raises:
         ValueError: sizes that do not divide, or a probability out of range.
@@ -58,6 +61,7 @@ class VisionTransformer(TokenBackbone):
         every: int = 3,
         drop_path: float = 0.0,
         fixed_positions: bool = False,
+        xavier: bool = False,
     ) -> None:
         for name, whole, part in (
             ("image_size by patch_size", image_size, patch_size),
@@ -85,11 +89,14 @@ class VisionTransformer(TokenBackbone):
         # Named where they are asked for alone: saved encoders and finished runs are compared by arguments.
         arguments |= {"drop_path": drop_path} if drop_path else {}
         arguments |= {"fixed_positions": True} if fixed_positions else {}
+        arguments |= {"xavier": True} if xavier else {}
         super().__init__(in_channels, stages, blocks, arguments)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
+                _initialise(module.weight, xavier)
                 nn.init.zeros_(module.bias)
+        if xavier:
+            _initialise(self._embedding.proj.weight.flatten(1), xavier)  # a view: written in place
         if drop_path:
             self.set_drop_path(drop_path)
 
@@ -201,6 +208,14 @@ class _Embedding(nn.Module):
         """Put the class token in front: (B, K, D) → (B, 1 + K, D)."""
         first = (self.cls_token + self.pos_embed[:, :1]).expand(len(tokens), -1, -1)
         return torch.cat([first.to(tokens.dtype), tokens + positions], dim=1)
+
+
+def _initialise(weight: Tensor, xavier: bool) -> None:
+    """Draw a matrix (outputs, inputs) in place."""
+    if xavier:
+        nn.init.xavier_uniform_(weight)
+    else:
+        trunc_normal_(weight, std=0.02)
 
 
 def _as_map(state: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -40,8 +40,7 @@ class MaskedAutoencoder(Task):
     close to 1 for a prediction of zero. Each image gets a mask of its own, on validation images as well.
 
     Training images are cropped to a random rectangle, resized and mirrored; of validation images the central
-    square is seen. Not as published: the encoder starts as every other task's, not from Xavier's
-    distribution.
+    square is seen.
 
     Args:
         encoder: what is trained; of a transformer.

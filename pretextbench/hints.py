@@ -23,6 +23,8 @@ from pretextbench.configurations import CONF
 
 _UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _NOISE = re.compile(r"\w+ raised while resolving interpolation: |\n *(?:full_key|object_type)[:=].*")
+_OVERRIDE = re.compile(r"Error merging override (?P<key>[^=]+)=(?P<value>.*)", re.DOTALL)
+_NO_LIST = "is not a ListConfig, list or tuple"
 _UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<option>[^'/]+)'")
 
 
@@ -55,6 +57,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
         return _unknown_key(key["key"], arguments)
+    if _NO_LIST in str(error.__cause__) and (wrong := _OVERRIDE.fullmatch(message)):
+        key, value = wrong["key"], wrong["value"]
+        return f"{key} is a list, in brackets: {key}=[{value}], not {key}={value}"
     message = _NOISE.sub("", message).strip()
     cause = str(error.__cause__ or "").strip().splitlines()
     return f"{message}: {cause[0]}" if cause and cause[0] not in message else message

@@ -18,6 +18,8 @@ _LATE = (("pretext.fit.lightning_module", "NonFiniteLoss"), ("downstream.protoco
 
 
 UNWRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EDQUOT)
+WRITTEN = ("output=", "league.export=")
+"""How words begin that name a folder to write to."""
 COMPOSING = (HydraException, OmegaConfBaseException, YAMLError)
 """Errors of a command line that cannot be."""
 
@@ -48,22 +50,24 @@ def reason(error: Exception, arguments: Sequence[str]) -> str:
         return f"a configuration is no YAML: {' '.join(str(shown).split())}"
     if isinstance(shown, COMPOSING):
         return hints.explain(shown, list(arguments))
-    if isinstance(shown, OSError) and (place := _output(shown, arguments)):
-        return f"output={place} cannot be written: {shown.strerror}: {shown.filename}"
+    if isinstance(shown, OSError) and (place := _unwritten(shown, arguments)):
+        return f"{place} cannot be written: {shown.strerror}: {shown.filename}"
     notes = "".join(f"\n{note}" for note in getattr(shown, "__notes__", ()))
     return f"{type(shown).__name__}: {shown}{notes}"
 
 
-def _output(error: OSError, arguments: Sequence[str]) -> str | None:
-    """The folder that `output=` names, where that, or something in it, is what could not be written."""
-    asked = [word.partition("=")[2] for word in arguments if word.startswith("output=")]
-    if not asked or error.filename is None or not error.strerror:
+def _unwritten(error: OSError, arguments: Sequence[str]) -> str | None:
+    """The word that names the folder which, or something in which, could not be written."""
+    if error.filename is None or not error.strerror:
         return None
-    output, file = Path(asked[-1]).expanduser().absolute(), Path(str(error.filename)).absolute()
-    refused = error.errno in UNWRITABLE and file.is_relative_to(output)
-    # Of a folder that could not be made, not of a file that was looked for in it.
-    unmade = error.errno == errno.ENOENT and output.is_relative_to(file)
-    return asked[-1] if refused or unmade else None
+    file = Path(str(error.filename)).absolute()
+    for word in reversed([word for word in arguments if word.startswith(WRITTEN)]):
+        folder = Path(word.partition("=")[2]).expanduser().absolute()
+        refused = error.errno in UNWRITABLE and file.is_relative_to(folder)
+        # Of a folder that could not be made, not of a file that was looked for in it.
+        if refused or (error.errno == errno.ENOENT and folder.is_relative_to(file)):
+            return word
+    return None
 
 
 def status(error: Exception) -> int:

@@ -13,6 +13,11 @@ from pretext.data.dataset import DataSet
 from pretextbench import dispatch, hints, preflight, reasons, schema, tracking
 from pretextbench.context import Context
 
+EXPORTING = [
+    "job=colorize_benchmark", "league.export=file/grays", "data.train=64", "data.val=16", "data.test=16",
+    "data.workers=1", "logger=none",
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
@@ -21,6 +26,7 @@ from pretextbench.context import Context
         ("seed=abc", ["abc", "could not be converted to Integer"]),
         ("pretext=coloriz", ["pretext=coloriz", "Did you mean colorization?", "rotation"]),
         ("backbone=resnet8", ["Did you mean resnet18?", "alexnet", "small"]),
+        ("colorizers=gray", ["colorizers is a list, in brackets: colorizers=[gray], not colorizers=gray"]),
         ("trainer.epoch=3", ["Did you mean trainer.epochs", "batch_size"]),
         ("pretext.task.neighbors=3", ["Did you mean pretext.task.neighbours"]),
         ("trainer.device=tpu", ["tpu", "auto, cpu, cuda"]),
@@ -127,6 +133,7 @@ def test_a_configuration_that_is_no_yaml_and_an_output_that_cannot_be_are_said(
     for words, said in (
         (["--config-dir", "own", "data=mine"], "a configuration is no YAML: while scanning"),
         (["output=file/inside", "dry_run=true"], "output=file/inside cannot be written: Not a directory"),
+        (EXPORTING, "league.export=file/grays cannot be written: Not a directory"),
     ):
         monkeypatch.setattr(sys, "argv", ["run.py", *words])
         assert dispatch.main() in (1, 2)

@@ -56,6 +56,9 @@ def compare(context: Context) -> list[str]:
     if context.cfg.league.export is not None:
         console.print(export(data.test, Path(context.cfg.league.export)), soft_wrap=True)
         return []
+    colourless = context.data.train.colourless
+    if colourless is not None and colourless.all():
+        raise ValueError(f"job={context.cfg.job.name}: no training image of {context.data.name} has colour")
     league = _league(context, data)
     needed = [*(one.run for one in league.entrants), league.reader]
     context.check([run for run in needed if run is not None], judged=False)

@@ -181,6 +181,21 @@ def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
     assert "Traceback" not in shown
 
 
+def test_training_images_without_colour_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        for i in range(12):
+            path = tmp_path / "grays" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (32, 32), 10 * i + ord(name)).save(path)
+    words = ["job=colorize_benchmark", "data=folder", "data.root=grays", "colorizers=[gray]"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, "logger.enabled=false"])
+    assert dispatch.main() == 1
+    assert "no training image of folder has colour" in " ".join(capsys.readouterr().out.split())
+
+
 def test_colours_that_count_alike_are_those_of_the_training_set(run: Run, tmp_path: Path) -> None:
     """Gray learns from nothing, and still its balanced area is another beside another training set."""
     for train in ("24", "40"):

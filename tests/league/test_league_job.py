@@ -189,7 +189,7 @@ def test_training_images_without_colour_are_refused(
         for i in range(12):
             path = tmp_path / "grays" / name / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("L", (32, 32), 10 * i + ord(name)).save(path)
+            Image.new("L", (64, 64), 10 * i + ord(name)).save(path)
     words = ["job=colorize_benchmark", "data=folder", "data.root=grays", "colorizers=[gray]"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words, "logger.enabled=false"])
     assert dispatch.main() == 1

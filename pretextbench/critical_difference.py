@@ -10,7 +10,7 @@ import numpy as np
 
 from downstream.leaderboard import Board
 from downstream.leaderboard.captions import group_title
-from downstream.leaderboard.friedman import MeanRanks, cliques
+from downstream.leaderboard.friedman import MeanRanks, bars
 
 STEP = 0.24
 """Inches from one name, or bar, to the next."""
@@ -35,17 +35,6 @@ def diagrams(board: Board) -> list[Diagram]:
         for group in board.groups
         if group.over_sets is not None
     ]
-
-
-def bars(ranks: MeanRanks) -> list[tuple[float, float]]:
-    """The best and the worst mean rank of each set of rows that cannot be told apart.
-
-    Where Friedman's test finds no difference at all, that is one bar over all rows.
-    """
-    means = ranks.means.tolist()
-    if ranks.p > 0.05:
-        return [(min(means), max(means))]
-    return [(means[own[0]], means[own[-1]]) for own in cliques(means, ranks.difference)]
 
 
 def picture(found: Sequence[Diagram]) -> bytes:

@@ -83,3 +83,14 @@ def cliques(means: Sequence[float], difference: float) -> list[tuple[int, ...]]:
         if len(own) > 1 and not (found and set(own) <= set(found[-1])):
             found.append(own)
     return found
+
+
+def bars(ranks: MeanRanks) -> list[tuple[float, float]]:
+    """The best and the worst mean rank of each set of rows that cannot be told apart.
+
+    Where Friedman's test finds no difference at all, that is one bar over all rows.
+    """
+    means = ranks.means.tolist()
+    if ranks.p > ERROR:
+        return [(min(means), max(means))]
+    return [(means[own[0]], means[own[-1]]) for own in cliques(means, ranks.difference)]

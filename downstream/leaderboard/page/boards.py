@@ -9,6 +9,7 @@ from downstream.digest import short
 from downstream.judge.records import Record
 from downstream.leaderboard.board import Board, Cell, Column, Gain, Row, RowKey
 from downstream.leaderboard.captions import group_title, heads_of
+from downstream.leaderboard.friedman import ENOUGH_SETS, bars
 from downstream.leaderboard.page.parts import Part
 from downstream.leaderboard.page.runs import Origins, metrics_beside, rounded, rows_data, scored
 from downstream.leaderboard.sheets import Line, Text
@@ -42,6 +43,18 @@ def board_data(part: Part, origins: Origins) -> dict[str, Any]:
         ],
         "behind": list(behind.values()),
         "stages": _stages(board, places),
+        "sets": [
+            {
+                "group": place,
+                "count": group.over_sets.sets,
+                "p": rounded(group.over_sets.p),
+                "difference": rounded(group.over_sets.difference),
+                "bars": [[rounded(end) for end in bar] for bar in bars(group.over_sets)],
+            }
+            for place, group in enumerate(board.groups)
+            if group.over_sets is not None
+        ],
+        "enough": ENOUGH_SETS,
     }
 
 

@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
 SCRIPTS = (
     "dom.js", "words.js", "table.js", "detail.js", "charts.js",
-    "stages.js", "cost.js", "tuned.js", "ranks.js", "classes.js", "main.js",
+    "stages.js", "cost.js", "tuned.js", "ranks.js", "sets.js", "classes.js", "main.js",
 )  # fmt: skip
 """The page's own script, in the order in which its parts lean on each other."""
 

@@ -204,7 +204,7 @@ function update() {
 }
 
 const ON_PAPER = 540; // pixels of a figure's width, two of which stand side by side
-const FIGURES = [stagesFigure, costFigure, tunedFigure, ranksFigure, classesFigure];
+const FIGURES = [stagesFigure, costFigure, tunedFigure, ranksFigure, setsFigure, classesFigure];
 
 /** Draw the figures, one after the other, so that the page stays quick; the table does not wait for their library. */
 function redraw() {

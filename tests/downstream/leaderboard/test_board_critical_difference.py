@@ -13,9 +13,9 @@ from scipy.stats import rankdata
 
 from downstream.judge.records import Record
 from downstream.leaderboard import build
-from downstream.leaderboard.friedman import MeanRanks, mean_ranks
+from downstream.leaderboard.friedman import MeanRanks, bars, mean_ranks
 from pretextbench.board import draw
-from pretextbench.critical_difference import Diagram, bars, diagrams, picture
+from pretextbench.critical_difference import Diagram, diagrams, picture
 
 NAMES = ("rotation", "colorization", "autoencoder", "jigsaw")
 

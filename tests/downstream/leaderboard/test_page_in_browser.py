@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from made_board import COLUMNS, benchmark, blind, one
 from made_records import record
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from test_page import HOSTILE
 
 from downstream.judge.records import Record
 from downstream.leaderboard import Beside, Board, Tables, build
+from downstream.leaderboard.friedman import bars
 from downstream.leaderboard.page import Curve, Part, Picture, page
 
 pytestmark = pytest.mark.slow
@@ -342,9 +343,10 @@ def test_every_figure_is_drawn_named_and_told_in_numbers(show: Show) -> None:
     figures = shown.locator("section.figure")
     assert figures.locator("h3").all_text_contents() == [
         "Score by stage", "Score against cost", "Frozen against fine-tuned", "Rank correlation between tasks",
-        "Differences by class",
+        "Mean ranks over data sets", "Differences by class",
     ]  # fmt: skip
     assert figures.locator("svg[role=img][aria-label]").count() == 5
+    assert "from 6 independent data sets" in figures.nth(4).locator(".empty").text_content()
     head_of_stages, *rows = numbers(shown, "Score by stage")
     assert head_of_stages[1:] == ["conv3", "conv1", "conv2"]
     assert {row[0] for row in rows} == {
@@ -397,6 +399,28 @@ def test_classes_of_two_rows_are_set_against_each_other(show: Show) -> None:
         ["IoU 3", "+20.0", "20.0, 20.0"], ["IoU 2", "+10.0", "10.0, 10.0"], ["IoU 1", "0.0", "0.0, 0.0"],
         ["IoU 0", "-10.0", "-10.0, -10.0"],
     ]  # fmt: skip
+
+
+def test_mean_ranks_over_sets_are_those_of_the_board_with_bars_where_it_has_them(show: Show) -> None:
+    scores = np.random.default_rng(0).normal(size=(8, 5)) * 0.05 + 0.1 * np.arange(5) + 0.3
+    names = ("autoencoder", "jigsaw", "rotation", "colorization", "simclr")
+    records = [
+        one(name, *COLUMNS[0], 0, f"set{i}", value=float(own[k]))
+        for i, own in enumerate(scores)
+        for k, name in enumerate(names)
+    ]
+    shown, board = show([part(records)]), build(records)
+    _, *rows = numbers(shown, "Mean ranks over data sets")
+    wanted = rankdata(-scores, axis=1).mean(axis=0)
+    assert {name: float(rank) for name, rank in rows} == pytest.approx(
+        dict(zip(names, wanted, strict=True)), abs=0.0051
+    )
+    found = board.groups[0].over_sets
+    assert found is not None
+    section = shown.locator("section.figure", has=shown.locator("h3:text-is('Mean ranks over data sets')"))
+    thick = section.locator("svg g[stroke-width='3'] path")
+    assert thick.count() == len(bars(found)) > 1
+    assert f"differ by {found.difference:.2f} or less" in section.text_content()
 
 
 def test_boards_are_changed_between(show: Show) -> None:

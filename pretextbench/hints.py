@@ -57,8 +57,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
         return _unknown_key(key["key"], arguments)
-    if _NO_LIST in str(error.__cause__) and (wrong := _OVERRIDE.fullmatch(message)):
-        key, value = wrong["key"], wrong["value"]
+    if _NO_LIST in str(error.__cause__) and (typed := _OVERRIDE.fullmatch(message)):
+        key, value = typed["key"], typed["value"]
         return f"{key} is a list, in brackets: {key}=[{value}], not {key}={value}"
     message = _NOISE.sub("", message).strip()
     cause = str(error.__cause__ or "").strip().splitlines()

@@ -58,8 +58,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if key := _UNKNOWN_KEY.search(message):
         return _unknown_key(key["key"], arguments)
     if _NO_LIST in str(error.__cause__) and (typed := _OVERRIDE.fullmatch(message)):
-        key, value = typed["key"], typed["value"]
-        return f"{key} is a list, in brackets: {key}=[{value}], not {key}={value}"
+        name, value = typed["key"], typed["value"]
+        return f"{name} is a list, in brackets: {name}=[{value}], not {name}={value}"
     message = _NOISE.sub("", message).strip()
     cause = str(error.__cause__ or "").strip().splitlines()
     return f"{message}: {cause[0]}" if cause and cause[0] not in message else message

@@ -203,10 +203,19 @@ def with_twins(cfg: DictConfig, data: DataSet, precision: str) -> list[Run]:
     if "supervised" in names and unsupervised(data):
         names.remove("supervised")
     asked = calibrated(cfg, one(cfg, cfg.pretext, data, precision))
-    twins = [calibrated(cfg, one(cfg, pretext_config(name), data, precision, twin=True)) for name in names]
+    twins = [calibrated(cfg, one(cfg, _twin(cfg, name), data, precision, twin=True)) for name in names]
     if asked.budget and asked.name not in TWINS:
         asked = asked._replace(twins={run.name: run.recipe for run in twins})
     return [asked, *twins]
+
+
+def _twin(cfg: DictConfig, name: str) -> DictConfig:
+    """The task of a twin, at the rate that the network of the rows asks for."""
+    found = pretext_config(name)
+    if name == "supervised" and cfg.trainer.twin_lr is not None:
+        found = found.copy()
+        found.optimizer.lr = cfg.trainer.twin_lr
+    return found
 
 
 def unsupervised(data: DataSet) -> str:
@@ -385,7 +394,7 @@ def finished_alike(cfg: DictConfig, precision: str) -> list[Path]:
 
 def _asked(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that a run depends on."""
-    where = ("device", "precision", "validate_every")
+    where = ("device", "precision", "validate_every", "twin_lr")
     trainer = {key: value for key, value in config["trainer"].items() if key not in where}
     keys = (
         "pretext",

@@ -66,6 +66,7 @@ class Needs:
     warmup: Share | None = None
     gradient_clip: Positive | None = None
     decay_end: Positive | None = None
+    twin_lr: Positive | None = None
     input: str | None = None
 
 
@@ -95,6 +96,7 @@ class Trainer:
     drops: pairs (share of all steps, factor of the learning rate from there on); instead of the cosine.
     decay_end: weight decay at the end as a multiple of the optimiser's own, by a cosine; constant without.
     epoch_batches: so many batches are an epoch, drawn anew from all images; by default the whole set is.
+    twin_lr: learning rate of the supervised twin, where the rows' network asks for another than its YAML's.
     """
 
     epochs: Natural = MISSING
@@ -104,6 +106,7 @@ class Trainer:
     epoch_batches: Counting | None = None
     gradient_clip: Positive | None = None
     decay_end: Positive | None = None
+    twin_lr: Positive | None = None
     accumulate: Counting = 1
     device: Device = Device.auto
     precision: Precision = Precision.auto

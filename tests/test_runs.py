@@ -159,6 +159,24 @@ def test_a_task_says_what_its_paper_needs_and_its_twins_follow(
     assert (other.spec["input"], other.spec["budget"]["batch_size"]) == ("lightness", 16)
 
 
+def test_the_supervised_twin_of_a_transformer_has_a_rate_that_transformers_take(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    def rates(*words: str) -> dict[str, float | None]:
+        found = runs.with_twins(composed("backbone=vit_mini", *words), few_scenes, "fp32")
+        return {run.name: run.spec["optimizer"].get("lr") for run in found}
+
+    own = {run.name: run.recipe for run in runs.with_twins(composed(), few_scenes, "fp32")}
+    assert rates("pretext=mae")["supervised"] == 0.001
+    assert rates("pretext=mae", "trainer.twin_lr=0.002")["supervised"] == 0.002
+    asked, *twins = runs.with_twins(composed("pretext=mae", "backbone=vit_mini"), few_scenes, "fp32")
+    words = ("pretext=supervised", "backbone=vit_mini", "pretext.optimizer.lr=0.001", "trainer.batch_size=64")
+    alone = runs.with_twins(composed(*words), few_scenes, "fp32")[0]
+    assert asked.twins["supervised"] == next(run.recipe for run in twins if run.name == "supervised")
+    assert alone.recipe == asked.twins["supervised"]
+    assert runs.with_twins(composed("pretext=rotation"), few_scenes, "fp32")[2].recipe == own["supervised"]
+
+
 def test_the_command_line_has_the_last_word_on_what_a_task_needs(
     composed: Callable[..., DictConfig], few_scenes: DataSet
 ) -> None:

@@ -18,6 +18,7 @@ SYMBOLS = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "−": "$-$",
     "≈": r"$\approx$",
     "↓": r"$\downarrow$",
     "≥": r"$\geq$",

@@ -23,9 +23,8 @@ from downstream.leaderboard.captions import (
 )
 from downstream.leaderboard.families import Ranks
 from downstream.leaderboard.statistics import Interval, Kind
-from downstream.leaderboard.units import in_unit, number
+from downstream.leaderboard.units import in_unit, number, with_interval
 from downstream.leaderboard.variances import Between
-from downstream.protocol import Scale
 
 LETTERS = "abcdefghjklmnoprstuwxyz"
 """Footnote letters; i and v are taken and q has no superscript."""
@@ -239,7 +238,7 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     if cell is None:
         return Text("–")
     notes = _basis(cell.interval)
-    body = number(cell.value, cell.scale) + _half(cell.interval, cell.scale)
+    body = with_interval(cell.value, cell.interval, cell.scale)
     if footnotes is None:
         return Text(body, notes=notes)
     mark = NOT_APART if cell.verdict is Verdict.NOT_SEPARATED else ""
@@ -257,16 +256,12 @@ def _gain_text(cell: Cell | None) -> Text:
     sign = "" if gain.over_random < 0 else "+"
     share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
     notes = _basis(gain.interval)
-    body = sign + number(gain.over_random, cell.scale) + _half(gain.interval, cell.scale)
+    body = sign + with_interval(gain.over_random, gain.interval, cell.scale)
     return Text(body, share, notes, NOT_APART if gain.separated is False else "")
 
 
 def _reach(ranks: Ranks) -> str:
     return str(ranks.low) if ranks.low == ranks.high else f"{ranks.low}–{ranks.high}"
-
-
-def _half(interval: Interval | None, scale: Scale) -> str:
-    return "" if interval is None else f"±{number(interval.half, scale)}"
 
 
 def _basis(interval: Interval | None) -> str:

@@ -20,7 +20,9 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.judge.records import Record, export_jsonl, import_jsonl, read_all
+from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
+from downstream.judge.records import Record
+from downstream.judge.shared import portable
 from pretext.atomic import write_json
 from pretext.fit import Optimisation
 from pretext.identity import OWN, declared, defaults, usual, version
@@ -56,17 +58,6 @@ def belongs(record: Record, kept: frozen.Lock) -> bool:
 def records_of(place: Path) -> list[Record]:
     """The records of a file, or of an output folder, in the order of their evaluations."""
     return [portable(r) for r in read_all(place / "records")] if place.is_dir() else import_jsonl(place)
-
-
-def portable(record: Record) -> Record:
-    """The record without where sets and results lie, which is the machine's affair."""
-    config = {**record.provenance.config}
-    if "output" in config:
-        config["output"] = "outputs"
-    for name in ("data", "target"):
-        if (config.get(name) or {}).get("root"):
-            config[name] = {**config[name], "root": "data"}
-    return replace(record, provenance=replace(record.provenance, config=config))
 
 
 def reference(name: str, places: list[str]) -> list[Record]:

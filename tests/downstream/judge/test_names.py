@@ -11,7 +11,8 @@ from hydra import compose
 from made_records import record
 from omegaconf import OmegaConf
 
-from downstream.judge.records import Record, picture_path
+from downstream.judge.record_files import picture_path
+from downstream.judge.records import Record
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
 from pretextbench import dispatch, filters, names, runs, schema

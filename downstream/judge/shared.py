@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from downstream.judge.record_files import files_of, is_jsonl, line_of, read_placed
-from downstream.judge.records import BLIND, Record, RecordError
+from downstream.judge.records import BLIND, Record, RecordError, Result
 from downstream.protocol import Scale
 
 Rows = tuple[Path, str]
@@ -65,7 +65,7 @@ def gather(places: Iterable[Path], complain: Complain) -> list[Found]:
         complain: told of each place, file and record that is not as it has to be, which is left out.
     """
     found = []
-    sound: dict[int, str] = {}
+    sound: dict[int, tuple[object, str]] = {}
     for place in places:
         try:
             paths = _files(place)
@@ -94,11 +94,8 @@ def once(found: Sequence[Found], at_hand: Callable[[Found], bool], complain: Com
         r, e = one.record.result, one.record.evaluation
         first = kept.setdefault((e.digest, one.record.subject.pretext, e.stage, e.metric), one)
         if first is not one:
-            for name in TOLD:
-                mine, theirs = getattr(first.record.result, name), getattr(r, name)
-                if mine != theirs:
-                    complain(_of_two(first, one, f"result.{name}: {_brief(mine)} and {_brief(theirs)}"))
-                    break
+            if told := _difference(first.record.result, r):
+                complain(_of_two(first, one, told))
             continue
         scale, other = scales.setdefault(
             (e.data, e.task, e.protocol, e.version, e.settings, e.metric), (r.scale, one)
@@ -126,8 +123,9 @@ def portable(record: Record) -> Record:
     if "output" in config:
         config["output"] = "outputs"
     for name in ("data", "target"):
-        if (config.get(name) or {}).get("root"):
-            config[name] = {**config[name], "root": "data"}
+        given = config.get(name)
+        if isinstance(given, Mapping) and given.get("root"):
+            config[name] = {**given, "root": "data"}
     return replace(record, provenance=replace(record.provenance, config=config))
 
 
@@ -151,18 +149,19 @@ def _files(place: Path) -> list[Path]:
     raise RecordError(f"{place}: the folder holds no record{named}")
 
 
-def _unfit(record: Record, known: dict[int, str]) -> str:
+def _unfit(record: Record, known: dict[int, tuple[object, str]]) -> str:
     """What of a record may not stand in a table of several people's, in words.
 
     Args:
-        known: what was found of parts that several records have alike, by their addresses.
+        known: what was found of parts that several records have alike, by their addresses, and those parts,
+            so that none goes and another takes its address.
     """
     for name in ("subject", "data", "cost", "provenance"):
         part = getattr(record, name)
         if id(part) not in known:
-            known[id(part)] = _unprintable(part, name)
-        if known[id(part)]:
-            return known[id(part)]
+            known[id(part)] = part, _unprintable(part, name)
+        if problem := known[id(part)][1]:
+            return problem
     return (
         _unprintable(record.evaluation, "evaluation")
         or _unprintable(record.result, "result")
@@ -222,6 +221,15 @@ def _out_of_range(record: Record) -> str:
     ):
         if value is not None and value not in scale:
             return f"result.{name}: {value} is not in its range from {scale.range[0]} to {scale.range[1]}"
+    return ""
+
+
+def _difference(mine: Result, theirs: Result) -> str:
+    """The first field that a table shows and that is not the same, with both values."""
+    for name in TOLD:
+        own, other = getattr(mine, name), getattr(theirs, name)
+        if own != other:
+            return f"result.{name}: {_brief(own)} and {_brief(other)}"
     return ""
 
 

@@ -30,7 +30,9 @@ LETTERS = "abcdefghjklmnoprstuwxyz"
 """Footnote letters; i and v are taken and q has no superscript."""
 SOME = "'"
 """Beside a footnote letter: true of some of the runs behind a cell."""
-_COUNT = re.compile(r"\d+")
+_COUNT = re.compile(r"\d{1,15}", re.ASCII)
+Kindred = tuple[str, ...]
+"""What stands around the numbers of flags that differ in these alone."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Sheet:
 class Footnotes:
     """Letters for flags, in the order in which they are first met; flags that differ in numbers share one."""
 
-    letters: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, list[set[int]]] = field(default_factory=dict)
+    letters: dict[Kindred, str] = field(default_factory=dict)
+    counts: dict[Kindred, list[set[int]]] = field(default_factory=dict)
     partial: bool = False
 
     def of(self, flags: Mapping[str, float]) -> str:
@@ -99,8 +101,8 @@ class Footnotes:
         lines = [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
         return lines + [f"[a{SOME}] of some of a row's runs, not of all."] * self.partial
 
-    def _kind(self, flag: str) -> str:
-        kind = _COUNT.sub("#", flag)
+    def _kind(self, flag: str) -> Kindred:
+        kind = tuple(_COUNT.split(flag))
         if kind not in self.letters:
             used = len(self.letters)
             self.letters[kind] = LETTERS[used] if used < len(LETTERS) else "*"
@@ -109,10 +111,10 @@ class Footnotes:
             found.add(count)
         return kind
 
-    def _flag(self, kind: str) -> str:
+    def _flag(self, kind: Kindred) -> str:
         ranges = (sorted({min(found), max(found)}) for found in self.counts[kind])
-        words = iter([" to ".join(map(str, ends)) for ends in ranges])
-        return re.sub("#", lambda _: next(words), kind)
+        words = [" to ".join(map(str, ends)) for ends in ranges]
+        return "".join(text + word for text, word in zip(kind, (*words, ""), strict=True))
 
 
 def sheets(board: Board) -> list[Sheet]:

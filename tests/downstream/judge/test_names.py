@@ -178,6 +178,20 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ("data=ccp data@target=tiny", "no record pretrained on 'ccp'; recorded: tiny"),
         ("seed=1", "does not read seed"),
         ("suite=scenes", "no record of suite 'scenes'; recorded: tiny64 v1"),
+        (
+            "suite=tiny64 data=photos",
+            r"no record judged on 'photos'; recorded: ccp, tiny \(suite=tiny64 left 2 of 5 records\)",
+        ),
+        (
+            "suite=tiny64 data=tiny pretext=colorization",
+            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; data judged on, "
+            r"tiny, left 1 of 2\)",
+        ),
+        (
+            "data=tiny data@target=ccp pretext=colorization",
+            r"no record of 'colorization'; recorded: random, rotation \(data judged on, ccp, left 4 of 5; data "
+            r"pretrained on, tiny, left 2 of 3\)",
+        ),
         ("backbone=resnet18", "does not read backbone"),
         ("experiment=smoke", "does not read experiment"),
     ],

@@ -215,6 +215,24 @@ def test_inputs_are_apart_and_the_view_across_them_is_marked() -> None:
     assert "NOT MATCHED" not in shown(BOARDS["three seeds"])
 
 
+def test_versions_of_one_protocol_stand_apart_and_that_is_said() -> None:
+    mixed = benchmark(1) + benchmark(1, version=2, recipe="r")
+    page = " ".join(shown(mixed).split())
+    assert (
+        "frozen_classification on photos is there in versions 1 and 2: a column each, whose scores are"
+        in page
+    )
+    assert len(build(mixed).columns) == 12
+    assert "is there in versions" not in shown(benchmark(1))
+
+
+def test_flags_of_any_text_become_footnotes() -> None:
+    footnotes = Footnotes()
+    odd = ["# of 3", "# of 7", "9" * 5000, "٣"]
+    assert footnotes.of(dict.fromkeys(odd, 1.0)) == "abc"
+    assert footnotes.notes()[0] == "[a] # of 3 to 7."
+
+
 def test_flags_become_footnotes() -> None:
     page = shown(BOARDS["flags"])
     assert "ⁱᵃᵇ" in page

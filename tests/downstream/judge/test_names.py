@@ -184,13 +184,13 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ),
         (
             "suite=tiny64 data=tiny pretext=colorization",
-            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; data judged on, "
-            r"tiny, left 1 of 2\)",
+            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; data judged "
+            r"on, tiny, left 1 of 2\)",
         ),
         (
             "data=tiny data@target=ccp pretext=colorization",
-            r"no record of 'colorization'; recorded: random, rotation \(data judged on, ccp, left 4 of 5; data "
-            r"pretrained on, tiny, left 2 of 3\)",
+            r"no record of 'colorization'; recorded: random, rotation \(data judged on, ccp, left 4 of 5; "
+            r"data pretrained on, tiny, left 2 of 3\)",
         ),
         ("backbone=resnet18", "does not read backbone"),
         ("experiment=smoke", "does not read experiment"),

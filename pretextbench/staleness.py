@@ -28,6 +28,8 @@ REDO = "redo.sh"
 def marked(records: Sequence[Record]) -> list[Record]:
     """These records, with a flag for each thing that has changed since; they are not to be stored so.
 
+    Those of stages that were not chosen, whose flags no table shows, stay as they are.
+
     The version of a protocol is compared with that of its YAML, data with the lock of the suite that a record
     belongs to, or else with those of the newest record of that data set here, code by digest.
     """
@@ -39,6 +41,9 @@ def marked(records: Sequence[Record]) -> list[Record]:
     known: dict[tuple[object, ...], tuple[str, ...]] = {}
     made = []
     for record in records:
+        if not record.result.selected:
+            made.append(record)
+            continue
         e = record.evaluation
         key = (e.protocol, e.version, e.suite, e.data, id(record.data), record.provenance.scoring)
         if (flags := known.get(key)) is None:

@@ -79,18 +79,35 @@ def scores_json(records: Sequence[Record]) -> bytes:
     What a line of CSV holds as JSON is there itself.
     """
     parts: dict[int, bytes] = {}
+    mappings: dict[int, msgspec.Raw] = {}
     lines = []
     for record in records:
         written = []
         for name in PARTS:
             at = id(getattr(record, name))
             if (text := parts.get(at)) is None:
-                fields = _fields(name)
-                own = dict(zip(fields.keys, fields.of(record), strict=True))
+                own = _struct(name)(*[_once(value, mappings) for value in _fields(name).of(record)])
                 text = parts[at] = msgspec.json.encode(own)[1:-1]
             written.append(text)
         lines.append(b"{" + b",".join(written) + b"}")
     return _json(lines)
+
+
+def _once(value: Any, known: dict[int, msgspec.Raw]) -> Any:
+    """A value to be encoded; mappings are, once, since records share them."""
+    if type(value) is not dict:
+        return value
+    if (found := known.get(id(value))) is None:
+        found = known[id(value)] = msgspec.Raw(msgspec.json.encode(value))
+    return found
+
+
+@functools.cache
+def _struct(name: str) -> type[msgspec.Struct]:
+    """What is encoded as the object of a record's part, by the names of its line."""
+    keys = _fields(name).keys
+    fields = [f"f{place}" for place in range(len(keys))]
+    return msgspec.defstruct(name, fields, rename=dict(zip(fields, keys, strict=True)))
 
 
 class Fields(NamedTuple):

@@ -184,8 +184,8 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ),
         (
             "suite=tiny64 data=tiny pretext=colorization",
-            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; data judged "
-            r"on, tiny, left 1 of 2\)",
+            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; "
+            r"data judged on, tiny, left 1 of 2\)",
         ),
         (
             "data=tiny data@target=ccp pretext=colorization",

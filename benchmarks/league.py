@@ -21,7 +21,8 @@ from PIL import Image
 from benchmarks.committed import RESULTS, ROOT
 from benchmarks.suites import records_of
 from downstream.colorization.conventions import conventions
-from downstream.judge.records import Record, export_jsonl, import_jsonl
+from downstream.judge.record_files import export_jsonl, import_jsonl
+from downstream.judge.records import Record
 from downstream.leaderboard import build
 from downstream.leaderboard.league import by_set, league_sheets
 from downstream.leaderboard.markdown import markdown

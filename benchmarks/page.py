@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.committed import RESULTS, SUITES
 from downstream.judge.plain import to_plain
-from downstream.judge.records import import_jsonl, read_all
+from downstream.judge.record_files import import_jsonl, read_all
 from downstream.leaderboard import Beside, Tables, build
 from downstream.leaderboard.page import page
 from pretextbench.commands import command

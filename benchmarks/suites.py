@@ -20,7 +20,9 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.judge.records import Record, export_jsonl, import_jsonl, read_all
+from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
+from downstream.judge.records import Record, RecordError
+from downstream.judge.shared import gather, once, portable
 from pretext.atomic import write_json
 from pretext.fit import Optimisation
 from pretext.identity import OWN, declared, defaults, usual, version
@@ -58,21 +60,19 @@ def records_of(place: Path) -> list[Record]:
     return [portable(r) for r in read_all(place / "records")] if place.is_dir() else import_jsonl(place)
 
 
-def portable(record: Record) -> Record:
-    """The record without where sets and results lie, which is the machine's affair."""
-    config = {**record.provenance.config}
-    if "output" in config:
-        config["output"] = "outputs"
-    for name in ("data", "target"):
-        if (config.get(name) or {}).get("root"):
-            config[name] = {**config[name], "root": "data"}
-    return replace(record, provenance=replace(record.provenance, config=config))
-
-
 def reference(name: str, places: list[str]) -> list[Record]:
-    """The records of some places that belong to a suite, each named as the suite's."""
+    """The records of some places that belong to a suite, each score once, named as the suite's.
+
+    Raises:
+        RecordError: any that cannot be trusted, or one score with two values.
+    """
     kept = frozen.read_lock(frozen.lock_path(name))
-    records = [record for place in places for record in records_of(Path(place)) if belongs(record, kept)]
+    faults: list[str] = []
+    found = [one for one in gather(map(Path, places), faults.append) if belongs(one.record, kept)]
+    own, _ = once(found, lambda one: False, faults.append)
+    if faults:
+        raise RecordError("\n".join(faults))
+    records = [portable(one.record) for one in own]
     return [replace(r, evaluation=replace(r.evaluation, suite=kept.label)) for r in records]
 
 

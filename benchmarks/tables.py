@@ -1,4 +1,5 @@
-"""Generate docs/results.md, colour_league.md, leaderboard.html and protocols.md, and the list of protocols.
+"""Generate docs/results.md, colour_league.md, leaderboard.html, protocols.md and record.schema.json, and the
+list of protocols.
 
 python benchmarks/tables.py           writes them
 python benchmarks/tables.py --take OUTPUT DATA [FILE PROTOCOL …]   copies records to benchmarks/results/
@@ -25,9 +26,10 @@ from benchmarks import league
 from benchmarks.committed import RESULTS, ROOT
 from benchmarks.suites import records_of
 from downstream.digest import digest, settings
-from downstream.judge import listed
+from downstream.judge import listed, record_schema
 from downstream.judge.catalogue import facts
-from downstream.judge.records import BLIND, Record, export_jsonl, import_jsonl
+from downstream.judge.record_files import export_jsonl, import_jsonl
+from downstream.judge.records import BLIND, Record
 from downstream.leaderboard import Beside, Tables, build, options
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.page import Part, page
@@ -377,6 +379,7 @@ def main() -> int:
         league.PAGE: league.page().encode(),
         ROOT / "docs" / "protocols.md": protocols().encode(),
         listed.LIST: protocol_list().encode(),
+        ROOT / "docs" / "record.schema.json": record_schema.written().encode(),
     }
     if "--check" not in sys.argv[1:]:
         for path, content in pages.items():

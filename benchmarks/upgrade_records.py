@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.committed import files
 from benchmarks.suites import kinds
 from downstream.digest import digest
-from downstream.judge.records import SCHEMA, Record, export_jsonl, import_jsonl
+from downstream.judge.record_files import export_jsonl, import_jsonl
+from downstream.judge.records import SCHEMA, Record
 from pretext.identity import identity_of
 
 

@@ -51,11 +51,16 @@ def settings(thing: Any) -> dict[str, Any]:
 def source_digest(folder: Path, leave_out: Iterable[str] = ()) -> str:
     """SHA-256 over the Python files below `folder`, but those in its subfolders `leave_out`."""
     skipped = set(leave_out)
+    paths = (path for path in folder.rglob("*.py") if path.relative_to(folder).parts[0] not in skipped)
+    return files_digest(folder, paths)
+
+
+def files_digest(folder: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over files of a folder, with their names in it."""
     total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(paths):
         inside = path.relative_to(folder)
-        if inside.parts[0] not in skipped:
-            total.update(f"{inside.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+        total.update(f"{inside.as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return total.hexdigest()
 
 

@@ -52,6 +52,10 @@ class Scale:
     direction: Direction = Direction.HIGHER
     range: tuple[float | None, float | None] = (0.0, 1.0)
 
+    def __str__(self) -> str:
+        least, largest = ("…" if end is None else f"{end:g}" for end in self.range)
+        return f"{self.unit} in [{least}, {largest}], {self.direction.value} is better"
+
     @property
     def sign(self) -> float:
         """What turns values into ones of which more is better."""
@@ -135,7 +139,8 @@ class Runtime:
     """Where and how an evaluation runs; decides nothing about what is measured but the seed.
 
     autocast: bfloat16 on a GPU that has it, else None. progress(what, done, total) is called often.
-    cache_limit: bytes that cached features may take; None: any number.
+    cache_limit: bytes that cached features may take; None: any number. redo: whether stored scores are made
+    again whose scoring code has changed since.
     """
 
     device: torch.device = field(default_factory=_cpu)
@@ -144,6 +149,7 @@ class Runtime:
     cache: Path = Path("outputs/cache")
     progress: Callable[[str, int, int], None] = silent
     cache_limit: int | None = None
+    redo: bool = False
 
 
 class GateFailed(RuntimeError):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from downstream import leaderboard
 from downstream.digest import digest, short
-from downstream.judge.records import Record, picture_path, read_all
+from downstream.judge.record_files import picture_path
+from downstream.judge.records import Record
 from downstream.leaderboard import Beside, Board, Published
 from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
@@ -20,39 +20,31 @@ from pretext.names import slug
 from pretextbench import costs, critical_difference, curves, filters, frozen
 from pretextbench.commands import command
 from pretextbench.console import console
-
-
-class Recorded(NamedTuple):
-    """The records of a folder, and a note on each file that cannot be read."""
-
-    records: list[Record]
-    notes: tuple[str, ...]
-
-
-def recorded(folder: Path) -> Recorded:
-    """Read a folder of records; a file that cannot be read is named aloud and left out."""
-    notes: list[str] = []
-    records = read_all(folder, lambda error: notes.append(f"left out: {error}"))
-    for note in notes:
-        console.print(note, style="yellow", soft_wrap=True)
-    return Recorded(records, tuple(notes))
+from pretextbench.merging import merged
+from pretextbench.recorded import Recorded, recorded
+from pretextbench.staleness import marked
 
 
 def chosen_records(cfg: DictConfig) -> Recorded:
-    """What lies under `output` and ships with the suite, of the rows that the command line chooses.
+    """What lies under `output`, or where `records` says, and ships with the suite, of the chosen rows.
 
     Raises:
         ValueError: nothing was recorded yet, nothing that can be read, or nothing of the names given; a key
             that chooses no rows.
+        RecordError: records of several people of which some cannot be trusted.
     """
     by = filters.asked(HydraConfig.get().overrides.task, cfg.job.name)
     folder = Path(cfg.output) / "records"
-    records, notes = recorded(folder)
+    if cfg.records:
+        found = merged(list(cfg.records), Path(cfg.output), cfg.leaderboard.reference)
+    else:
+        found = recorded(folder)
+    records = found.records
     if cfg.suite is not None and cfg.leaderboard.reference:
         records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
     if not records:
         raise ValueError(f"{folder} has no records; run job=benchmark first")
-    return Recorded(filters.chosen(records, by), notes)
+    return found._replace(records=filters.chosen(records, by))
 
 
 def show_board(
@@ -67,7 +59,7 @@ def show_board(
         notes: what else a reader must know, under the first table.
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
-    ordered = list({_key(record): record for record in every}.values())
+    ordered = marked(list({_key(record): record for record in every}.values()))
     folder = folder_of(output, ordered)
     board = leaderboard.build(ordered)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)

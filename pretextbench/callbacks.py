@@ -19,7 +19,8 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read every member's outcome, print the table of their evaluations and list the failures."""
         # Hydra makes this object before the job is checked: what is slow to import waits for the end.
-        from pretextbench.board import recorded, show_board
+        from pretextbench.board import show_board
+        from pretextbench.recorded import recorded
 
         if planned := plans.read(Path(config.hydra.sweep.dir)):
             plans.show(planned)
@@ -28,7 +29,7 @@ class SweepTable(Callback):
         evaluations = {digest for outcome in outcomes for digest in outcome.evaluations}
         if evaluations:
             output = Path(names.place(config.output) or ".")
-            records, notes = recorded(output / "records")
+            records, notes, _ = recorded(output / "records")
             own = [r for r in records if r.evaluation.digest in evaluations]
             if own:
                 show_board(output, own, config.leaderboard, notes)

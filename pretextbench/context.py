@@ -220,7 +220,8 @@ class Context:
     def runtime(self, progress: Callable[[str, int, int], None] = silent) -> Runtime:
         """Where an evaluation runs. The head's own draw is 0: it is nested in the pretraining seed."""
         autocast = torch.bfloat16 if self.precision == BF16 else None
-        return Runtime(self.device, autocast, 0, self.cache / "features", progress, self.cache_limit)
+        features = self.cache / "features"
+        return Runtime(self.device, autocast, 0, features, progress, self.cache_limit, self.cfg.redo)
 
     @property
     def in_sweep(self) -> bool:

@@ -15,6 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
 from downstream.judge.records import Record
+from downstream.leaderboard.statistics import Interval, Kind
+from downstream.leaderboard.units import with_interval
 from pretextbench.console import console
 from pretextbench.context import Context
 from pretextbench.plan import show_plan
@@ -65,7 +67,7 @@ def show_demo() -> list[str]:
     rows = [Row(name, run, _score(pretrain_and_judge(each, run))) for name, each, run in wanted]
     console.print(_table(rows))
     console.print(
-        "mAP of a linear probe on frozen features of lightness, on test; gains with half of their 95 % "
+        "mAP of a linear probe on frozen features of lightness, on test; gains with their 95 % "
         "interval over test images, one seed. Colours of other scenes tell nothing, and nothing is learned "
         "from them: a score that does not move when its signal is destroyed measures nothing."
     )
@@ -93,7 +95,9 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _gain(score: Record, twin: Record) -> str:
-    """Difference in points and half of its interval, paired by test image."""
+    """Difference in points with its interval, paired by test image."""
     pairs = np.array([score.result.resampled, twin.result.resampled], np.float64)  # (2, resamples)
     low, high = np.nanpercentile(pairs[0] - pairs[1], [2.5, 97.5])
-    return f"{100 * (score.result.value - twin.result.value):+.1f} ± {50 * (high - low):.1f}"
+    gain = score.result.value - twin.result.value
+    interval = Interval(float(low), float(high), Kind.IMAGES)
+    return "+" * (gain >= 0) + with_interval(gain, interval, score.result.scale)

@@ -20,11 +20,12 @@ from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder, open_encoder
 from pretext.foreign.module import wrap
 from pretextbench import hints, places, preflight, schema
-from pretextbench.board import recorded, show_board
+from pretextbench.board import show_board
 from pretextbench.configurations import CONF
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.jobs.evaluate import judge
+from pretextbench.recorded import recorded
 from pretextbench.running import train
 
 
@@ -46,7 +47,7 @@ def judge_encoder(
     line = ["job=evaluate", f"downstream=[{','.join(names)}]", *options]
     with _bench(line, data, output, label=label, encoder=asked) as context:
         own = None if module is None else _as_encoder(module, context.target, stages)
-        records, notes = judge(context, own or named_encoder(context))
+        records, notes, _ = judge(context, own or named_encoder(context))
         if not records:
             raise ValueError("dry_run=true leaves no table; without it the same line computes one")
         show_board(context.output, records, context.cfg.leaderboard, notes)

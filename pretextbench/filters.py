@@ -19,7 +19,7 @@ OWN = {
     "plan": "plan.…= what is asked of them",
 }
 """What a job's own keys choose."""
-READ = ("job", "output", "logger", "cache_gb", "verify", "dry_run")
+READ = ("job", "output", "records", "logger", "cache_gb", "verify", "dry_run")
 """Keys beside them that choose no rows and look as little like it; so do settings of a part, with a dot."""
 
 
@@ -38,7 +38,7 @@ def asked(overrides: Sequence[str], job: str = "leaderboard") -> dict[str, str]:
         elif "." not in key and key not in READ:
             raise ValueError(
                 f"job={job} is of what was recorded and does not read {key}; suite=, pretext=, data= and "
-                f"data@target= choose rows, output= the records, {OWN[job]}"
+                f"data@target= choose rows, output= or records=[…] the records, {OWN[job]}"
             )
     return found
 
@@ -51,28 +51,38 @@ def chosen(records: Sequence[Record], by: dict[str, str]) -> list[Record]:
             names no other. The twins and the predictors without an encoder stay beside every `pretext`.
 
     Raises:
-        ValueError: nothing was recorded by one of these names; the message lists what was.
+        ValueError: nothing was recorded by one of these names; the message lists what was, and what those
+            before it left.
     """
+    every = len(records)
+    before: list[str] = []
     task, seen = by.get("pretext"), by.get("data") if "data@target" in by else None
     judged = by.get("data@target", by.get("data"))
     if suite := by.get("suite", "").partition("/")[0]:
         of_suite = [r for r in records if r.evaluation.suite.partition(" ")[0] == suite]
-        _some(of_suite, "of suite", suite, [r.evaluation.suite for r in records])
+        _some(of_suite, "of suite", suite, [r.evaluation.suite for r in records], before)
         records = of_suite
+        before.append(f"suite={suite} left {len(records)} of {every} records")
     kept = [r for r in records if judged in (None, r.evaluation.data)]
-    _some(kept, "judged on", judged, [r.evaluation.data for r in records])
+    _some(kept, "judged on", judged, [r.evaluation.data for r in records], before)
+    if judged is not None:
+        before.append(f"data judged on, {judged}, left {len(kept)} of {len(records)}")
     encoders = [r for r in kept if not r.subject.blind]
     own = [r for r in encoders if seen in (None, r.subject.pretraining)]
     if seen is not None:
-        _some(own, "pretrained on", seen, [r.subject.pretraining for r in encoders])
+        _some(own, "pretrained on", seen, [r.subject.pretraining for r in encoders], before)
+        before.append(f"data pretrained on, {seen}, left {len(own)} of {len(encoders)}")
     if task is not None:
         named = [r for r in own if r.subject.pretext == task]
-        _some(named, "of", task, [r.subject.pretext for r in own])
+        _some(named, "of", task, [r.subject.pretext for r in own], before)
         own = [r for r in own if r.subject.pretext in (task, *TWINS)]
     return [r for r in kept if r.subject.blind] + own
 
 
-def _some(found: Sequence[Record], what: str, name: str | None, names: Sequence[str]) -> None:
+def _some(
+    found: Sequence[Record], what: str, name: str | None, names: Sequence[str], before: Sequence[str]
+) -> None:
     if not found:
         known = ", ".join(sorted({known for known in names if known})) or "nothing"
-        raise ValueError(f"no record {what} {name!r}; recorded: {known}")
+        left = f" ({'; '.join(before)})" if before else ""
+        raise ValueError(f"no record {what} {name!r}; recorded: {known}{left}")

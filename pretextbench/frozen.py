@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downstream.judge.records import Record, import_jsonl
+from downstream.judge.record_files import import_jsonl
+from downstream.judge.records import Record
 from pretextbench.configurations import CONF
 
 FOLDER = CONF / "suite"

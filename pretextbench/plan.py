@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from downstream.judge.evaluate import evaluation_digest, stored
+from downstream.judge.evaluate import evaluation_digest, kept
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
 from downstream.tuning.finetuning import Tuning
@@ -20,9 +20,9 @@ from pretext.fit import Pretrained
 from pretext.fit.effort import passes
 from pretext.task import Images, Task
 from pretextbench import plans, runs, trial
-from pretextbench.board import recorded
 from pretextbench.context import Context
 from pretextbench.plans import Plan, Planned, Step
+from pretextbench.recorded import recorded
 from pretextbench.runs import Run
 
 PROBE_STEPS = 3
@@ -83,7 +83,7 @@ def _evaluations(context: Context, subject: Subject, past: Sequence[Record], for
     steps = []
     for name, protocol in context.protocols.items():
         digest = evaluation_digest(subject, protocol, context.target, context.runtime())
-        done = bool(stored(context.records, digest))
+        done = bool(kept(context.records, digest, protocol, context.runtime()))
         seconds = 0.0 if done else _evaluation(context, protocol, past, forward)
         steps.append(Step(digest, f"{name}{where}", "done" if done else "to do", seconds))
     return steps

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from downstream.judge.evaluate import evaluate as judge
-from downstream.judge.evaluate import evaluate_blind, evaluation_digest, stored
+from downstream.judge.evaluate import evaluate_blind, evaluation_digest, kept
 from downstream.judge.records import Record, Subject
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder, open_encoder
@@ -25,10 +25,10 @@ from pretextbench.runs import Run
 def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     """Pretrain, or reuse, one run and judge it by every protocol."""
     subject = runs.subject(run, None)
-    names = [
-        evaluation_digest(subject, p, context.target, context.runtime()) for p in context.protocols.values()
-    ]
-    done = Pretrained.read(run.folder) is not None and all(stored(context.records, n) for n in names)
+    runtime = context.runtime()
+    names = {evaluation_digest(subject, p, context.target, runtime): p for p in context.protocols.values()}
+    judged_before = all(kept(context.records, name, p, runtime) for name, p in names.items())
+    done = Pretrained.read(run.folder) is not None and judged_before
     with logged(context, run, done) as logger:
         train(context, run, logger)
         encoder = open_encoder(str(run.folder))

@@ -19,7 +19,7 @@ from pretextbench.names import Label, Name
 
 PLACES = (
     "output", "image", "reference", "scribbles", "encoder", "against", "sweep", "data.root", "target.root",
-    "monitor.root", "league.export",
+    "monitor.root", "league.export", "leaderboard.export",
 )  # fmt: skip
 """Keys whose value is a path, in which ~ is one's home."""
 
@@ -129,11 +129,15 @@ class Leaderboard:
 
     published: numbers of others on the table's data sets. published_everywhere: all that are known.
     reference: rows of a suite that ship with it, beside one's own of that suite.
+    export: file of JSON Lines that the chosen records are written to, with their rows in `rows/` beside it.
+    push: log the chosen records to W&B, from where `records=[wandb:ENTITY/PROJECT]` takes them.
     """
 
     published: bool = False
     published_everywhere: bool = False
     reference: bool = False
+    export: Annotated[str, Field(pattern=r"\.jsonl(\.gz)?$")] | None = None
+    push: bool = False
 
 
 @dataclass
@@ -192,6 +196,9 @@ class Config:
     against: for job=cka, the encoder that `encoder` is compared with.
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
     label: the row name of a judged encoder of one's own.
+    records: for job=leaderboard and job=plan, whose records are shown together instead of those of `output`:
+        folders of an `output`, folders and files of records, wandb:ENTITY/PROJECT.
+    redo: make scores again whose scoring code has changed since; what else changes has a digest of its own.
     cache_gb: decimal gigabytes that cached features may take; null for any number.
     verify: compare cached images and features whole with what was written, not by sample.
     sweep: for job=status, the folder of a sweep; the newest under `output` without it.
@@ -220,6 +227,8 @@ class Config:
     initialisation: str | None = None
     calibration: dict[str, Any] | None = None
     output: str = "outputs"
+    records: list[str] = field(default_factory=list)
+    redo: bool = False
     cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 20.0
     verify: bool = False
     dry_run: bool = False
@@ -253,6 +262,8 @@ def check(cfg: DictConfig) -> None:
     _known(cfg)
     for key in PLACES:
         _at_home(cfg, key)
+    for number in range(len(cfg.records)):
+        _at_home(cfg, f"records[{number}]")
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     fit(Config, plain, "")

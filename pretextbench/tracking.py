@@ -9,18 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from downstream.judge.records import Record, picture_path
+from downstream.digest import digest, short
+from downstream.judge.record_files import export_jsonl, picture_path
+from downstream.judge.records import Record
+from downstream.judge.shared import portable
 from pretext.atomic import write_json
 from pretext.names import slug
 from pretextbench.console import console
 
-_LOGIN_SECONDS = 15
+LOGIN_SECONDS = 15
+RECORDS = "records"
+"""Type of the artifacts that hold records."""
+RECORDS_FILE = "records.jsonl.gz"
 TAG = 64
 """Characters of a tag that W&B takes."""
 _FINISH_SECONDS = 120.0
@@ -44,13 +51,14 @@ def mode() -> Mode:
     asked = os.environ.get("WANDB_MODE", "")
     if not asked:
         os.environ.pop("WANDB_MODE", None)  # W&B itself stumbles over an empty one
-        return "online" if _has_key() else "offline"
+        return "online" if has_key() else "offline"
     if asked not in _MODES:
         raise ValueError(f"WANDB_MODE must be one of {', '.join(_MODES)}; it is {asked!r}")
     return _MODES[asked]
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Whether a key of W&B is at hand, in the environment or in .netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = wandb.Settings().base_url.split("://")[-1].split("/")[0]
@@ -101,8 +109,8 @@ def _start(wanted: Mode, arguments: dict[str, Any]) -> wandb.Run:
     settings = wandb.Settings(
         silent=True,
         console="off",
-        init_timeout=_LOGIN_SECONDS,
-        login_timeout=_LOGIN_SECONDS,
+        init_timeout=LOGIN_SECONDS,
+        login_timeout=LOGIN_SECONDS,
         finish_timeout=_FINISH_SECONDS,
     )
     modes: list[Mode] = ["disabled"] if wanted == "disabled" else ["offline", "disabled"]
@@ -168,23 +176,23 @@ def remember(run: wandb.Run, folder: Path) -> None:
 
 
 def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encoder: Path | None) -> None:
-    """Log the scores as summary and table, the pictures, and the encoder as an artifact.
+    """Log the scores as summary and table, the records whole, the pictures, and the encoder as an artifact.
 
     Args:
         records: of one encoder, every stage and metric.
         pictures: folder of the evaluations' pictures.
         encoder: folder of the encoder; None keeps it local.
     """
-    columns: list[str | int] = ["task", "protocol", "version", "stage", "selected", "metric", "value"]
-    rows: list[Iterable[Any]] = []
     for record in records:
         e, r = record.evaluation, record.result
-        rows.append([e.task, e.protocol, e.version, e.stage, r.selected, e.metric, r.value])
         if r.selected:
             with unharmed("logging scores"):
                 run.summary[f"{e.data}/{e.protocol}/{e.metric}"] = r.value
     with unharmed("logging scores"):
-        run.log({"records": wandb.Table(columns=columns, data=rows)})
+        run.log({RECORDS: _table(records)})
+    for evaluation in dict.fromkeys(record.evaluation.digest for record in records):
+        own = [record for record in records if record.evaluation.digest == evaluation]
+        log_records(run, own, short(evaluation))
     with unharmed("logging pictures"):
         for record in records:
             if record.result.selected and record.evaluation.primary:
@@ -198,6 +206,53 @@ def log_results(run: wandb.Run, records: Sequence[Record], pictures: Path, encod
         for file in ("encoder.safetensors", "encoder.json"):
             artifact.add_file(str(encoder / file))
         run.log_artifact(artifact)
+
+
+def log_records(run: wandb.Run, records: Sequence[Record], name: str) -> None:
+    """Log records whole, as an artifact that `records=[wandb:ENTITY/PROJECT]` reads.
+
+    Args:
+        name: of whose they are; what is logged under it again takes the place of the old.
+    """
+    with unharmed("logging records"), TemporaryDirectory() as folder:
+        path = Path(folder) / RECORDS_FILE
+        export_jsonl(map(portable, records), path)
+        artifact = wandb.Artifact(slug(f"{RECORDS}-{name}", 128), type=RECORDS)
+        artifact.add_file(str(path))
+        run.log_artifact(artifact)
+
+
+def push(records: Sequence[Record], output: Path, settings: Any) -> None:
+    """Log the records of a leaderboard to W&B: as a table, and whole.
+
+    Args:
+        output: folder that W&B's files lie in. settings: of the logger: project and entity.
+    """
+    name = "leaderboard"
+    with tracked(
+        project=settings.project, entity=settings.entity, folder=output / "wandb", name=name, group=name,
+        job=name, tags=[], config={},
+    ) as run:  # fmt: skip
+        with unharmed("logging scores"):
+            run.log({RECORDS: _table(records)})
+        log_records(run, records, short(digest(sorted({r.evaluation.digest for r in records}))))
+    tell_how_to_sync(run)
+
+
+def _table(records: Sequence[Record]) -> wandb.Table:
+    """A line a record: what tells scores apart, and the score."""
+    columns: list[str | int] = [
+        "pretext", "backbone", "input", "seed", "data", "task", "protocol", "version", "stage", "selected",
+        "metric", "value", "unit", "evaluation",
+    ]  # fmt: skip
+    rows: list[Iterable[Any]] = [
+        [
+            s.pretext, s.backbone, s.input, s.seed, e.data, e.task, e.protocol, e.version, e.stage,
+            r.selected, e.metric, r.value, r.unit, e.digest,
+        ]
+        for s, e, r in ((record.subject, record.evaluation, record.result) for record in records)
+    ]  # fmt: skip
+    return wandb.Table(columns=columns, data=rows)
 
 
 def log_league(run: wandb.Run, records: Sequence[Record], pictures: Sequence[Path]) -> None:

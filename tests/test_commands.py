@@ -13,7 +13,8 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
-from downstream.judge.records import Record, import_jsonl
+from downstream.judge.record_files import import_jsonl
+from downstream.judge.records import Record
 from pretextbench.commands import command
 from pretextbench.configurations import CONF
 

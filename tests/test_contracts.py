@@ -21,7 +21,7 @@ from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretextbench import runs, schema, trial
+from pretextbench import merging, runs, schema, trial
 from pretextbench.context import NEEDS
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -217,6 +217,9 @@ def test_downstream(
         draws=20,
     )
     assert again == records
+    shared = merging.merged([str(tmp_path / "r")], tmp_path, reference=False)
+    assert len(shared.records) == len(records) + len(blind)
+    assert len(shared.notes) == 1, "not all were computed again from their options and rows"
 
 
 @pytest.mark.parametrize("name", names("downstream"))

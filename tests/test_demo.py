@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from downstream.judge.records import read_all
+from downstream.judge.record_files import read_all
 from pretextbench import dispatch
 
 SMALL = [
@@ -34,7 +34,7 @@ def test_the_demo_shows_a_gain_and_what_destroys_it(
     shown = [float(number) for number in re.findall(r"^.*?(\d+\.\d)(?:  |$)", said, flags=re.M)]
     for record in scores:
         assert round(100 * record.result.value, 1) in shown
-    assert len(re.findall(r"[+-]\d+\.\d ± \d+\.\d", said)) == 2
+    assert len(re.findall(r"[+-]\d+\.\d(?:±\d+\.\d| \+\d+\.\d −\d+\.\d)", said)) == 2
     assert (tmp_path / "demo.png").is_file()
 
 

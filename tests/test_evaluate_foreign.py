@@ -15,7 +15,8 @@ import torch
 from foreign_checkpoints import moco, network, vit
 
 from downstream.judge.flags import OVERLAP_UNCHECKED
-from downstream.judge.records import Record, read_all
+from downstream.judge.record_files import read_all
+from downstream.judge.records import Record
 from pretextbench import dispatch
 
 TINY = [

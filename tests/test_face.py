@@ -16,7 +16,7 @@ from torchvision.models import resnet18
 import pretextbench
 from downstream.classification.knn import NearestNeighbours
 from downstream.judge.evaluate import evaluate
-from downstream.judge.records import read_all
+from downstream.judge.record_files import read_all
 from downstream.protocol import Runtime
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import pretext
-from downstream.judge.records import read_all
+from downstream.judge.record_files import read_all
 from pretextbench import dispatch
 from pretextbench.context import Context
 

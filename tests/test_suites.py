@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from benchmarks.suites import records_of
 from downstream.digest import digest
-from downstream.judge.records import export_jsonl, pack_rows, read_all, write
+from downstream.judge.record_files import export_jsonl, pack_rows, read_all, write
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 from pretextbench import dispatch, frozen, suites

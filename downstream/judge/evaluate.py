@@ -16,17 +16,9 @@ from downstream.judge import gates
 from downstream.judge.chance import Chance
 from downstream.judge.cost import Meter
 from downstream.judge.plain import from_plain
-from downstream.judge.provenance import provenance
-from downstream.judge.records import (
-    BLIND,
-    Cost,
-    Effort,
-    Record,
-    Subject,
-    picture_path,
-    read,
-    write,
-)
+from downstream.judge.provenance import outdated, provenance
+from downstream.judge.record_files import picture_path, read, write
+from downstream.judge.records import BLIND, Cost, Effort, Record, Subject
 from downstream.judge.scoring import Scoring, precision_of
 from downstream.protocol import BlindPredictor, Fitted, Judgement, Predictions, Protocol, Runtime
 from pretext.atomic import write_bytes
@@ -54,19 +46,52 @@ def check(protocol: Protocol, data: DataSet) -> None:
 
 def evaluation_digest(subject: Subject, protocol: Judgement, data: DataSet, runtime: Runtime) -> str:
     """Digest of all that determines an evaluation; names its file of records."""
+    splits = {name: split.digest for name, split in data.splits.items()}
+    return _digest_of(subject, data.name, splits, identity_of(protocol), runtime.seed, precision_of(runtime))
+
+
+def recorded_digest(record: Record, identity: Mapping[str, Any]) -> str:
+    """What `evaluation_digest` was where a record was made.
+
+    Args:
+        identity: of its protocol, see `pretext.identity`.
+    """
+    e = record.evaluation
+    return _digest_of(record.subject, e.data, record.data.digests, identity, e.draw, e.precision)
+
+
+def _digest_of(
+    subject: Subject,
+    data: str,
+    splits: Mapping[str, str],
+    identity: Mapping[str, Any],
+    draw: int,
+    precision: str,
+) -> str:
     return digest(
         {
             "schema": 2,  # of this digest, which the form of the records does not enter
             "run": subject.run,
             "pretext": subject.pretext,
             "calibration": subject.calibration,
-            "data": data.name,
-            "splits": {name: split.digest for name, split in data.splits.items()},
-            "protocol": identity_of(protocol),
-            "draw": runtime.seed,
-            "precision": precision_of(runtime),
+            "data": data,
+            "splits": dict(splits),
+            "protocol": dict(identity),
+            "draw": draw,
+            "precision": precision,
         }
     )
+
+
+def kept(folder: Path, evaluation: str, judgement: Judgement, runtime: Runtime) -> list[Record]:
+    """The stored records of an evaluation, none where they are to be made: see `Runtime.redo`.
+
+    Raises:
+        RecordError: as `stored`.
+    """
+    old = stored(folder, evaluation)
+    again = runtime.redo and old and outdated(old[0].provenance.scoring, type(judgement).__module__)
+    return [] if again else old
 
 
 def stored(folder: Path, evaluation: str) -> list[Record]:
@@ -115,7 +140,7 @@ def evaluate(
     """
     name = evaluation_digest(subject, protocol, data, runtime)
     weights = encoder.digest()
-    old = stored(records, name)
+    old = kept(records, name, protocol, runtime)
     if old and old[0].provenance.weights == weights:
         return old
     flags = _check_before(encoder, protocol, data, subject, seen)
@@ -154,7 +179,16 @@ def evaluate(
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
     job = Scoring(
-        name, protocol, metrics, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite
+        name,
+        protocol,
+        metrics,
+        data,
+        runtime,
+        subject,
+        cost,
+        provenance(config or {}, weights, type(protocol).__module__),
+        draws,
+        suite,
     )
     made, rows = job.records(predicted, fitted, flags, chance)
     write(records, made, rows)
@@ -240,7 +274,7 @@ def _evaluate_blind(
         precision="float32",
     )
     evaluation = evaluation_digest(subject, protocol, data, runtime)
-    old = stored(folder, evaluation)
+    old = kept(folder, evaluation, protocol, runtime)
     if old:
         return old
     gates.packs_unchanged(data)
@@ -282,7 +316,7 @@ def evaluate_rows(
         GateFailed, DamagedCache, RecordError: as `evaluate`.
     """
     name = evaluation_digest(subject, judgement, data, runtime)
-    if old := stored(records, name):
+    if old := kept(records, name, judgement, runtime):
         return old
     gates.packs_unchanged(data)
     gates.splits_disjoint(data)
@@ -307,7 +341,8 @@ def _scored(
     flags: tuple[str, ...] = (),
 ) -> tuple[list[Record], dict[str, bytes]]:
     """Records of rows that no head on a stage predicted, and those rows packed."""
-    metrics, where = judgement.metrics(data.test), provenance(config, "")
+    metrics = judgement.metrics(data.test)
+    where = provenance(config, "", type(judgement).__module__)
     job = Scoring(name, judgement, metrics, data, runtime, subject, cost, where, draws, suite)
     return job.records({"": rows}, None, flags, Chance())
 

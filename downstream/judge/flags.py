@@ -17,6 +17,10 @@ COLLAPSED = "pretraining_collapsed"
 AT_CHANCE = "pretraining_at_chance"
 LIGHTNESS_CHANGED = "lightness_changed:"
 EQUAL_TO_TRUTH = "equal_to_truth:"
+DIRTY = "dirty_commit"
+PROTOCOL_CHANGED = "protocol_changed:"
+DATA_CHANGED = "data_changed:"
+CODE_CHANGED = "code_changed"
 
 MEANING = {
     COLLAPSED: "pretraining ended in a collapse: all val images have the same features",
@@ -37,10 +41,17 @@ MEANING = {
     AT_EDGE: "the selected hyper-parameter lies at the end of its grid",
     DIVERGED: "settings that diverged were left out of the selection",
     LIGHTNESS_CHANGED: "its pictures have another lightness, which the original's replaced",
+    DIRTY: "made by code that differed from the commit it names",
+    PROTOCOL_CHANGED: "stale: its protocol has changed since",
+    DATA_CHANGED: "stale: the data have changed since",
+    CODE_CHANGED: "stale: the code that scores it has changed since",
     EQUAL_TO_TRUTH: "its colours are the original's: was it told of the answer?",
 }
 """Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""
 
+
+STALE = {PROTOCOL_CHANGED: "protocol", DATA_CHANGED: "data", CODE_CHANGED: "scoring code"}
+"""What of a score may have changed since, by the beginning of the flag of tables that says so."""
 
 OF_PRETRAINING = (COLLAPSED, AT_CHANCE)
 """What a run says of itself, in its encoder's provenance."""

@@ -1,8 +1,14 @@
-"""Where a score comes from: code, versions, time."""
+"""Where a score comes from: code, versions, time.
+
+The digest of the scoring code is that of what computes a protocol's values: its module, what that imports of
+`downstream`, and the bootstrap. It addresses nothing, and says whether a score would be made by the same code
+today.
+"""
 
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,29 +17,72 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from downstream.digest import source_digest
+from downstream.digest import files_digest, source_digest
 from downstream.judge.records import Provenance
 
 LIBRARIES = ("pretextbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 ROOM = Path(__file__).parent
+PACKAGE = "downstream"
+BOOTSTRAP = "downstream.metrics.bootstrap"
+
+_IMPORT = re.compile(r"^\s*from (downstream[\w.]*) import (\([^)]*\)|[^\n]*)", re.M)
+"""As this package imports from itself, without any other form."""
 
 
-def provenance(config: Mapping[str, Any], weights: str) -> Provenance:
+def provenance(config: Mapping[str, Any], weights: str, module: str = "") -> Provenance:
     """Provenance of a score that was measured now.
 
     Args:
         config: the resolved configuration as plain JSON values.
         weights: digest of the encoder; empty where there is none.
+        module: of the class of the protocol.
     """
     commit, dirty = code_version()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Provenance(dict(config), commit, dirty, _versions(), now, scoring_digest(), weights)
+    return Provenance(dict(config), commit, dirty, _versions(), now, scoring_digest(module), weights)
 
 
 @cache
-def scoring_digest() -> str:
-    """Digest of the code that scores; tables are none of it. Read once, as code is loaded once."""
-    return source_digest(ROOM.parent, leave_out=("leaderboard", "study"))
+def scoring_digest(module: str = "") -> str:
+    """Digest of the code that computes the values of a protocol. Read once, as code is loaded once.
+
+    Args:
+        module: of the class of the protocol; of one of somebody's own, or of none, all scoring code counts.
+    """
+    if module.partition(".")[0] != PACKAGE:
+        return source_digest(ROOM.parent, leave_out=("leaderboard", "study"))
+    waiting, found = [module, BOOTSTRAP], dict[str, Path]()
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (path := _file(name)) is not None:
+            found[name] = path
+            waiting += _imported(path)
+    return files_digest(ROOM.parent, found.values())
+
+
+def outdated(scoring: str, module: str) -> bool:
+    """Whether a score was made by other code than scores today.
+
+    Args:
+        scoring: of its provenance; older ones are of all scoring code.
+        module: of the class of its protocol.
+    """
+    return scoring not in (scoring_digest(module), scoring_digest())
+
+
+@cache
+def _imported(path: Path) -> tuple[str, ...]:
+    """Modules of this package that a file imports, and names that may be modules."""
+    found = []
+    for package, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        found += [package, *(f"{package}.{name}" for name in re.findall(r"\w+", names))]
+    return tuple(found)
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of this package; None for what is none."""
+    base = ROOM.parent.parent.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 @cache

@@ -14,21 +14,15 @@ from downstream.digest import digest, settings
 from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance
-from downstream.judge.records import (
-    SCHEMA,
-    Cost,
-    Data,
-    Evaluation,
-    Provenance,
-    Record,
-    Result,
-    Subject,
-    pack_rows,
-)
+from downstream.judge.record_files import pack_rows
+from downstream.judge.records import SCHEMA, Cost, Data, Evaluation, Provenance, Record, Result, Subject
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Fitted, GateFailed, Judgement, Measure, Metric, Predictions, Runtime, Scale
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
+
+SCORED = "test"
+"""The split that is scored, as `DataSet.splits` names it."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Scoring:
             digest=self.name,
             suite=self.suite,
             data=self.data.name,
-            split=self.data.test.name,
+            split=SCORED,
             task=self.protocol.task,
             protocol=self.protocol.name,
             version=self.protocol.version,

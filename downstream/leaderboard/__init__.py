@@ -16,6 +16,7 @@ from downstream.leaderboard.league import NAME as LEAGUE
 from downstream.leaderboard.league import league_sheets
 from downstream.leaderboard.markdown import markdown
 from downstream.leaderboard.page import Beside, Part, page
+from downstream.leaderboard.printable import printable
 from downstream.leaderboard.published import (
     NAME,
     Published,
@@ -27,7 +28,14 @@ from downstream.leaderboard.published import (
 from downstream.leaderboard.sheets import Sheet, sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import plain_text, print_sheet
-from downstream.leaderboard.tidy import cells_csv, cells_frame, scores_csv, scores_frame
+from downstream.leaderboard.tidy import (
+    cells_csv,
+    cells_frame,
+    cells_json,
+    scores_csv,
+    scores_frame,
+    scores_json,
+)
 from pretext.atomic import write_bytes
 
 __all__ = [
@@ -57,6 +65,8 @@ class Paths(NamedTuple):
     page: Path
     cells: Path
     scores: Path
+    cells_json: Path
+    scores_json: Path
 
 
 class Tables:
@@ -78,12 +88,13 @@ class Tables:
         first, *others = sheets(board)
         leagues = league_sheets(records)
         self.records, self.board, self.published = records, board, published
-        self.sheets: tuple[Sheet, ...] = (
+        made: tuple[Sheet, ...] = (
             replace(first, notes=(*first.notes, *notes)),
             *others,
             *(replace(league, notes=(*league.notes, *notes)) for league in leagues),
             *published_sheets(board, published),
         )
+        self.sheets = tuple(map(printable, made))
 
     def part(self, title: str = "", text: str = "", command: str = "") -> Part:
         """This board as a page shows it, see `downstream.leaderboard.page.Part`."""
@@ -97,7 +108,7 @@ class Tables:
 
         Returns:
             Markdown, LaTeX and plain text (80 columns); one HTML page that sorts, filters and draws;
-            `cells.csv`, one line a cell; `scores.csv`, one a record.
+            `cells.csv`, one line a cell; `scores.csv`, one a record; the same two as lists in JSON.
         """
         paths = Paths(
             markdown=folder / "leaderboard.md",
@@ -106,6 +117,8 @@ class Tables:
             page=folder / "leaderboard.html",
             cells=folder / "cells.csv",
             scores=folder / "scores.csv",
+            cells_json=folder / "cells.json",
+            scores_json=folder / "scores.json",
         )
         contents = (
             markdown(self.sheets).encode(),
@@ -114,6 +127,8 @@ class Tables:
             page([self.part()], beside),
             cells_csv(self.board).encode(),
             scores_csv(self.records).encode(),
+            cells_json(self.board),
+            scores_json(self.records),
         )
         for path, content in zip(paths, contents, strict=True):
             write_bytes(path, content)

@@ -8,7 +8,7 @@ from downstream.digest import short
 from downstream.leaderboard.board import MACHINERY, Board, Group, Verdict
 from downstream.leaderboard.families import ENOUGH_SEEDS
 from downstream.leaderboard.statistics import Kind
-from downstream.leaderboard.units import LESS, metric_name
+from downstream.leaderboard.units import LESS, lopsided, metric_name
 from downstream.leaderboard.variances import Between
 from downstream.protocol import FRACTION, Direction
 
@@ -20,6 +20,8 @@ OTHER_SETTINGS = "*"
 """The mark of a column whose settings are not those that its protocol's name stands for."""
 NOT_APART = "≈"
 """The mark of a row that is not separated from the best, or from its random twin."""
+BOTH_WAYS = "Value +a −b: the interval reaches further to one side, a up and b down"
+"""How to read an interval that is no ±."""
 TASKS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
@@ -86,6 +88,9 @@ def on_gains(board: Board) -> tuple[str, ...]:
         "of one of the rows, or of both.",
     )
     gains = [c.gain for group in board.groups for row in group.rows for c in row.cells.values()]
+    known = [(g.over_random, g.interval) for g in gains if g is not None]
+    if any(lopsided(value, own) for value, own in known if value is not None and own is not None):
+        notes += (f"{BOTH_WAYS}.",)
     if any(gain is not None and gain.separated is False for gain in gains):
         notes += (
             f"{NOT_APART} not separated from the random twin: over all rows of a section in the column "
@@ -106,6 +111,8 @@ def how_to_read(board: Board) -> list[str]:
     verdicts = {cell.verdict for cell in cells}
     ranked = [cell.ranks for cell in cells if cell.ranks is not None]
     notes = ["Value ± half a 95 % interval; n: pretraining seeds."]
+    if any(lopsided(cell.value, cell.interval) for cell in cells if cell.interval is not None):
+        notes.append(f"{BOTH_WAYS}.")
     if Kind.IMAGES in kinds:
         notes.append(
             f"[{IMAGES_ONLY}] one run: the interval is over test images only; it says nothing of other seeds "
@@ -138,7 +145,20 @@ def how_to_read(board: Board) -> list[str]:
         )
     if Verdict.TOO_FEW in verdicts:
         notes.append(f"Rows of fewer than {ENOUGH_SEEDS} seeds beside the best: too few runs to say.")
-    return notes + _on_ranking(board)
+    return notes + _on_versions(board) + _on_ranking(board)
+
+
+def _on_versions(board: Board) -> list[str]:
+    """Protocols that stand there in several versions."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for column in board.columns:
+        found.setdefault((column.protocol, column.data), set()).add(column.version)
+    return [
+        f"{protocol} on {data} is there in versions {' and '.join(map(str, sorted(versions)))}: a "
+        "column each, whose scores are not compared."
+        for (protocol, data), versions in found.items()
+        if len(versions) > 1
+    ]
 
 
 def _on_ranking(board: Board) -> list[str]:

@@ -18,11 +18,13 @@ SYMBOLS = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "−": "$-$",
     "≈": r"$\approx$",
     "↓": r"$\downarrow$",
     "≥": r"$\geq$",
     "·": r"$\cdot$",
     "–": "--",
+    "\ufffd": "?",
 }
 
 

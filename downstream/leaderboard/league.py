@@ -11,8 +11,9 @@ import numpy as np
 from downstream.judge.flags import meaning
 from downstream.judge.records import Record
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
-from downstream.leaderboard.statistics import Interval, Scores, difference, interval
-from downstream.leaderboard.units import LESS, metric_name, number
+from downstream.leaderboard.statistics import Scores, difference, interval
+from downstream.leaderboard.tables import flags_of
+from downstream.leaderboard.units import LESS, metric_name, with_interval
 from downstream.leaderboard.variances import Pooled, pool
 from downstream.protocol import Scale
 
@@ -27,7 +28,8 @@ UNRANKED = {
     "oracle": "told of the answer",
 }
 NOTES = (
-    "Value ± half a 95 % interval, of one seed over test images. Bold: the best of the automatic division.",
+    "Value ± half a 95 % interval, of one seed over test images; +a −b where it reaches further to one side. "
+    "Bold: the best of the automatic division.",
     "auc: 1 − mean of min(distance in ab, 150) / 150 over all pixels, exact; auc_balanced: every colour of "
     "the training set counts alike. psnr and ssim are of RGB in 8 bits and measure lightness mostly, which "
     "is the original's in all rows. colourfulness_gap: |mean − mean of the originals| (Hasler & "
@@ -96,7 +98,7 @@ def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) 
     height, width = first.data.resolution
     images = first.data.counts[first.evaluation.split]
     title = f"Colour league: {images} images of {key[0]}, {height}×{width}"
-    flags = dict.fromkeys(flag for r in records for flag in r.result.flags)
+    flags = dict.fromkeys(flag for r in records for flag in flags_of(r))
     said = [f"{meaning(flag)}: {', '.join(_flagged(records, flag))}." for flag in flags]
     name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}{key[2][:6]}" if several else "")
     compared = len(rows) > 1 and [row.name for row in rows].count(FULL) == 1
@@ -170,20 +172,16 @@ def _text(
         return Text("–")
     scores, scale = cells[name][row], scales[name]
     own = interval(scores, pooled[name])
-    body = number(scores.mean, scale) + _half(own, scale)
+    body = with_interval(scores.mean, own, scale)
     full = [other for other in cells[name] if other.name == FULL]
     under = ""
     if len(full) == 1 and full[0] != row:
         other = cells[name][full[0]]
         between = difference(scores, other, pooled[name])
         apart = scores.mean - other.mean
-        under = f"{'+' * (apart >= 0)}{number(apart, scale)}{_half(between, scale)}"
+        under = "+" * (apart >= 0) + with_interval(apart, between, scale)
         under += "°" * (between is not None and 0 in between)
     return Text(body, under, bold=best[name] == row)
-
-
-def _half(own: Interval | None, scale: Scale) -> str:
-    return "" if own is None else f"±{number(own.half, scale)}"
 
 
 def _effort(record: Record) -> tuple[Text, Text, Text]:
@@ -195,4 +193,4 @@ def _effort(record: Record) -> tuple[Text, Text, Text]:
 
 
 def _flagged(records: Iterable[Record], flag: str) -> list[str]:
-    return sorted({record.subject.pretext for record in records if flag in record.result.flags})
+    return sorted({record.subject.pretext for record in records if flag in flags_of(record)})

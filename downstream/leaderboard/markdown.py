@@ -41,4 +41,4 @@ def _text(text: Text) -> str:
 def _escape(text: str) -> str:
     for character in "\\|*_<":
         text = text.replace(character, f"\\{character}")
-    return text
+    return text.replace("](", "]\\(")  # of which a link is made

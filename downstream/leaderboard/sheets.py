@@ -23,15 +23,16 @@ from downstream.leaderboard.captions import (
 )
 from downstream.leaderboard.families import Ranks
 from downstream.leaderboard.statistics import Interval, Kind
-from downstream.leaderboard.units import in_unit, number
+from downstream.leaderboard.units import in_unit, number, with_interval
 from downstream.leaderboard.variances import Between
-from downstream.protocol import Scale
 
 LETTERS = "abcdefghjklmnoprstuwxyz"
 """Footnote letters; i and v are taken and q has no superscript."""
 SOME = "'"
 """Beside a footnote letter: true of some of the runs behind a cell."""
-_COUNT = re.compile(r"\d+")
+_COUNT = re.compile(r"\d{1,15}", re.ASCII)
+Kindred = tuple[str, ...]
+"""What stands around the numbers of flags that differ in these alone."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Sheet:
 class Footnotes:
     """Letters for flags, in the order in which they are first met; flags that differ in numbers share one."""
 
-    letters: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, list[set[int]]] = field(default_factory=dict)
+    letters: dict[Kindred, str] = field(default_factory=dict)
+    counts: dict[Kindred, list[set[int]]] = field(default_factory=dict)
     partial: bool = False
 
     def of(self, flags: Mapping[str, float]) -> str:
@@ -100,8 +101,8 @@ class Footnotes:
         lines = [f"[{letter}] {meaning(self._flag(kind))}." for kind, letter in self.letters.items()]
         return lines + [f"[a{SOME}] of some of a row's runs, not of all."] * self.partial
 
-    def _kind(self, flag: str) -> str:
-        kind = _COUNT.sub("#", flag)
+    def _kind(self, flag: str) -> Kindred:
+        kind = tuple(_COUNT.split(flag))
         if kind not in self.letters:
             used = len(self.letters)
             self.letters[kind] = LETTERS[used] if used < len(LETTERS) else "*"
@@ -110,10 +111,10 @@ class Footnotes:
             found.add(count)
         return kind
 
-    def _flag(self, kind: str) -> str:
+    def _flag(self, kind: Kindred) -> str:
         ranges = (sorted({min(found), max(found)}) for found in self.counts[kind])
-        words = iter([" to ".join(map(str, ends)) for ends in ranges])
-        return re.sub("#", lambda _: next(words), kind)
+        words = [" to ".join(map(str, ends)) for ends in ranges]
+        return "".join(text + word for text, word in zip(kind, (*words, ""), strict=True))
 
 
 def sheets(board: Board) -> list[Sheet]:
@@ -239,7 +240,7 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     if cell is None:
         return Text("–")
     notes = _basis(cell.interval)
-    body = number(cell.value, cell.scale) + _half(cell.interval, cell.scale)
+    body = with_interval(cell.value, cell.interval, cell.scale)
     if footnotes is None:
         return Text(body, notes=notes)
     mark = NOT_APART if cell.verdict is Verdict.NOT_SEPARATED else ""
@@ -257,16 +258,12 @@ def _gain_text(cell: Cell | None) -> Text:
     sign = "" if gain.over_random < 0 else "+"
     share = "–" if gain.share.value is None else f"{100 * gain.share.value:.0f}%"
     notes = _basis(gain.interval)
-    body = sign + number(gain.over_random, cell.scale) + _half(gain.interval, cell.scale)
+    body = sign + with_interval(gain.over_random, gain.interval, cell.scale)
     return Text(body, share, notes, NOT_APART if gain.separated is False else "")
 
 
 def _reach(ranks: Ranks) -> str:
     return str(ranks.low) if ranks.low == ranks.high else f"{ranks.low}–{ranks.high}"
-
-
-def _half(interval: Interval | None, scale: Scale) -> str:
-    return "" if interval is None else f"±{number(interval.half, scale)}"
 
 
 def _basis(interval: Interval | None) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.judge.flags import DIRTY
 from downstream.judge.records import BLIND, Record, Subject
 from downstream.leaderboard.board import Board, Cell, Column, Group, Match, Row, RowKey
 from downstream.leaderboard.comparison import (
@@ -192,7 +193,7 @@ def _scales(records: Iterable[Placed]) -> dict[Column, Scale]:
         if found.setdefault(column, scale) != scale:
             raise ValueError(
                 f"records of {column.protocol} v{column.version} on {column.data} say of {column.metric} "
-                f"both {found[column]} and {scale}"
+                f"both {found[column]}, and {scale}: of one metric only one can be"
             )
     return found
 
@@ -228,8 +229,13 @@ def _cell(runs: Mapping[int, Sequence[Record]]) -> Cell:
     resampled = [np.mean([_numbers(r, width) for r in runs[seed]], axis=0) for seed in seeds]
     scores = Scores(np.array(values), np.array(resampled).reshape(len(seeds), width))
     stages = tuple(dict.fromkeys(record.evaluation.stage for record in everything))
-    flags = Counter(flag for record in everything for flag in dict.fromkeys(record.result.flags))
+    flags = Counter(flag for record in everything for flag in dict.fromkeys(flags_of(record)))
     return Cell(scores, seeds, stages, None, {flag: n / len(everything) for flag, n in flags.items()})
+
+
+def flags_of(record: Record) -> tuple[str, ...]:
+    """What a reader must know of a score, where it was made among it."""
+    return (*record.result.flags, DIRTY) if record.provenance.dirty else record.result.flags
 
 
 def _numbers(record: Record, width: int) -> NDArray[np.float64]:

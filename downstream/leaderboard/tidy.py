@@ -43,6 +43,11 @@ def cells_csv(board: Board) -> str:
     return _csv(_cells(board))
 
 
+def cells_json(board: Board) -> bytes:
+    """The same as a list of objects, one line a cell."""
+    return _json(map(msgspec.json.encode, _cells(board)))
+
+
 def scores_frame(records: Sequence[Record]) -> pd.DataFrame:
     """One line a record: every metric and stage, the resamples left out."""
     import pandas as pd
@@ -66,6 +71,43 @@ def scores_csv(records: Sequence[Record]) -> str:
             written.append(text)
         lines.append(",".join(written))
     return "\n".join((*lines, ""))
+
+
+def scores_json(records: Sequence[Record]) -> bytes:
+    """The lines of `scores_frame` as a list of objects; what records have alike is written down once.
+
+    What a line of CSV holds as JSON is there itself.
+    """
+    parts: dict[int, bytes] = {}
+    mappings: dict[int, msgspec.Raw] = {}
+    lines = []
+    for record in records:
+        written = []
+        for name in PARTS:
+            at = id(getattr(record, name))
+            if (text := parts.get(at)) is None:
+                own = _struct(name)(*[_once(value, mappings) for value in _fields(name).of(record)])
+                text = parts[at] = msgspec.json.encode(own)[1:-1]
+            written.append(text)
+        lines.append(b"{" + b",".join(written) + b"}")
+    return _json(lines)
+
+
+def _once(value: Any, known: dict[int, msgspec.Raw]) -> Any:
+    """A value to be encoded; mappings are, once, since records share them."""
+    if type(value) is not dict:
+        return value
+    if (found := known.get(id(value))) is None:
+        found = known[id(value)] = msgspec.Raw(msgspec.json.encode(value))
+    return found
+
+
+@functools.cache
+def _struct(name: str) -> type[msgspec.Struct]:
+    """What is encoded as the object of a record's part, by the names of its line."""
+    keys = _fields(name).keys
+    fields = [f"f{place}" for place in range(len(keys))]
+    return msgspec.defstruct(name, fields, rename=dict(zip(fields, keys, strict=True)))
 
 
 class Fields(NamedTuple):
@@ -191,6 +233,10 @@ def _interval_fields(prefix: str, interval: Interval | None) -> dict[str, Any]:
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join((_line(lines[0]), *(_line(line.values()) for line in lines), ""))
+
+
+def _json(lines: Iterable[bytes]) -> bytes:
+    return b"[\n" + b",\n".join(lines) + b"\n]\n"
 
 
 class _Echo:

@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 from downstream.judge.records import Record
 from pretext.encoder import Encoder
 from pretextbench import runs, suites
-from pretextbench.board import Recorded, recorded
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.plan import show_judging
+from pretextbench.recorded import Recorded, recorded
 from pretextbench.running import blind, finish, judged
 
 

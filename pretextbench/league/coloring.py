@@ -17,7 +17,8 @@ from downstream.colorization.reading import Reader, read
 from downstream.colorization.rows import painted, rows, saved
 from downstream.judge.flags import EQUAL_TO_TRUTH
 from downstream.judge.plain import from_plain, to_plain
-from downstream.judge.records import Cost, pack_rows
+from downstream.judge.record_files import pack_rows
+from downstream.judge.records import Cost
 from downstream.protocol import Predictions, take
 from pretext.atomic import write_bytes, write_json
 from pretext.color import lightness, upsample_ab

@@ -12,11 +12,12 @@ import pytest
 
 from downstream.features.cache import ArrayCache
 from downstream.judge.evaluate import stored
-from downstream.judge.records import Record, read_all, read_rows
+from downstream.judge.record_files import read_all, read_rows
+from downstream.judge.records import Record
 from pretext.data.embedded import scenes
 from pretext.fit import Pretrained, load_task
 from pretextbench import dispatch, status, sweep
-from pretextbench.board import recorded
+from pretextbench.recorded import recorded
 
 TINY = [
     "data.train=96", "data.val=32", "data.test=32", "data.workers=1", "trainer.epochs=1",

@@ -85,7 +85,7 @@ def test_without_a_network_the_job_logs_offline(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(tracking, "_LOGIN_SECONDS", 2)
+    monkeypatch.setattr(tracking, "LOGIN_SECONDS", 2)
     monkeypatch.setattr(tracking, "_silent_servers", [])
     assert run("job=pretrain", "trainer.epochs=1") == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -12,7 +12,8 @@ from plug import killed_at
 from downstream.classification.linear import LinearProbe
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.evaluate import evaluate
-from downstream.judge.records import Record, Subject, read_all, read_rows
+from downstream.judge.record_files import read_all, read_rows
+from downstream.judge.records import Record, Subject
 from downstream.protocol import Runtime
 from pretext import inputs
 from pretext.backbones import SmallNet

@@ -18,7 +18,8 @@ from downstream.classification.lowshot import LowShot, LowShotLegacy
 from downstream.detection.zhang16_fast_rcnn import Zhang16FastRcnn
 from downstream.judge.evaluate import evaluate
 from downstream.judge.flags import SELECTED_ON_TEST
-from downstream.judge.records import Record, read_rows
+from downstream.judge.record_files import read_rows
+from downstream.judge.records import Record
 from downstream.protocol import Protocol, Runtime
 from pretext.backbones import Stage
 from pretext.data import voc

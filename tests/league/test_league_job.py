@@ -15,7 +15,8 @@ import yaml
 from PIL import Image
 from torch import Tensor
 
-from downstream.judge.records import Record, read_all
+from downstream.judge.record_files import read_all
+from downstream.judge.records import Record
 from pretext.colorizers.contract import Hints
 from pretext.colorizers.gray import Gray
 from pretext.colorizers.mean import Mean

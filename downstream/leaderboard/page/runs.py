@@ -11,7 +11,7 @@ import msgspec
 from downstream.digest import short
 from downstream.judge.records import Effort, Record
 from downstream.leaderboard.board import Column, RowKey
-from downstream.leaderboard.tables import column_of, row_of
+from downstream.leaderboard.tables import column_of, flags_of, row_of
 
 DIGITS = 6
 """Significant digits of a number; a table shows three."""
@@ -204,7 +204,7 @@ def _evaluation(each: Scored, beside: Iterable[str], origins: Origins) -> dict[s
         "chance": rounded(result.chance),
         "selected_on": result.selected_on,
         "setting": result.setting,
-        "flags": result.flags,
+        "flags": flags_of(record),
         "seconds": rounded(cost.seconds),
         "device": cost.device,
         "memory": rounded(cost.peak_memory_mib),

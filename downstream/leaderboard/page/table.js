@@ -136,7 +136,7 @@ function domainOf(cells) {
 function scoreCell(definition, row) {
   const cell = definition.cells.get(row);
   if (!cell) return el("td", { class: definition.id }, el("span", { class: "none" }, "–"));
-  const [value, half] = cell.text.split("±");
+  const [value, interval = ""] = cell.text.split(/(?=±| [+[])/, 2);
   const td = el(
     "td",
     { class: `score ${definition.id}${cell.best ? " best" : ""}` },
@@ -144,7 +144,7 @@ function scoreCell(definition, row) {
     el(
       "span",
       { class: "half" },
-      half === undefined ? "" : `±${half}`,
+      interval,
       cell.mark,
       cell.notes ? el("sup", {}, cell.notes) : "",
     ),

@@ -21,7 +21,8 @@ from downstream.heads.linear_grid import LinearGrid
 from downstream.judge import flags
 from downstream.judge.chance import Chance, Level
 from downstream.judge.evaluate import evaluate
-from downstream.judge.records import Record, read_all
+from downstream.judge.record_files import read_all
+from downstream.judge.records import Record
 from downstream.protocol import FRACTION, Protocol, Runtime
 from downstream.segmentation.linear import SegmentationLinear
 from pretext import inputs

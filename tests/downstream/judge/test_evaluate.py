@@ -13,7 +13,8 @@ from made_records import SUBJECT
 from numpy.typing import NDArray
 
 from downstream.judge.evaluate import evaluate, evaluate_blind, evaluation_digest, stored
-from downstream.judge.records import Record, read_all, read_rows
+from downstream.judge.record_files import read_all, read_rows
+from downstream.judge.records import Record
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.metrics.scores import mean_average_precision
 from downstream.protocol import (

@@ -11,7 +11,8 @@ from hydra import compose
 from made_records import record
 from omegaconf import OmegaConf
 
-from downstream.judge.records import Record, picture_path
+from downstream.judge.record_files import picture_path
+from downstream.judge.records import Record
 from pretext.data.dataset import DataSet
 from pretext.names import LONGEST, slug
 from pretextbench import dispatch, filters, names, runs, schema
@@ -177,6 +178,20 @@ def test_a_leaderboard_of_some_rows(line: str, left: str) -> None:
         ("data=ccp data@target=tiny", "no record pretrained on 'ccp'; recorded: tiny"),
         ("seed=1", "does not read seed"),
         ("suite=scenes", "no record of suite 'scenes'; recorded: tiny64 v1"),
+        (
+            "suite=tiny64 data=photos",
+            r"no record judged on 'photos'; recorded: ccp, tiny \(suite=tiny64 left 2 of 5 records\)",
+        ),
+        (
+            "suite=tiny64 data=tiny pretext=colorization",
+            r"no record of 'colorization'; recorded: rotation \(suite=tiny64 left 2 of 5 records; "
+            r"data judged on, tiny, left 1 of 2\)",
+        ),
+        (
+            "data=tiny data@target=ccp pretext=colorization",
+            r"no record of 'colorization'; recorded: random, rotation \(data judged on, ccp, left 4 of 5; "
+            r"data pretrained on, tiny, left 2 of 3\)",
+        ),
         ("backbone=resnet18", "does not read backbone"),
         ("experiment=smoke", "does not read experiment"),
     ],

@@ -15,9 +15,10 @@ import pytest
 from made_records import record
 
 from downstream.digest import canonical, digest, settings, source_digest
-from downstream.judge import records
+from downstream.judge import record_files
 from downstream.judge.plain import to_plain
-from downstream.judge.records import RecordError, pack_rows, read_all, write
+from downstream.judge.record_files import pack_rows, read_all, write
+from downstream.judge.records import RecordError
 from pretext.atomic import write_bytes
 
 ROWS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "target": np.array([0, 1, 1])}
@@ -41,7 +42,7 @@ def test_a_record_comes_back_equal_with_its_rows(tmp_path: Path) -> None:
     first, second = read_all(tmp_path)
     assert first == record("e0", name)
     assert second == record("e0", name, selected=False)
-    rows = records.read_rows(tmp_path, first)
+    rows = record_files.read_rows(tmp_path, first)
     assert set(rows) == set(ROWS)
     for key, values in ROWS.items():
         np.testing.assert_array_equal(rows[key], values)
@@ -50,17 +51,17 @@ def test_a_record_comes_back_equal_with_its_rows(tmp_path: Path) -> None:
 
 def test_json_lines_come_back_equal(tmp_path: Path) -> None:
     saved(tmp_path)
-    records.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl")
+    record_files.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl")
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 2
-    assert records.import_jsonl(tmp_path / "all.jsonl") == read_all(tmp_path)
-    records.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl.gz")
+    assert record_files.import_jsonl(tmp_path / "all.jsonl") == read_all(tmp_path)
+    record_files.export_jsonl(read_all(tmp_path), tmp_path / "all.jsonl.gz")
     packed = (tmp_path / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed) == (tmp_path / "all.jsonl").read_bytes()
-    assert records.import_jsonl(tmp_path / "all.jsonl.gz") == read_all(tmp_path)
+    assert record_files.import_jsonl(tmp_path / "all.jsonl.gz") == read_all(tmp_path)
     for broken in (packed[:-20], b"not compressed"):
         (tmp_path / "broken.jsonl.gz").write_bytes(broken)
-        with pytest.raises(records.RecordError, match=r"broken\.jsonl\.gz: not JSON Lines"):
-            records.import_jsonl(tmp_path / "broken.jsonl.gz")
+        with pytest.raises(RecordError, match=r"broken\.jsonl\.gz: not JSON Lines"):
+            record_files.import_jsonl(tmp_path / "broken.jsonl.gz")
 
 
 def test_packing_is_deterministic_and_refuses_objects() -> None:
@@ -107,7 +108,7 @@ def test_a_corrupt_record_is_an_error_that_names_file_and_field(edit: str, tmp_p
     change, message = EDITS[edit]
     change(entries[1])
     path.write_text(json.dumps(entries))
-    with pytest.raises(RecordError, match=f"e0.json: record 1: .*{message}"):
+    with pytest.raises(RecordError, match=f"e0.json, line 1: .*{message}"):
         read_all(tmp_path)
 
 
@@ -143,7 +144,7 @@ def test_whatever_stands_in_a_place_is_read_as_it_is_or_refused_by_its_name(tmp_
             except RecordError as error:
                 refused += 1
                 told = str(error)
-                assert told.startswith(f"{path}: "), told
+                assert told.startswith((f"{path}: ", f"{path}, line 1: ")), told
                 assert not place or str(place[-1]) in told, told
             else:
                 assert to_plain(found) == entry
@@ -170,7 +171,7 @@ def test_bytes_that_are_no_records_are_an_error_of_their_file(content: bytes, tm
     (tmp_path / "folder.json").mkdir()
     listed: list[RecordError] = []
     assert read_all(tmp_path, listed.append) == []
-    assert [str(error).partition(": ")[0] for error in listed] == [
+    assert [str(error).partition(": ")[0].removesuffix(", line 1") for error in listed] == [
         str(tmp_path / name) for name in ("bad.json", "folder.json")
     ]
 
@@ -181,13 +182,13 @@ def test_a_value_out_of_its_range_is_no_score(tmp_path: Path) -> None:
     entries[0]["result"]["value"] = 1.7
     path.write_text(json.dumps(entries))
     with pytest.raises(
-        RecordError, match=r"e0.json: result.value 1.7 of .* is not in its range from 0.0 to 1.0"
+        RecordError, match=r"e0.json, line 1: result.value 1.7 of 'mAP' is not in its range from 0.0 to 1.0"
     ):
-        records.read(path)
+        record_files.read(path)
     lines = tmp_path / "r.jsonl"
     lines.write_text("\n".join(json.dumps(entry) for entry in entries))
-    with pytest.raises(RecordError, match=r"r.jsonl, line 0: result.value 1.7"):
-        records.import_jsonl(lines)
+    with pytest.raises(RecordError, match=r"r.jsonl, line 1: result.value 1.7"):
+        record_files.import_jsonl(lines)
 
 
 def test_a_key_too_many_is_refused_wherever_it_stands(tmp_path: Path) -> None:
@@ -200,13 +201,15 @@ def test_a_key_too_many_is_refused_wherever_it_stands(tmp_path: Path) -> None:
         of["euros"] = 3
         (tmp_path / "other.json").write_text(json.dumps(entries))
         with pytest.raises(
-            RecordError, match=rf"other\.json: record 1: {place}:? ?unknown field euros; known: "
+            RecordError, match=rf"other\.json, line 1: {place}:? ?unknown field euros; known: "
         ):
-            records.read(tmp_path / "other.json")
+            record_files.read(tmp_path / "other.json")
     of["schema"] = 1
     del of["euros"]
     (tmp_path / "other.json").write_text(json.dumps(entries))
-    assert records.read(tmp_path / "other.json")[1].evaluation.suite == ""  # of another schema, in one file
+    assert (
+        record_files.read(tmp_path / "other.json")[1].evaluation.suite == ""
+    )  # of another schema, in one file
 
 
 def test_what_records_have_alike_is_read_once_and_what_differs_is_not(tmp_path: Path) -> None:
@@ -245,13 +248,13 @@ def test_writing_refuses_what_reading_would_refuse(tmp_path: Path) -> None:
 def test_rows_that_were_changed_are_noticed(tmp_path: Path) -> None:
     saved(tmp_path)
     first = read_all(tmp_path)[0]
-    path = records.rows_path(tmp_path, first.result.rows)
+    path = record_files.rows_path(tmp_path, first.result.rows)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(RecordError, match="was changed"):
-        records.read_rows(tmp_path, first)
+        record_files.read_rows(tmp_path, first)
     path.unlink()
     with pytest.raises(RecordError, match="are not there"):
-        records.read_rows(tmp_path, first)
+        record_files.read_rows(tmp_path, first)
 
 
 def test_what_a_killed_writer_leaves_is_ignored(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import wandb
 from made_records import record
 from wandb.errors import CommError
 
-from downstream.judge.records import picture_path
+from downstream.judge.record_files import picture_path
 from pretextbench import tracking
 
 GIVEN: dict[str, Any] = {

@@ -13,7 +13,8 @@ from made_records import record
 from benchmarks.committed import SUITES, files
 from benchmarks.league import RECORDS as LEAGUE
 from downstream.judge.plain import to_plain
-from downstream.judge.records import RecordError, import_jsonl, read
+from downstream.judge.record_files import import_jsonl, read
+from downstream.judge.records import RecordError
 from downstream.judge.upgrade import DEFAULTS
 from pretext.backbones import LISTED
 from pretext.described import budget, defaults, described
@@ -120,7 +121,7 @@ def test_a_record_that_is_no_record_is_still_named(tmp_path: Path) -> None:
     entry = schema_1({})
     assert upgraded(tmp_path, entry).subject.budget == "1000 images"
     for part in ("subject", "provenance", "cost"):
-        with pytest.raises(RecordError, match=rf"record 0: {part}: "):
+        with pytest.raises(RecordError, match=rf"line 1: {part}: "):
             upgraded(tmp_path, {**entry, part: 3})
     with pytest.raises(RecordError, match="expected int"):
         upgraded(tmp_path, {**entry, "subject": {**entry["subject"], "images_seen": "many"}})

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.committed import SUITES
-from downstream.judge.records import import_jsonl
+from downstream.judge.record_files import import_jsonl
 from downstream.leaderboard import build
 from pretextbench import costs
 from pretextbench.costs import Point

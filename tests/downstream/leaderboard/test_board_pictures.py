@@ -6,7 +6,7 @@ from pathlib import Path
 
 from made_records import record
 
-from downstream.judge.records import picture_path
+from downstream.judge.record_files import picture_path
 from pretextbench.board import beside, gather_pictures, pictures_of, runs_at_hand
 
 

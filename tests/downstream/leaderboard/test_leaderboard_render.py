@@ -215,6 +215,22 @@ def test_inputs_are_apart_and_the_view_across_them_is_marked() -> None:
     assert "NOT MATCHED" not in shown(BOARDS["three seeds"])
 
 
+def test_versions_of_one_protocol_stand_apart_and_that_is_said() -> None:
+    mixed = benchmark(1) + benchmark(1, version=2, recipe="r")
+    page = " ".join(shown(mixed).split())
+    said = "is there in versions 1 and 2: a column each, whose scores are not compared."
+    assert f"frozen_classification on photos {said}" in page
+    assert len(build(mixed).columns) == 12
+    assert "is there in versions" not in shown(benchmark(1))
+
+
+def test_flags_of_any_text_become_footnotes() -> None:
+    footnotes = Footnotes()
+    odd = ["# of 3", "# of 7", "9" * 5000, "٣"]
+    assert footnotes.of(dict.fromkeys(odd, 1.0)) == "abc"
+    assert footnotes.notes()[0] == "[a] # of 3 to 7."
+
+
 def test_flags_become_footnotes() -> None:
     page = shown(BOARDS["flags"])
     assert "ⁱᵃᵇ" in page
@@ -273,10 +289,11 @@ def test_files_depend_on_the_records_alone(tmp_path: Path) -> None:
     records = BOARDS["near"]
     first = Tables(records, build(records)).write(tmp_path / "a")
     second = Tables(records[::-1], build(records[::-1])).write(tmp_path / "b")
-    for one_path, other in zip(first[:5], second[:5], strict=True):
+    for one_path, other in zip((*first[:5], first.cells_json), (*second[:5], second.cells_json), strict=True):
         assert one_path.read_bytes() == other.read_bytes()
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
-        "cells.csv", "leaderboard.html", "leaderboard.md", "leaderboard.tex", "leaderboard.txt", "scores.csv",
+        "cells.csv", "cells.json", "leaderboard.html", "leaderboard.md", "leaderboard.tex", "leaderboard.txt",
+        "scores.csv", "scores.json",
     ]  # fmt: skip
     with first.cells.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 6 * 6

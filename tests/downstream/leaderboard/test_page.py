@@ -85,7 +85,11 @@ def test_cells_are_those_of_the_board() -> None:
                 [truth.interval.low, truth.interval.high], 1e-4
             )
             assert cell["over"] == truth.interval.kind.value
-            assert cell["text"] == f"{100 * truth.value:.1f}±{100 * truth.interval.half:.1f}"
+            value, low, high = (100 * v for v in (truth.value, truth.interval.low, truth.interval.high))
+            assert cell["text"] in (
+                f"{value:.1f}±{(high - low) / 2:.1f}",
+                f"{value:.1f} +{high - value:.1f} −{value - low:.1f}",
+            )
             assert cell.get("best", False) == truth.best
             if truth.gain is not None and truth.gain.over_random is not None:
                 assert cell["over_random"] == pytest.approx(truth.gain.over_random, rel=1e-4)

@@ -1,0 +1,319 @@
+"""`records=[…]`: several people's scores in one table, held to their digests and rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_records import SUBJECT
+
+from downstream.classification.linear import LinearProbe
+from downstream.classification.retrieval import Retrieval
+from downstream.heads.linear_grid import LinearGrid
+from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
+from downstream.judge.records import Record, RecordError
+from downstream.protocol import Runtime
+from pretext.backbones import SmallNet
+from pretext.data.dataset import DataSet
+from pretext.encoder import Encoder
+from pretext.inputs import RGB
+from pretextbench import dispatch, frozen
+from pretextbench.merging import TOLD, merged
+
+PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=1, least_steps=0))
+
+
+@pytest.fixture(scope="module")
+def made(few_scenes: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a person who judged one encoder by two protocols."""
+    folder = tmp_path_factory.mktemp("made")
+    torch.manual_seed(0)
+    encoder = Encoder(RGB(), SmallNet(3, (4, 4, 4, 4, 4))).eval()
+    runtime = Runtime(cache=folder / "cache")
+    subject = replace(SUBJECT, backbone="SmallNet(widths=[4, 4, 4, 4, 4])")
+    for protocol in (PROBE, Retrieval(train_limit=48)):
+        evaluate(
+            encoder, protocol, few_scenes, runtime, subject=subject, records=folder / "records", draws=40
+        )
+        evaluate_blind(protocol, few_scenes, runtime, records=folder / "records", draws=40)
+    return folder
+
+
+@pytest.fixture
+def theirs(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(made / "records", tmp_path / "theirs"))
+
+
+def notes(*places: Path, reference: bool = False) -> tuple[str, ...]:
+    return merged([str(place) for place in places], places[0], reference).notes
+
+
+def faults(*places: Path) -> list[str]:
+    with pytest.raises(RecordError) as refused:
+        merged([str(place) for place in places], places[0], False)
+    first, *others = str(refused.value).splitlines()
+    assert first == "records that cannot be used:"
+    return others
+
+
+def change(
+    folder: Path, which: Callable[[dict[str, Any]], bool], how: Callable[[dict[str, Any]], object]
+) -> str:
+    """Change the first record that is meant, as by hand; return its file and line."""
+    for path in sorted(folder.glob("*.json")):
+        lines = path.read_text().splitlines()
+        for place, line in enumerate(lines[1:-1], start=1):
+            entry = json.loads(line.removesuffix(","))
+            if which(entry):
+                how(entry)
+                lines[place] = json.dumps(entry) + "," * line.endswith(",")
+                path.write_text("\n".join(lines) + "\n")
+                return f"{path}, line {place + 1}"
+    raise AssertionError("there is no such record")
+
+
+def linear(entry: dict[str, Any]) -> bool:
+    return bool(entry["evaluation"]["protocol"] == "linear" and entry["result"]["resampled"])
+
+
+def test_all_is_made_again_where_the_rows_are_there(made: Path) -> None:
+    assert notes(made / "records") == (f"Records of {made / 'records'}.",)
+
+
+def test_what_has_no_rows_is_counted_once(made: Path, theirs: Path) -> None:
+    count = len(read_all(theirs))
+    shutil.rmtree(theirs / "rows")
+    assert notes(theirs)[1:] == (
+        f"{count} of {count} records were not computed again from their rows: {count} without their "
+        "per-example rows.",
+    )
+    both = notes(theirs, made / "records")
+    assert both[1:] == (f"{count} records are there more than once, with the same values: shown once.",)
+
+
+@pytest.mark.parametrize("by", [0.2, 1e-4, -1e-4])
+def test_a_value_that_was_changed_within_its_range_is_noticed(theirs: Path, by: float) -> None:
+    where = change(theirs, linear, lambda r: r["result"].update(value=r["result"]["value"] + by))
+    (fault,) = faults(theirs)
+    assert re.fullmatch(
+        re.escape(where)
+        + r": result\.value [\d.]+ of 'mAP' is not what its rows say, [\d.]+: it was changed",
+        fault,
+    )
+
+
+def test_rounding_is_no_change(theirs: Path) -> None:
+    change(theirs, linear, lambda r: r["result"].update(value=round(r["result"]["value"], 7)))
+    assert len(notes(theirs)) == 1
+
+
+def test_resamples_that_were_changed_are_noticed(theirs: Path) -> None:
+    def narrow(entry: dict[str, Any]) -> None:
+        value = entry["result"]["value"]
+        entry["result"]["resampled"] = [value + 0.1 * (v - value) for v in entry["result"]["resampled"]]
+
+    where = change(theirs, linear, narrow)
+    (fault,) = faults(theirs)
+    assert fault.startswith(f"{where}: result.resampled[0] ")
+    assert "is not what its rows say" in fault
+
+
+def test_rows_that_were_changed_are_noticed(theirs: Path) -> None:
+    path = sorted((theirs / "rows").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert faults(theirs) == [f"{path}: its SHA-256 is not its name: the file was changed"]
+
+
+def forged(theirs: Path, rows: dict[str, np.ndarray]) -> list[str]:
+    """What is said of other rows under their own digest."""
+    import io
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **rows)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    (theirs / "rows" / f"{digest}.npz").write_bytes(buffer.getvalue())
+    change(theirs, linear, lambda r: r["result"].update(rows=digest))
+    return faults(theirs)
+
+
+def test_rows_of_another_kind_are_no_rows_of_the_protocol(theirs: Path) -> None:
+    (fault,) = forged(theirs, {"scores": np.zeros((32, 3)), "labels": np.zeros(32)})
+    assert "its rows are none of linear: ValueError: " in fault
+    (fault,) = forged(theirs, {"scores": np.zeros((7, 3)), "labels": np.zeros((7, 3), np.uint8)})
+    assert "its rows 'scores' are (7, 3), of 32 images" in fault
+    (fault,) = forged(theirs, {"cluster": np.zeros(32)})
+    assert "its rows are none of linear: " in fault
+
+
+def test_rows_that_hold_code_are_not_run(theirs: Path) -> None:
+    (fault,) = forged(theirs, {"scores": np.array([{"a": 1}] * 32, dtype=object)})
+    assert "no rows: " in fault
+    assert "allow_pickle" in fault
+
+
+OTHERWISE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "settings": (
+        lambda r: r["evaluation"].update(settings="0" * 64),
+        "evaluation.settings is no digest of linear with evaluation.options",
+    ),
+    "options": (
+        lambda r: r["evaluation"]["options"]["grid"].update(epochs=9),
+        "evaluation.settings is no digest of linear with evaluation.options",
+    ),
+    "protocol": (
+        lambda r: r["evaluation"].update(protocol="knn"),
+        "evaluation.options are those of 'linear', evaluation.protocol is 'knn'",
+    ),
+    "run": (
+        lambda r: r["subject"].update(run="another"),
+        "evaluation.digest is none of subject, data and evaluation: one was changed",
+    ),
+    "pretext": (
+        lambda r: r["subject"].update(pretext="another"),
+        "evaluation.digest is none of subject, data and evaluation: one was changed",
+    ),
+    "test images": (
+        lambda r: r["data"]["digests"].update(test="0" * 64),
+        "evaluation.digest is none of subject, data and evaluation: one was changed",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_digests_are_those_of_what_a_record_says(what: str, theirs: Path) -> None:
+    how, said = OTHERWISE[what]
+    where = change(theirs, linear, how)
+    assert faults(theirs)[0] == f"{where}: {said}"
+
+
+def by_older_rule(entry: dict[str, Any]) -> None:
+    entry["provenance"]["versions"]["pretextbench"] = "0.1.0"
+    entry["subject"]["run"] = "another"
+
+
+UNKNOWN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "another version": (lambda r: r["evaluation"].update(version=99), "1 of linear v99, which is at v"),
+    "an older rule": (by_older_rule, "1 addressed as they were before 0.2.0"),
+    "no options": (lambda r: r["evaluation"].update(options={}), "1 without the options of their protocol"),
+    "a class that is not here": (
+        lambda r: r["evaluation"]["options"].update({"class": "Theirs"}),
+        "1 of a protocol that is not here",
+    ),
+    "a class of the language": (
+        lambda r: r["evaluation"]["options"].update(grid={"class": "Path", "a": "b"}),
+        "1 of options that linear has not here",
+    ),
+    "an option that came later": (
+        lambda r: r["evaluation"]["options"].update(pools={"class": "Later"}),
+        "1 of options that linear has not here",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_this_version_cannot_make_again_is_counted_by_its_reason(what: str, theirs: Path) -> None:
+    how, said = UNKNOWN[what]
+    count = len(read_all(theirs))
+    change(theirs, linear, how)
+    assert notes(theirs)[1].startswith(
+        f"1 of {count} records were not computed again from their rows: {said}"
+    )
+
+
+def test_many_faults_are_counted(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("no\n" * (TOLD + 5))
+    found = faults(path)
+    assert found[-1] == "and 5 more"
+    assert len(found) == TOLD + 1
+
+
+def test_the_rows_that_ship_with_a_suite_are_compared_too(
+    made: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_suite(records: list[Record]) -> list[Record]:
+        return [replace(r, evaluation=replace(r.evaluation, suite="tiny64 v1")) for r in records]
+
+    shipped = tmp_path / "tiny64.v1.jsonl.gz"
+    own = of_suite(read_all(made / "records"))
+    export_jsonl(own, shipped)
+    monkeypatch.setattr(
+        frozen, "reference_path", lambda label: shipped if label == "tiny64 v1" else tmp_path / "none"
+    )
+    mine = tmp_path / "mine.jsonl"
+    export_jsonl(own[:2], mine)
+    assert len(merged([str(mine)], tmp_path, True).records) == len(own)
+    export_jsonl([replace(own[0], result=replace(own[0].result, value=own[0].result.value / 2))], mine)
+    with pytest.raises(
+        RecordError, match=r"mine\.jsonl, line 1 and .*tiny64\.v1\.jsonl\.gz, line 1: .*two result\.value"
+    ):
+        merged([str(mine)], tmp_path, True)
+    assert len(merged([str(mine)], tmp_path, False).records) == 1
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.chdir(tmp_path)
+
+    def start(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["run.py", *words])
+        return dispatch.main()
+
+    return start
+
+
+def test_the_job_merges_exports_and_reads_what_it_exported(
+    made: Path, theirs: Path, run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    assert run("job=leaderboard", f"output={made}", "leaderboard.export=mine/all.jsonl.gz") == 0
+    count = len(read_all(made / "records"))
+    shown = capsys.readouterr().out
+    assert f"{count} records, {count} of them with their rows, are in mine/all.jsonl.gz" in shown
+    assert len(list((tmp_path / "mine" / "rows").iterdir())) == len(
+        list((made / "records" / "rows").iterdir())
+    )
+    assert len(import_jsonl(tmp_path / "mine" / "all.jsonl.gz")) == count
+
+    assert run("job=leaderboard", "records=[mine/all.jsonl.gz,theirs/]", "output=board") == 0
+    shown = capsys.readouterr().out
+    assert "rotation" in shown
+    assert f"{count} records are there more than once" in shown
+    assert "not computed again" not in shown
+    (board,) = (tmp_path / "board" / "boards").iterdir()
+    text = " ".join((board / "leaderboard.txt").read_text().split())
+    assert "Records of mine/all.jsonl.gz, theirs/." in text
+    assert {"leaderboard.md", "leaderboard.tex", "leaderboard.html", "cells.json", "scores.json"} <= {
+        path.name for path in board.iterdir()
+    }
+
+    where = change(theirs, linear, lambda r: r["result"].update(value=0.9))
+    assert run("job=leaderboard", "records=[theirs]", "output=board") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"{where.removeprefix(f'{tmp_path}/')}: result.value 0.9 of 'mAP' is not what its rows say" in shown
+    )
+    assert run("job=leaderboard", "records=[nowhere]") == 1
+    assert "nowhere: there is no such folder or file of records" in capsys.readouterr().out
+
+
+def test_a_selection_of_several_peoples_records(
+    theirs: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("job=leaderboard", "records=[theirs]", "pretext=rotation", "output=board") == 0
+    capsys.readouterr()
+    assert run("job=leaderboard", "records=[theirs]", "data=ccp", "output=board") == 1
+    assert "no record judged on 'ccp'; recorded: scenes" in capsys.readouterr().out
+    assert run("job=plan", "records=[theirs]") == 1  # it takes several seeds, and finds one

@@ -15,6 +15,7 @@ from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance
 from downstream.judge.cost import Meter
+from downstream.judge.kept import is_kept, keep, keeps
 from downstream.judge.plain import from_plain
 from downstream.judge.provenance import provenance
 from downstream.judge.records import (
@@ -28,7 +29,15 @@ from downstream.judge.records import (
     write,
 )
 from downstream.judge.scoring import Scoring, precision_of
-from downstream.protocol import BlindPredictor, Fitted, Judgement, Predictions, Protocol, Runtime
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    GateFailed,
+    Judgement,
+    Predictions,
+    Protocol,
+    Runtime,
+)
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
@@ -90,6 +99,7 @@ def evaluate(
     config: Mapping[str, Any] | None = None,
     seen: Iterable[Split] = (),
     pictures: Path | None = None,
+    heads: Path | None = None,
     draws: int = RESAMPLES,
     suite: str = "",
 ) -> list[Record]:
@@ -105,18 +115,21 @@ def evaluate(
         config: resolved configuration, plain JSON, for the record.
         seen: splits whose images pretraining or calibration took, where they are at hand.
         pictures: folder that gets `<digest of the evaluation>.png`, predictions on some test images.
+        heads: folder that gets what was fitted, under the digest of the evaluation (see `judge.kept`), of
+            protocols that keep heads. Where the records are stored without it, it is fitted again, and they
+            stay as they are.
         draws: bootstrap resamples of the primary metric of the selected stage.
         suite: the frozen benchmark that the evaluation belongs to.
 
     Raises:
-        GateFailed: a score that must not be kept.
+        GateFailed: a score that must not be kept; a head that, fitted again, has another score.
         DamagedCache: packed images that were changed since.
         RecordError: stored records that cannot be trusted.
     """
     name = evaluation_digest(subject, protocol, data, runtime)
     weights = encoder.digest()
-    old = stored(records, name)
-    if old and old[0].provenance.weights == weights:
+    old = [r for r in stored(records, name) if r.provenance.weights == weights]
+    if old and not lacks_head(old, protocol, heads):
         return old
     flags = _check_before(encoder, protocol, data, subject, seen)
     unmoved = gates.Unmoved(encoder)
@@ -157,8 +170,47 @@ def evaluate(
         name, protocol, metrics, data, runtime, subject, cost, provenance(config or {}, weights), draws, suite
     )
     made, rows = job.records(predicted, fitted, flags, chance)
-    write(records, made, rows)
+    if old:
+        _same(_main(old), _main(made), records / f"{name}.json")
+        made = old
+    else:
+        write(records, made, rows)
+    if heads is not None and keeps(protocol):
+        keep(heads / name, fitted, protocol, encoder, data, _main(made))
     return made
+
+
+def lacks_head(records: Sequence[Record], protocol: Protocol, heads: Path | None) -> bool:
+    """Whether the head of an evaluation that is recorded would be kept in a folder, and is not there.
+
+    Args:
+        records: all of one evaluation; none where it was not made.
+        heads: as in `evaluate`; None where nothing is kept.
+    """
+    if heads is None or not keeps(protocol) or not records:
+        return False
+    return not is_kept(heads / records[0].evaluation.digest, _main(records))
+
+
+def _main(records: Sequence[Record]) -> Record:
+    """That of the selected stage by the primary metric."""
+    return next(r for r in records if r.result.selected and r.evaluation.primary)
+
+
+def _same(old: Record, new: Record, path: Path) -> None:
+    """What was fitted again has the score that is recorded.
+
+    Raises:
+        GateFailed: it has another, or stands on another stage.
+    """
+    was, now = ((r.evaluation.stage, r.evaluation.metric, r.result.value) for r in (old, new))
+    if was != now:
+        said = [f"{metric} {value:g} at stage {stage!r}" for stage, metric, value in (was, now)]
+        raise GateFailed(
+            "head",
+            f"recorded is {said[0]}, but fitted again for its head it is {said[1]}: nothing was kept; delete "
+            f"{path} to have both made anew",
+        )
 
 
 def effort_of(encoder: Encoder) -> Effort | None:

@@ -1,4 +1,4 @@
-"""The contract of heads that can be kept: what was fitted on an encoder, asked about images without labels."""
+"""The contract of heads that can be kept: what was fitted on an encoder, asked about new images."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Head(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Its own weights and statistics by name, not copied; an encoder that was trained with it is its own."""
+        """Its weights and statistics by name, not copied; an encoder's that was trained with it too."""
 
     @abstractmethod
     def predict(self, images: Split, runtime: Runtime) -> Prediction:

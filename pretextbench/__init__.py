@@ -82,8 +82,8 @@ def open_head(
 
     Args:
         folder: `heads/DIGEST` of an output folder, the digest being that of the evaluation.
-        encoder: what it was fitted on, as in `judge`; not needed where the protocol trained it, or where it is
-            a run under the same output folder.
+        encoder: what it was fitted on, as in `judge`; not needed where the protocol trained it, or where it
+            is a run under the same output folder.
         stages: of a module, as in `judge`.
         options: more of the configuration: `["trainer.device=cpu"]`.
 

@@ -47,14 +47,3 @@ def resolution(folder: Path) -> tuple[int, int]:
         FileNotFoundError: no head there. RecordError: a record that cannot be read.
     """
     return import_jsonl(folder / RECORD)[0].data.resolution
-
-
-def described(head: KeptHead) -> str:
-    """Whose head it is, and the score that it has."""
-    record = head.record
-    s, e, result = record.subject, record.evaluation, record.result
-    value = f"{result.value:.1%}" if result.unit == "fraction" else f"{result.value:g} {result.unit}"
-    return (
-        f"{e.protocol} of {s.pretext} (seed {s.seed}) on {e.stage}: {e.metric} {value} on the "
-        f"{record.data.counts['test']} test images of {e.data}"
-    )

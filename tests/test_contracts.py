@@ -156,7 +156,7 @@ def check_head(
     found = head(few)
     assert len(found) == 3
     said = json.dumps([found.told(i, head.names) for i in range(3)])
-    assert any(name in said for name in head.names)
+    assert protocol.task == "detection" or any(name in said for name in head.names)
     floats = torch.from_numpy(few).permute(0, 3, 1, 2) / 255
     again = head(floats)
     assert json.dumps([again.told(i, head.names) for i in range(3)]) == said

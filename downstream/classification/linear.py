@@ -113,7 +113,6 @@ class LinearProbe(WithHead, Classification):
             classes=classes,
         )
 
-
     def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> PooledLinear:
         """A linear layer on the pooled features of the stage.
 

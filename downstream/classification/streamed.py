@@ -133,8 +133,8 @@ class StreamedProbe(WithHead, Classification):
         with frozen(encoder, runtime) as still:
             seen = self.read(still, torch.zeros(1, 3, *form.size, device=runtime.device))
         if source not in seen:
-            listed = ", ".join(" ".join(each).strip() for each in seen)
-            raise ValueError(f"{self.name} reads no {' '.join(source).strip()!r} of the encoder, but {listed}")
+            wanted, *listed = (" ".join(each).strip() for each in (source, *seen))
+            raise ValueError(f"{self.name} reads no {wanted!r} of the encoder, but {', '.join(listed)}")
         layer = Heads.unfitted(seen[source].shape[1:], form.classes, self.recipe.normalise)
         return StreamedLinear(
             classes=form.classes,

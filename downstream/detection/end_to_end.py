@@ -106,7 +106,7 @@ class EndToEnd(Detection, TunedProtocol):
         )
 
     def untrained_detector(self, encoder: Encoder, classes: int, runtime: Runtime) -> TunedDetector:
-        """A detector around a copy of the encoder, on the runtime's device, whose tensors are to be filled."""
+        """A detector around a copy of the encoder, whose tensors are to be filled."""
         model = self.build(private_copy(encoder, runtime.device), classes)
         return TunedDetector(classes=classes, protocol=self, model=model.to(runtime.device).eval())
 

@@ -53,7 +53,7 @@ class FoundObjects(Prediction):
         return ", ".join(f"{one['class']} {one['score']:.2f}" for one in sure) or f"nothing above {LEAST:g}"
 
     def off(self, canvas: Canvas, height: int, width: int) -> FoundObjects:
-        """Boxes cut at the edge of the image, in its own pixels; those that lay in the padding are dropped."""
+        """Boxes cut at the edge of the image, in its own pixels; those in the padding are dropped."""
         tall, wide = canvas.scaled(height, width)
         offsets, xyxy, labels, scores = self.detections
         cut = np.clip(xyxy, 0, [wide, tall] * 2)

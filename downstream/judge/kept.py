@@ -104,7 +104,7 @@ def keep(
         raise TypeError(f"{protocol.name} keeps no head: {protocol.headless}")
     height, width = data.test.pixels.shape[1:3]
     task, labels = protocol.task, data.train.labels
-    content = safetensors_save({k: v.detach().cpu().contiguous() for k, v in head.tensors().items()})
+    content = safetensors_save({k: v.detach().cpu().contiguous().clone() for k, v in head.tensors().items()})
     (folder / DESCRIPTION).unlink(missing_ok=True)  # of another head: nothing may be there by halves
     write_bytes(folder / WEIGHTS, content)
     export_jsonl([record], folder / RECORD)
@@ -148,6 +148,14 @@ class KeptHead:
         self.names = about.names
         self.size = about.form.size
         self._head, self._whole, self._runtime = head, about.whole, runtime
+
+    def __str__(self) -> str:
+        s, e, result = self.record.subject, self.record.evaluation, self.record.result
+        value = f"{result.value:.1%}" if result.unit == "fraction" else f"{result.value:g} {result.unit}"
+        return (
+            f"{e.protocol} of {s.pretext} (seed {s.seed}) on {e.stage}: {e.metric} {value} on the "
+            f"{self.record.data.counts['test']} test images of {e.data}"
+        )
 
     def __call__(self, images: Tensor | NDArray[np.uint8]) -> Prediction:
         """Predict images.
@@ -279,7 +287,9 @@ def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, re
     if encoder is None and not isinstance(protocol, TunedProtocol):
         raise NoEncoder(f"{folder} is a head on a frozen encoder ({whose}), which is not beside it: name it")
     if encoder is not None and (found := encoder.digest()) != wanted:
-        raise ValueError(f"{folder} is a head on another encoder ({whose}), not on one of weights {short(found)}")
+        raise ValueError(
+            f"{folder} is a head on another encoder ({whose}), not on one of weights {short(found)}"
+        )
 
 
 def _built(

@@ -126,7 +126,9 @@ class Hypercolumn(Segmentation):
 
     def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> Column:
         """A layer on every stage, and what place says of images of that size."""
-        heads = {s.name: LinearHead.unfitted(s.channels, form.classes, runtime.device) for s in encoder.stages}
+        heads = {
+            s.name: LinearHead.unfitted(s.channels, form.classes, runtime.device) for s in encoder.stages
+        }
         place = torch.zeros(form.classes, *form.size, device=runtime.device)
         return Column(classes=form.classes, encoder=encoder, heads=heads, place=place)
 

@@ -121,7 +121,6 @@ class SegmentationLinear(Segmentation):
             chosen=chosen.by_stage,
         )
 
-
     def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> StageLinear:
         """A 1×1 convolution on the stage.
 

@@ -26,7 +26,7 @@ def find(path: Path) -> list[Path]:
 
 
 def targets(source: Path, folder: Path) -> dict[Path, Path]:
-    """Where the picture made of a file, or of every image of a folder, goes: a PNG by its name below `source`.
+    """Where the picture made of each image goes that `find` finds: a PNG by its name below `source`.
 
     Raises:
         FileNotFoundError: as `find`.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,8 @@ class Encoder(nn.Module):
             raise ValueError(f"an encoder takes RGB images (B, 3, H, W), got {tuple(rgb.shape)}")
         if not rgb.is_floating_point():
             raise TypeError(f"an encoder takes floating-point RGB in [0, 1], got {rgb.dtype}")
-        # Colour conversion in bfloat16 would leave a few dozen levels of lightness.
-        with torch.autocast(rgb.device.type, enabled=False):
+        # Colour conversion in bfloat16 would leave a few dozen levels of lightness. Shapes alone have none.
+        with nullcontext() if rgb.is_meta else torch.autocast(rgb.device.type, enabled=False):
             x: Tensor = self.input(rgb if rgb.dtype == torch.float64 else rgb.float())
         return x
 

@@ -15,7 +15,7 @@ from pretext.data.named_images import targets
 from pretextbench.console import console
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
-from pretextbench.heads import described, open_head
+from pretextbench.heads import open_head
 from pretextbench.images import each
 
 SAID = "predictions.json"
@@ -39,7 +39,7 @@ def _work(context: Context) -> None:
     head = open_head(folder, encoder, context.device)
     into = context.output / "predicted" / short(head.record.evaluation.digest)
     wanted = targets(Path(context.cfg.image), into)
-    console.print(described(head), soft_wrap=True)
+    console.print(str(head), soft_wrap=True)
     if context.cfg.dry_run:
         console.print(f"{len(wanted)} images would be predicted into {into}", soft_wrap=True)
         return

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rectangles import rectangles, small
+from torch import nn
 from torchvision.ops import roi_align
 
 from downstream.detection.average_precision import METRICS

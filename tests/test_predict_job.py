@@ -125,12 +125,18 @@ def check_classes(said: dict[str, Any]) -> None:
         assert all(entry["shown"] == (entry["probability"] > 0.5) for entry in image["classes"])
 
 
+def read(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image.copy()
+
+
 def check_masks(said: dict[str, Any], folder: Path) -> None:
     for name, image in said.items():
         assert sum(image["shares"].values()) == pytest.approx(1)
-        mask = Image.open(folder / image["picture"])
+        mask = read(folder / image["picture"])
         assert mask.mode == "P"
-        assert mask.size == Image.open(folder / name).size
+        assert mask.size == read(folder / name).size
         shares = np.bincount(np.asarray(mask).ravel()) / np.asarray(mask).size
         assert sorted(shares[shares > 0]) == pytest.approx(sorted(image["shares"].values()))
 
@@ -138,12 +144,12 @@ def check_masks(said: dict[str, Any], folder: Path) -> None:
 def check_boxes(said: dict[str, Any], folder: Path) -> None:
     assert any(image["objects"] for image in said.values())
     for name, image in said.items():
-        width, height = Image.open(folder / name).size
+        width, height = read(folder / name).size
         for found in image["objects"]:
             x1, y1, x2, y2 = found["box"]
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
-        assert Image.open(folder / image["picture"]).size[0] >= width
+        assert read(folder / image["picture"]).size[0] >= width
 
 
 class Module(nn.Module):

@@ -52,6 +52,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     texts, pictures = shown(book)
     assert all(word in texts for word in SHOWN[path.stem])
     assert "Error" not in texts
+    assert texts.count("Scores in % (higher is better)") == (path.stem == "judge_my_encoder")
     assert pictures >= PICTURES[path.stem]
 
 

@@ -97,7 +97,9 @@ def _states(network: nn.Module, x: Tensor) -> list[Tensor]:
     """Hidden states from the embedding to the last, the last one as the model returns it."""
     takes = inspect.signature(network.forward).parameters
     more: dict[str, Any] = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
-    if network.config.model_type == MASKED:  # it orders patches by noise, and hides the last ones, here none
+    if (
+        getattr(network.config, "model_type", "") == MASKED
+    ):  # it orders patches by noise, and hides the last ones, here none
         cells = (x.shape[2] // _patch(network)) * (x.shape[3] // _patch(network))
         more["noise"] = torch.linspace(0, 1, cells, device=x.device).expand(len(x), -1)
     output = network(pixel_values=x, output_hidden_states=True, return_dict=True, **more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,13 @@ def test_another_record_is_refused(head: Callable[[str], Path]) -> None:
     refused(folder, "other settings than its record of linear v1", make_encoder())
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """Settings of somebody's own, at hand in this process."""
+
+    args: tuple[str, ...] = ()
+
+
 def test_settings_come_back_as_they_were_and_name_no_foreign_code() -> None:
     for protocol in (
         PROBE,
@@ -263,7 +270,8 @@ def test_settings_come_back_as_they_were_and_name_no_foreign_code() -> None:
         said = json.loads(json.dumps(named_settings(protocol)))
         assert restored(said, type(protocol)) == protocol
     said = named_settings(TUNED)
-    for path in ("subprocess.Popen", "pathlib.Path", "downstream.tuning.finetuning.nothing", "os.system"):
+    own = class_of(Foreign())
+    for path in ("subprocess.Popen", own, "downstream.tuning.finetuning.nothing", "os.system"):
         said["arguments"]["recipe"] = {"class": path, "arguments": {"args": ["true"]}}
         with pytest.raises(ValueError, match=f"{path}' is no"):
             restored(said, ClassificationFinetune)

@@ -19,6 +19,7 @@ from pretext.data.dataset import Split
 if TYPE_CHECKING:  # tables are made of what this module names, and need no torch
     import torch
 
+    from downstream.head import Head
     from pretext.encoder import Encoder
 
 SOLVED = ("classification", "detection", "segmentation")
@@ -208,6 +209,11 @@ class Fitted(ABC):
     def selected(self) -> dict[str, float | int | str]:
         """The hyper-parameters chosen on val for the selected stage."""
 
+    @property
+    def head(self) -> Head | None:
+        """What of the selected stage can be kept, and asked about new images; None where nothing can."""
+        return None
+
     @abstractmethod
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows by stage, each stage with its own setting chosen on val; the selected stage among them."""
@@ -250,9 +256,11 @@ class Protocol(Judgement):
 
     Attributes:
         trains_head: whether something is fitted to train's labels; else a weak score there is no fault.
+        headless: why no head is kept; None where one is, see `downstream.head.WithHead`.
     """
 
     trains_head: bool = True
+    headless: str | None = "nothing that it fits is made to be asked about a new image"
 
     @property
     def selects(self) -> tuple[str, ...] | None:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:  # each function imports what it needs when it is called
     import pandas as pd
     from torch import nn
 
+    from downstream.judge.kept import KeptHead
     from pretext.data.dataset import DataSet
     from pretext.encoder import Encoder
 
-__all__ = ["judge", "leaderboard", "load", "pretrain"]
+__all__ = ["judge", "leaderboard", "load", "open_head", "pretrain"]
 
 
 def load(path: str | Path) -> Encoder:
@@ -68,6 +69,33 @@ def judge(
     from pretextbench.face import judge_encoder
 
     return judge_encoder(encoder, data, protocols, output, label, stages, options)
+
+
+def open_head(
+    folder: str | Path,
+    encoder: nn.Module | str | Path | None = None,
+    *,
+    stages: Sequence[str] | None = None,
+    options: Sequence[str] = (),
+) -> KeptHead:
+    """Open a head that was fitted with `keep_heads=true`, to predict new images.
+
+    Args:
+        folder: `heads/DIGEST` of an output folder, the digest being that of the evaluation.
+        encoder: what it was fitted on, as in `judge`; not needed where the protocol trained it, or where it
+            is a run under the same output folder.
+        stages: of a module, as in `judge`.
+        options: more of the configuration: `["trainer.device=cpu"]`.
+
+    Returns: what takes RGB (B, 3, H, W) in [0, 1] of the size that it was fitted on, or by `photograph` one
+        image (H, W, 3) uint8 of any size, and returns scores of classes, classes of pixels, or objects.
+
+    Raises:
+        FileNotFoundError: no head there. ValueError: files that were changed, another encoder, or none.
+    """
+    from pretextbench.face import kept_head
+
+    return kept_head(Path(folder), encoder, stages, options)
 
 
 def pretrain(

@@ -80,6 +80,7 @@ class Context:
         self.output = Path(cfg.output)
         self.cache = self.output / "cache"
         self.records = self.output / "records"
+        self.heads = self.output / "heads" if cfg.keep_heads else None
         self.device = choose_device(cfg.trainer.device.value)
         self.precision = choose_precision(cfg.trainer.precision.value, self.device)
         self.cache_limit = None if cfg.cache_gb is None else int(cfg.cache_gb * 1e9)

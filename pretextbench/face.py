@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, open_dict
 from torch import nn
 
+from downstream.judge.kept import KeptHead
 from downstream.judge.records import Record
 from downstream.leaderboard import build
 from downstream.leaderboard.tidy import cells_frame
@@ -24,6 +25,7 @@ from pretextbench.board import show_board
 from pretextbench.configurations import CONF
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
+from pretextbench.heads import open_head, resolution
 from pretextbench.jobs.evaluate import judge
 from pretextbench.recorded import recorded
 from pretextbench.running import train
@@ -85,6 +87,20 @@ def recorded_table(output: Path) -> pd.DataFrame:
 def table(records: Sequence[Record]) -> pd.DataFrame:
     """One line a row and column of the leaderboard of these records."""
     return cells_frame(build(list(records)))
+
+
+def kept_head(
+    folder: Path, encoder: nn.Module | str | Path | None, stages: Sequence[str] | None, options: Sequence[str]
+) -> KeptHead:
+    """See `pretextbench.open_head`."""
+    module = encoder if isinstance(encoder, nn.Module) else None
+    asked = None if encoder is None or module is not None else str(encoder)
+    output = folder.resolve().parent.parent
+    with _bench(["job=evaluate", *options], "scenes", output, encoder=asked) as context:
+        given = None if asked is None else named_encoder(context)
+        if module is not None:
+            given = module if isinstance(module, Encoder) else wrap(module, resolution(folder), stages)
+        return open_head(folder, given, context.device)
 
 
 @contextmanager

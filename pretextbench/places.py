@@ -11,7 +11,12 @@ from pretext.data.source import MissingData
 
 ZOOS = ("torchvision", "timm", "hf")
 """As `pretext.foreign` has them, which is slow to import."""
-ENCODERS = {"evaluate": ("encoder",), "cka": ("encoder", "against"), "colorize": ("encoder",)}
+ENCODERS = {
+    "evaluate": ("encoder",),
+    "cka": ("encoder", "against"),
+    "colorize": ("encoder",),
+    "predict": ("encoder",),
+}
 """Keys by which each job finds encoders."""
 FORMS = (
     "a run's folder, its encoder.json or .safetensors; the beginning of a run's digest; "
@@ -35,15 +40,20 @@ def check(cfg: DictConfig) -> None:
     for key in ENCODERS.get(job, ()):
         if cfg[key] is not None and not names_an_encoder(cfg[key]):
             raise FileNotFoundError(f"no encoder {cfg[key]!r}; an encoder is {FORMS}")
-        if cfg[key] is None and job != "colorize":
+        if cfg[key] is None and job not in ("colorize", "predict"):
             raise ValueError(f"job={job} needs {key}=…: {FORMS}")
-    if job == "colorize" and cfg.image is None:
-        raise ValueError("job=colorize needs image=FILE or image=FOLDER")
+    if job in ("colorize", "predict") and cfg.image is None:
+        raise ValueError(f"job={job} needs image=FILE or image=FOLDER")
+    if job == "predict" and (cfg.head is None or not Path(cfg.head).is_dir()):
+        raise FileNotFoundError(
+            f"job=predict needs head=FOLDER, one that keep_heads=true left under {cfg.output}/heads; "
+            f"it is {cfg.head}"
+        )
     if job == "colorize_benchmark" and cfg.colorizer is not None:
         raise ValueError("colorizer= is of job=colorize; job=colorize_benchmark takes colorizers=[NAME, …]")
     if job == "colorize" and cfg.colorizers:
         raise ValueError("colorizers= is of job=colorize_benchmark; job=colorize takes colorizer=NAME")
-    for key in ("image", "reference", "scribbles") if job == "colorize" else ():
+    for key in ("image", "reference", "scribbles") if job in ("colorize", "predict") else ():
         if cfg[key] is not None and not Path(cfg[key]).exists():
             raise FileNotFoundError(f"there is no image or folder {cfg[key]}")
     check_data(cfg)

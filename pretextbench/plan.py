@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from downstream.judge.evaluate import evaluation_digest, kept
+from downstream.judge.evaluate import evaluation_digest, lacks_head, reusable
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
 from downstream.tuning.finetuning import Tuning
@@ -83,9 +83,11 @@ def _evaluations(context: Context, subject: Subject, past: Sequence[Record], for
     steps = []
     for name, protocol in context.protocols.items():
         digest = evaluation_digest(subject, protocol, context.target, context.runtime())
-        done = bool(kept(context.records, digest, protocol, context.runtime()))
-        seconds = 0.0 if done else _evaluation(context, protocol, past, forward)
-        steps.append(Step(digest, f"{name}{where}", "done" if done else "to do", seconds))
+        records = reusable(context.records, digest, protocol, context.runtime())
+        again = lacks_head(records, protocol, context.heads)
+        seconds = 0.0 if records and not again else _evaluation(context, protocol, past, forward)
+        state = "to do" if not records else "to do (its head)" if again else "done"
+        steps.append(Step(digest, f"{name}{where}", state, seconds))
     return steps
 
 

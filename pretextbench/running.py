@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from downstream.judge.evaluate import evaluate as judge
-from downstream.judge.evaluate import evaluate_blind, evaluation_digest, kept
+from downstream.judge.evaluate import evaluate_blind, evaluation_digest, lacks_head, reusable
+from downstream.judge.kept import keeps
 from downstream.judge.records import Record, Subject
+from downstream.protocol import Protocol
 from pretext.data.dataset import Split
 from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
@@ -27,7 +29,7 @@ def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     subject = runs.subject(run, None)
     runtime = context.runtime()
     names = {evaluation_digest(subject, p, context.target, runtime): p for p in context.protocols.values()}
-    judged_before = all(kept(context.records, name, p, runtime) for name, p in names.items())
+    judged_before = all(reusable(context.records, name, p, runtime) for name, p in names.items())
     done = Pretrained.read(run.folder) is not None and judged_before
     with logged(context, run, done) as logger:
         train(context, run, logger)
@@ -103,7 +105,9 @@ def judged(
     records: list[Record] = []
     for name, protocol in context.protocols.items():
         what = f"{subject.pretext} {name}"
-        lock = f".{evaluation_digest(subject, protocol, context.target, context.runtime())[:16]}.lock"
+        evaluation = evaluation_digest(subject, protocol, context.target, context.runtime())
+        _say_of_head(context, what, protocol, evaluation)
+        lock = f".{evaluation[:16]}.lock"
         with locked(context.records, lock, what), progress(what) as move:
             records += judge(
                 encoder,
@@ -115,9 +119,22 @@ def judged(
                 config=config,
                 seen=seen,
                 pictures=context.output / "pictures",
+                heads=context.heads,
                 suite=suites.label(context.target, protocol),
             )
     return records
+
+
+def _say_of_head(context: Context, what: str, protocol: Protocol, evaluation: str) -> None:
+    """Say where a head that is asked for is none, or has to be fitted again."""
+    if context.heads is None:
+        return
+    if not keeps(protocol):
+        console.print(f"{what} keeps no head: {protocol.headless}", style="yellow", soft_wrap=True)
+    elif lacks_head(
+        reusable(context.records, evaluation, protocol, context.runtime()), protocol, context.heads
+    ):
+        console.print(f"{what} was recorded without its head: it is fitted again", soft_wrap=True)
 
 
 def blind(context: Context) -> list[Record]:

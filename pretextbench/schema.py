@@ -18,8 +18,8 @@ from pretextbench.fitting import fit
 from pretextbench.names import Label, Name
 
 PLACES = (
-    "output", "image", "reference", "scribbles", "encoder", "against", "sweep", "data.root", "target.root",
-    "monitor.root", "league.export", "leaderboard.export",
+    "output", "image", "reference", "scribbles", "encoder", "against", "head", "sweep", "data.root",
+    "target.root", "monitor.root", "league.export", "leaderboard.export",
 )  # fmt: skip
 """Keys whose value is a path, in which ~ is one's home."""
 
@@ -188,11 +188,15 @@ class Suite:
 class Config:
     """The root.
 
-    image: for job=colorize, a file or folder; size: shorter side of the copy that the network sees.
+    image: for job=colorize and job=predict, a file or folder; size: shorter side of the copy that the network
+        sees when it colours.
     colorizer: for job=colorize, a system that colours without being a pretext task. reference: a picture, or
         a folder of pictures, to take colours from; scribbles: a picture of the colours at some pixels.
     colorizers: for job=colorize_benchmark, names of systems and of tasks; all without any.
-    encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder.
+    encoder: for job=evaluate, an encoder from anywhere; for job=colorize optionally a run's folder, for
+        job=predict the encoder that the head was fitted on, where it is no run beside it.
+    keep_heads: keep what protocols fit under `output`/heads, to predict new images. head: for job=predict,
+        the folder of one.
     against: for job=cka, the encoder that `encoder` is compared with.
     encoder_arguments: of a foreign checkpoint's network, where its weights do not tell them.
     label: the row name of a judged encoder of one's own.
@@ -231,6 +235,7 @@ class Config:
     redo: bool = False
     cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 20.0
     verify: bool = False
+    keep_heads: bool = False
     dry_run: bool = False
     image: str | None = None
     size: Counting = 64
@@ -239,6 +244,7 @@ class Config:
     scribbles: str | None = None
     colorizers: list[str] = field(default_factory=list)
     encoder: str | None = None
+    head: str | None = None
     against: str | None = None
     encoder_arguments: dict[str, Any] = field(default_factory=dict)
     label: Label = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import torch
 from hydra import compose
 from hydra.utils import instantiate
 
+from downstream.head import WithHead
 from downstream.judge import gates
 from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.kept import open_kept
+from downstream.judge.records import Record, read_rows
 from downstream.protocol import Fitted, GateFailed, Protocol, Runtime
+from downstream.tuning.rates import TunedProtocol
 from pretext import inputs
 from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone
@@ -132,6 +137,31 @@ def _brief(budget: dict[str, Any]) -> dict[str, Any]:
     return few if "iterations" in budget else {"epochs": 1, "least_steps": 0}
 
 
+def check_head(
+    protocol: Protocol, record: Record, encoder: Encoder, data: DataSet, folder: Path, records: Path
+) -> None:
+    """What was kept predicts what was scored; what keeps nothing says why."""
+    if protocol.headless is not None:
+        assert not isinstance(protocol, WithHead)
+        assert not folder.exists()
+        return
+    head = open_kept(folder, None if isinstance(protocol, TunedProtocol) else encoder)
+    rows, wanted = head.rows(data.test), read_rows(records, record)
+    assert rows.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(rows[name], values, err_msg=name)
+    metric = protocol.metrics(data.test)[record.evaluation.metric]
+    assert metric(rows) == record.result.value
+    few = np.asarray(data.test.pixels[:3])
+    found = head(few)
+    assert len(found) == 3
+    said = json.dumps([found.told(i, head.names) for i in range(3)])
+    assert protocol.task == "detection" or any(name in said for name in head.names)
+    floats = torch.from_numpy(few).permute(0, 3, 1, 2) / 255
+    again = head(floats)
+    assert json.dumps([again.told(i, head.names) for i in range(3)]) == said
+
+
 def _small_protocol(cfg: Any, name: str) -> Protocol:
     """The protocol of a YAML with a budget for a handful of images."""
     small = {
@@ -190,6 +220,7 @@ def test_downstream(
         runtime,
         subject=runs.subject(run, encoder),
         records=tmp_path / "r",
+        heads=tmp_path / "heads",
         draws=20,
     )
     assert all(torch.equal(value, encoder.state_dict()[key]) for key, value in before.items())
@@ -201,6 +232,8 @@ def test_downstream(
     primary = [r for r in records if r.evaluation.primary and r.result.selected]
     assert len(primary) == 1
     assert primary[0].evaluation.task == protocol.task
+    kept = tmp_path / "heads" / primary[0].evaluation.digest
+    check_head(protocol, primary[0], encoder, few_scenes, kept, tmp_path / "r")
     assert all(0 <= r.result.value <= 1 and np.isfinite(r.result.value) for r in records)
     if {"recipe", "grid", "probe"} & set(cfg.downstream[name]):  # trained by gradients, and here by few
         assert any(flag.startswith(gates.UNDERFITTED) for flag in primary[0].result.flags)

@@ -13,8 +13,6 @@ import torch
 from pretext.encoder import load
 from pretext.foreign import open_foreign
 
-transformers = pytest.importorskip("transformers", reason="the extra `transformers` is not installed")
-
 SIZE = {
     "hidden_size": 24,
     "num_hidden_layers": 4,
@@ -30,6 +28,10 @@ KINDS: dict[str, tuple[str, dict[str, Any], int | None]] = {
     "DINOv3ViTModel": ("DINOv3ViTConfig", SIZE | MLP | {"num_register_tokens": 4}, 5),
     "SiglipVisionModel": ("SiglipVisionConfig", SIZE | MLP, 0),
     "CLIPVisionModel": ("CLIPVisionConfig", SIZE | MLP, 1),
+    "ViTMAEModel": ("ViTMAEConfig", SIZE | MLP | {"mask_ratio": 0.0}, 1),
+    "BeitModel": (
+        "BeitConfig", SIZE | MLP | {"use_relative_position_bias": True, "use_mean_pooling": False}, 1,
+    ),
     "ConvNextModel": ("ConvNextConfig", {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}, None),
     "ResNetModel": (
         "ResNetConfig", {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}, None,
@@ -52,8 +54,14 @@ STATISTICS = {
 }
 
 
+def library() -> Any:
+    """Imported by the tests that need it: collecting others takes no seconds for it."""
+    return pytest.importorskip("transformers", reason="the extra `transformers` is not installed")
+
+
 def saved(kind: str, folder: Path) -> Any:
     name, values, _ = KINDS[kind]
+    transformers = library()
     torch.manual_seed(0)
     made = getattr(transformers, kind)(getattr(transformers, name)(**values)).eval()
     with torch.no_grad():
@@ -73,7 +81,11 @@ def test_features_are_the_librarys(kind: str, tmp_path: Path) -> None:
     assert encoder.provenance["made_for"]["size"] == [32, 32]
     images = torch.rand(2, 3, 32, 32)
     features = encoder(images)
-    truth = made(pixel_values=encoder.input(images)).last_hidden_state
+    output = made(pixel_values=encoder.input(images))
+    truth, restore = output.last_hidden_state, getattr(output, "ids_restore", None)
+    if restore is not None:  # MAE shuffles the patches, at random each time
+        unshuffled = truth[:, 1:].gather(1, restore[..., None].expand(-1, -1, truth.shape[2]))
+        truth = torch.cat([truth[:, :1], unshuffled], 1)
     last, before = features.maps[encoder.stage_names[-1]], KINDS[kind][2]
     if before is None:
         torch.testing.assert_close(last, truth, atol=1e-4, rtol=1e-4)
@@ -90,6 +102,17 @@ def test_features_are_the_librarys(kind: str, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
+def test_an_encoder_of_mae_sees_every_patch_whatever_it_was_trained_with(tmp_path: Path) -> None:
+    made = saved("ViTMAEModel", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "mask_ratio": 0.75}))
+    encoder, images = open_foreign(f"hf:{tmp_path}"), torch.rand(1, 3, 32, 32)
+    assert encoder(images).maps["block4"].shape == (1, 24, 4, 4)
+    truth = made(pixel_values=encoder.input(images)).last_hidden_state
+    torch.testing.assert_close(encoder(images).vectors["cls"], truth[:, 0], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_positions_are_resampled_as_the_library_does(tmp_path: Path) -> None:
     made = saved("Dinov2Model", tmp_path)
     encoder = open_foreign(f"hf:{tmp_path}")
@@ -102,6 +125,7 @@ def test_positions_are_resampled_as_the_library_does(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_the_image_tower_of_a_pair_is_taken_and_a_classifier_left_out(tmp_path: Path) -> None:
+    transformers = library()
     vision = SIZE | MLP
     text = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "vocab_size": 50}
     pair = transformers.CLIPModel(transformers.CLIPConfig(vision_config=vision, text_config=text)).eval()
@@ -145,7 +169,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 def test_the_hub_out_of_reach_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "transformers.AutoConfig.from_pretrained",
+        library().AutoConfig,
+        "from_pretrained",
         lambda *_, **__: (_ for _ in ()).throw(OSError("no connection")),
     )
     with pytest.raises(ConnectionError, match=r"hf:facebook/dinov2-small cannot be fetched \(OSError"):

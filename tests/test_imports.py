@@ -70,7 +70,8 @@ ALLOWED = {
     },
     "downstream.judge": {
         "downstream", "downstream.heads", "downstream.metrics", "downstream.tuning", "pretext.atomic",
-        "pretext.described", "pretext.encoder", "pretext.data", "pretext.identity", "pretext.spacing",
+        "pretext.classes", "pretext.described", "pretext.encoder", "pretext.data", "pretext.identity",
+        "pretext.spacing",
     },
     "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
     "pretextbench": {

@@ -64,6 +64,7 @@ class Calibration(Protocol):
     paper = "arXiv:1706.04599"
     task = "calibration"
     trains_encoder = False
+    headless = "its probe is that of linear, which keeps it"
 
     @property
     def selects(self) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class Clustering(Labelled):
     version = 1
     trains_encoder = False
     trains_head = False
+    headless = "its clusters have no names"
 
     def __post_init__(self) -> None:
         # Lists come from configuration files.

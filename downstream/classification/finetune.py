@@ -45,7 +45,7 @@ class ClassificationFinetune(WithRates, EndToEnd, Classification):
         super().__post_init__()
         require_positive(self, "train_limit")
 
-    def build(self, encoder: Encoder, classes: int, train: Split) -> Classifier:
+    def build(self, encoder: Encoder, classes: int, size: tuple[int, int]) -> Classifier:
         """A linear layer on the normalised average of the stage."""
         stage = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
         return Classifier(encoder, stage, classes, normalised)

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from downstream.classification.labels import fitted_classes, labels_of
-from downstream.classification.linear import FittedProbe, LinearProbe
+from downstream.classification.linear import FittedProbe, LinearProbe, PooledLinear
 from downstream.classification.voc_ap import one_hot
-from downstream.protocol import BlindPredictor, Measure, Protocol, Runtime
+from downstream.head import Form, WithHead
+from downstream.protocol import BlindPredictor, Measure, Runtime
 from pretext.data.dataset import Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder
 
 
 @dataclass(frozen=True)
-class Fraction(Protocol):
+class Fraction(WithHead):
     """The linear probe, fitted on a class-balanced share of the labels, 1 % or 10 % by custom.
 
     Which images keep their label is drawn once, by the split's digest, for every encoder alike. Features are
@@ -62,6 +63,10 @@ class Fraction(Protocol):
             ValueError: as `LinearProbe.fit`; a share that is less than an image a class.
         """
         return self.probe.fit(encoder, balanced(train, self.share), val, runtime)
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> PooledLinear:
+        """As the probe's."""
+        return self.probe.untrained_head(encoder, form, runtime)
 
     def metrics(self, split: Split) -> dict[str, Measure]:
         """Those of the probe."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from downstream.classification.baselines import blind_classifiers
 from downstream.classification.family import Labelled
+from downstream.classification.head import Classifying
 from downstream.classification.labels import check_against, fitted_classes, labels_of
 from downstream.classification.one_vs_rest import (
     GOYAL19_COSTS,
@@ -26,6 +27,7 @@ from downstream.classification.one_vs_rest import (
     unit_rows,
     voc_metrics,
 )
+from downstream.classification.pooled import features_of, width_of
 from downstream.classification.voc_ap import (
     DifficultLeftOut,
     average_precisions,
@@ -34,6 +36,7 @@ from downstream.classification.voc_ap import (
 )
 from downstream.features.extraction import Key, extract
 from downstream.features.pooling import WindowPool
+from downstream.head import Form, WithHead
 from downstream.heads.svm import Coordinates, SquaredHinge
 from downstream.protocol import BlindPredictor, Measure, Predictions, Runtime, Trial
 from downstream.selection import StageHeads, best
@@ -52,7 +55,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CrossValidatedSvm(Labelled, ABC):
+class CrossValidatedSvm(WithHead, Labelled, ABC):
     """One linear SVM a class against the rest, C by cross-validation; see `Goyal19Svm`."""
 
     costs: tuple[float, ...]
@@ -119,6 +122,22 @@ class CrossValidatedSvm(Labelled, ABC):
             multi_label=labels.ndim == 2,
             classes=signs.shape[1],
             chosen=choices,
+        )
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> Svms:
+        """An SVM a class on the pooled stage.
+
+        Raises:
+            ValueError: a stage that the encoder has not.
+        """
+        key = Key(form.stage, WindowPool(self.dimension))
+        width = width_of(encoder, key, form.size, runtime)
+        return Svms(
+            classes=form.classes,
+            several=form.several,
+            encoder=encoder,
+            key=key,
+            svms=Heads(torch.zeros(width + 1, form.classes, device=runtime.device)),
         )
 
     def _cross_validate(
@@ -201,12 +220,50 @@ class VisslSvm(CrossValidatedSvm):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Svms(Classifying):
+    """One SVM a class on one stage; scores are signed distances times ‖w‖."""
+
+    encoder: Encoder
+    key: Key
+    svms: Heads
+
+    @property
+    def gives_logits(self) -> bool:
+        """A distance is no logit."""
+        return False
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, the bias last."""
+        return {"weight": self.svms.weight}
+
+    def scores(self, images: Split, runtime: Runtime) -> NDArray[np.float32]:
+        """Signed distances times ‖w‖ (N, C)."""
+        return self.svms.scores(features_of(self.encoder, images, self.key, runtime))
+
+    def complete(self, rows: Predictions, split: Split) -> Predictions:
+        """Classes that an image shows by difficult objects alone are left out."""
+        return with_difficult(rows, split)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FittedSvms(StageHeads[Choice]):
     """One SVM a class and stage; scores are signed distances times ‖w‖."""
 
     pool: WindowPool
     multi_label: bool
     classes: int
+
+    @property
+    def head(self) -> Svms:
+        """That of the selected stage."""
+        choice = self.chosen[self.stage]
+        return Svms(
+            classes=self.classes,
+            several=self.multi_label,
+            encoder=self.encoder,
+            key=choice.key,
+            svms=choice.heads,
+        )
 
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, C), "labels"} of every stage, and "difficult" (N, C) where there are such."""

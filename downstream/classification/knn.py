@@ -72,6 +72,7 @@ class NearestNeighbours(Classification):
     paper = "arXiv:1805.01978"
     trains_encoder = False
     trains_head = False
+    headless = "its neighbours are the training images themselves"
 
     def __post_init__(self) -> None:
         # Lists and integers come from configuration files.

@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from downstream.classification.family import Classification
+from downstream.classification.head import Classifying
 from downstream.classification.labels import (
     check_against,
     fitted_classes,
     labels_of,
     primary,
 )
-from downstream.classification.pooled import Pooled, PooledHeads
+from downstream.classification.pooled import Pooled, PooledHeads, features_of, width_of
 from downstream.features.extraction import Key
-from downstream.features.pooling import checked_pools
+from downstream.features.pooling import GridPool, checked_pools
+from downstream.head import Form, WithHead
 from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
     Predictions,
@@ -40,7 +44,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LinearProbe(Classification):
+class LinearProbe(WithHead, Classification):
     """Logistic (several classes an image) or softmax regression on each stage's pooled features.
 
     Features are standardised by train alone. Every stage is fitted with every setting; the setting of each
@@ -109,10 +113,50 @@ class LinearProbe(Classification):
             classes=classes,
         )
 
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> PooledLinear:
+        """A linear layer on the pooled features of the stage.
+
+        Raises:
+            ValueError: a stage that the encoder has not, or a grid that is none.
+        """
+        key = Key(form.stage, GridPool(int(form.setting["pool"])))
+        width = width_of(encoder, key, form.size, runtime)
+        head = LinearHead.unfitted(width, form.classes, runtime.device)
+        return PooledLinear(classes=form.classes, several=form.several, encoder=encoder, key=key, layer=head)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledLinear(Classifying):
+    """A linear layer on the pooled features of one stage."""
+
+    encoder: Encoder
+    key: Key
+    layer: LinearHead
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The layer's."""
+        return self.layer.tensors()
+
+    def scores(self, images: Split, runtime: Runtime) -> NDArray[np.float32]:
+        """Logits (N, C)."""
+        return self.layer.logits(features_of(self.encoder, images, self.key, runtime))
+
 
 @dataclass(frozen=True, kw_only=True)
 class FittedProbe(PooledHeads[Choice]):
     """One head a stage, each with the setting that val chose; scores are logits."""
+
+    @property
+    def head(self) -> PooledLinear:
+        """That of the selected stage."""
+        choice = self.chosen[self.stage]
+        return PooledLinear(
+            classes=self.classes,
+            several=self.multi_label,
+            encoder=self.encoder,
+            key=choice.key,
+            layer=choice.head,
+        )
 
     def rows(self, choice: Choice, features: NDArray[Any], labels: NDArray[Any]) -> Predictions:
         """Rows {"scores": (N, C) logits, "labels"}."""

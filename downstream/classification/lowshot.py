@@ -86,6 +86,7 @@ class FewShotSvm(Protocol, ABC):
     paper = "arXiv:1905.01235"
     task = "classification"
     trains_encoder = False
+    headless = "its score is a mean over many SVMs, each of a few images"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shots", tuple(int(k) for k in self.shots))

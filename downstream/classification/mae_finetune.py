@@ -113,7 +113,7 @@ class MaeFinetune(EndToEnd, Classification):
         """Square images."""
         check_square(*train.pixels.shape[1:3])
 
-    def build(self, encoder: Encoder, classes: int, train: Split) -> Classifier:
+    def build(self, encoder: Encoder, classes: int, size: tuple[int, int]) -> Classifier:
         """See `averaged`."""
         if isinstance(encoder.backbone, VisionTransformer):
             encoder.backbone.set_drop_path(self.drop_path)

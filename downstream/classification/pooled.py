@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 from numpy.typing import NDArray
 
 from downstream.classification.labels import check_against
-from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides
+from downstream.features.extraction import FeatureSet, Key, distinct, extract, map_sides, of_blank
 from downstream.features.pooling import GridPool, Reduction
 from downstream.protocol import Predictions, Runtime, Trial
 from downstream.selection import StageHeads
@@ -44,6 +45,26 @@ class Pooled:
     def finest(self, stage: str) -> dict[str, float]:
         """The grid from which on a stage's features are the same."""
         return {"pool": self.sides.get(stage, 1)}
+
+
+def features_of(encoder: Encoder, images: Split, key: Key, runtime: Runtime) -> NDArray[Any]:
+    """The features (N, D) of one key alone."""
+    stages = (key.stage,) if key.stage in encoder.stage_names else None  # or a vector of the encoder's
+    return extract(encoder, images, (key.reduction,), runtime, stages)[key]
+
+
+def width_of(encoder: Encoder, key: Key, size: tuple[int, int], runtime: Runtime) -> int:
+    """D of the features of one key, of images of (height, width).
+
+    Raises:
+        ValueError: no stage and no vector of the encoder; the message lists them.
+    """
+    maps, vectors = of_blank(encoder, size, runtime)
+    if key.stage in maps:
+        return key.reduction(maps[key.stage], torch.arange(1)).shape[1]
+    if key.stage in vectors:
+        return vectors[key.stage].shape[1]
+    raise ValueError(f"the encoder has no stage {key.stage!r}; it has {', '.join([*maps, *vectors])}")
 
 
 class PooledChoice(typing.Protocol):

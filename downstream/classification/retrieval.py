@@ -91,6 +91,7 @@ class Retrieval(Labelled):
     version = 1
     trains_encoder = False
     trains_head = False
+    headless = "it ranks the training images themselves"
 
     def __post_init__(self) -> None:
         for name in ("recalls", "pools"):  # lists come from configuration files

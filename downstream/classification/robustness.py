@@ -13,7 +13,6 @@ from downstream.classification.baselines import blind_classifiers
 from downstream.classification.labels import check_against, labels_of
 from downstream.classification.linear import FittedProbe, LinearProbe
 from downstream.course import Course
-from downstream.features.extraction import extract
 from downstream.images.corruptions import ALL, Corruption, corrupt
 from downstream.metrics.bootstrap import example_mean
 from downstream.metrics.scores import Ranking, mean_over_classes, top_k_hits
@@ -59,6 +58,7 @@ class Robustness(Protocol):
     paper = "arXiv:1903.12261"
     task = "classification"
     trains_encoder = False
+    headless = "its probe is that of linear, which keeps it"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "corruptions", tuple(self.corruptions))  # lists come from configurations
@@ -133,18 +133,11 @@ class FittedRobustness(Fitted):
 
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of `_rows` of the selected stage."""
-        labels = check_against(test, self.probe.multi_label, len(self._choice.head.bias))
+        labels = check_against(test, self.probe.multi_label, self.probe.classes)
         return {self.stage: _rows(self._scores, test, labels, self.corruptions, self.probe.runtime.progress)}
 
-    @property
-    def _choice(self) -> Any:
-        return self.probe.chosen[self.stage]
-
     def _scores(self, split: Split) -> NDArray[np.float32]:
-        encoder, key = self.probe.encoder, self._choice.key
-        stages = (self.stage,) if self.stage in encoder.stage_names else None  # or a vector of the encoder's
-        features = extract(encoder, split, (key.reduction,), self.probe.runtime, stages)
-        return np.asarray(self._choice.head.logits(features[key]), dtype=np.float32)
+        return self.probe.head.scores(split, self.probe.runtime)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from downstream.classification.family import Classification
+from downstream.classification.head import Classifying
 from downstream.classification.labels import check_against, fitted_classes, labels_of, primary
+from downstream.features.extraction import frozen
+from downstream.head import Form, WithHead
 from downstream.heads.sgd_heads import Heads, Read, Source, score, train_heads
 from downstream.heads.sgd_recipe import SgdRecipe
 from downstream.images.augment import Augmentation, check_square
@@ -37,12 +45,43 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StreamedLinear(Classifying):
+    """A linear layer on one reading of an encoder."""
+
+    encoder: Encoder
+    read: Read
+    source: Source
+    layer: Heads
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The layer's, and the statistics that it normalises by."""
+        return dict(self.layer.state_dict())
+
+    def scores(self, images: Split, runtime: Runtime) -> NDArray[np.float32]:
+        """Logits (N, C)."""
+        return score(self.encoder, self.read, {self.source: self.layer}, images, runtime)[self.source][:, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class FittedStream(StageHeads[Choice]):
     """One head a stage, each with the setting that val chose; scores are logits."""
 
     read: Read
     multi_label: bool
     classes: int
+
+    @property
+    def head(self) -> StreamedLinear:
+        """That of the selected stage."""
+        choice = self.chosen[self.stage]
+        return StreamedLinear(
+            classes=self.classes,
+            several=self.multi_label,
+            encoder=self.encoder,
+            read=self.read,
+            source=choice.source,
+            layer=choice.head,
+        )
 
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"scores": (N, classes) logits, "labels"} of every stage."""
@@ -53,7 +92,7 @@ class FittedStream(StageHeads[Choice]):
 
 
 @dataclass(frozen=True)
-class StreamedProbe(Classification):
+class StreamedProbe(WithHead, Classification):
     """Linear heads trained by SGD on augmented images while they stream through the frozen encoder.
 
     All heads are trained at once, on the same images; plain images are scored.
@@ -83,6 +122,28 @@ class StreamedProbe(Classification):
     def requires(self, train: Split, *held: Split) -> None:
         """Square images, which augmentation takes."""
         check_square(*train.pixels.shape[1:3])
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> StreamedLinear:
+        """A linear layer on what the selected head reads.
+
+        Raises:
+            ValueError: nothing of the encoder that is read by that name.
+        """
+        source = Source(form.stage, str(form.setting.get("reading", "")))
+        with frozen(encoder, runtime) as still:
+            seen = self.read(still, torch.zeros(1, 3, *form.size, device=runtime.device))
+        if source not in seen:
+            wanted, *listed = (" ".join(each).strip() for each in (source, *seen))
+            raise ValueError(f"{self.name} reads no {wanted!r} of the encoder, but {', '.join(listed)}")
+        layer = Heads.unfitted(seen[source].shape[1:], form.classes, self.recipe.normalise)
+        return StreamedLinear(
+            classes=form.classes,
+            several=form.several,
+            encoder=encoder,
+            read=self.read,
+            source=source,
+            layer=layer.to(runtime.device),
+        )
 
     def fit(self, encoder: Encoder, train: Split, val: Split, runtime: Runtime) -> FittedStream:
         """Train a head for every source and learning rate; choose each stage's, and the stage, on val.

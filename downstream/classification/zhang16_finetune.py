@@ -133,10 +133,9 @@ class UnderFullyConnected(EndToEnd, ABC):
         """Square images."""
         check_square(*train.pixels.shape[1:3])
 
-    def build(self, encoder: Encoder, classes: int, train: Split) -> FullyConnected:
+    def build(self, encoder: Encoder, classes: int, size: tuple[int, int]) -> FullyConnected:
         """See `FullyConnected`."""
-        height, width = train.pixels.shape[1:3]
-        return FullyConnected(encoder, (height, width), classes, self.hidden, self.dropout, self.dimension)
+        return FullyConnected(encoder, size, classes, self.hidden, self.dropout, self.dimension)
 
     def scores(self, model: TunedModel, split: Split, runtime: Runtime) -> NDArray[np.float32]:
         """The mean over random crops."""

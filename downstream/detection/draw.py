@@ -15,10 +15,12 @@ from pretext.pictures import TEXT, Color, class_color, contact_sheet, enlargemen
 WIDTH = 3
 """Pixels of a box's line, on a black one that is a pixel wider to either side."""
 DASH = 6
+LEAST = 0.3
+"""Score from which on a detection is drawn."""
 
 
 def draw_detections(
-    images: Split, found: Detections, names: Sequence[str] = (), min_score: float = 0.3
+    images: Split, found: Detections, names: Sequence[str] = (), min_score: float = LEAST
 ) -> NDArray[np.uint8]:
     """Draw the true boxes of each image beside its detections, one color a class, with names and scores.
 
@@ -53,10 +55,23 @@ def draw_detections(
     columns[f"found, score ≥ {min_score:g}"] = np.stack(
         [_found(image, found, i, factor, names, min_score, shown) for i, image in enumerate(big)]
     )
-    return contact_sheet(columns, [(_name(label, names), class_color(label)) for label in sorted(shown)])
+    return contact_sheet(columns, [(named(label, names), class_color(label)) for label in sorted(shown)])
 
 
-def _name(label: int, names: Sequence[str]) -> str:
+def draw_found(
+    image: NDArray[np.uint8], found: Detections, i: int, names: Sequence[str] = (), min_score: float = LEAST
+) -> NDArray[np.uint8]:
+    """One image (H, W, 3), enlarged where it is small, with its detections, see `draw_detections`.
+
+    Args:
+        i: which of the images of `found` it is.
+    """
+    factor = enlargement(*image.shape[:2])
+    return _found(image.repeat(factor, 0).repeat(factor, 1), found, i, factor, names, min_score, set())
+
+
+def named(label: int, names: Sequence[str]) -> str:
+    """What a class is called; its number where it has no name."""
     return names[label] if label < len(names) else f"class {label}"
 
 
@@ -67,7 +82,7 @@ def _truth(
     canvas = Image.fromarray(image)
     for box, label, difficult in zip(*images.boxes.of(i), strict=True):
         shown.add(int(label))
-        _box(canvas, box * factor, class_color(int(label)), _name(int(label), names), dashed=bool(difficult))
+        _box(canvas, box * factor, class_color(int(label)), named(int(label), names), dashed=bool(difficult))
     return np.asarray(canvas)
 
 
@@ -87,7 +102,7 @@ def _found(
     for d in sure if len(sure) else order[-1:]:
         label = int(labels[d])
         shown.add(label)
-        _box(canvas, boxes[d] * factor, class_color(label), f"{_name(label, names)} {scores[d]:.2f}")
+        _box(canvas, boxes[d] * factor, class_color(label), f"{named(label, names)} {scores[d]:.2f}")
     return np.asarray(canvas)
 
 

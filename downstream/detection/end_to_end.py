@@ -18,13 +18,15 @@ from downstream.detection.boxes import (
     mirror_targets,
 )
 from downstream.detection.family import Detection
+from downstream.detection.head import Detecting
 from downstream.detection.matching import Detections
 from downstream.detection.proposals import Propose, no_proposals
-from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
+from downstream.detection.scoring import FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import batches, load_images
+from downstream.head import Form
 from downstream.protocol import Measure, Runtime
-from downstream.tuning.finetuning import mirror, random_flips
-from downstream.tuning.rates import Loss, TunedModel, TunedProtocol
+from downstream.tuning.finetuning import mirror, private_copy, random_flips
+from downstream.tuning.rates import Loss, TunedModel, TunedProtocol, tensors_of
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -79,26 +81,34 @@ class EndToEnd(Detection, TunedProtocol):
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
         propose = self.proposing(runtime)
-        detector = partial(_detector, runtime=runtime, propose=propose)
+
+        def detector(model: Detector) -> TunedDetector:
+            return TunedDetector(classes=classes, protocol=self, model=model)
+
         chosen = self.over_rates(
             encoder,
             lambda own: self.build(own, classes),
             lambda model: _loss(model, train, self.flip, runtime.device, propose),
-            lambda model: val_score(detector(model), val, classes),
+            lambda model: val_score(partial(detector(model).detect, runtime=runtime), val, classes),
             (train, val),
             runtime,
         )
-        winner, detect = chosen.winner, detector(chosen.winner.model)
+        winner, head = chosen.winner, detector(chosen.winner.model)
         return FittedDetectors(
             stage=winner.trial.stage,
             trials=chosen.trials,
             at_edge=chosen.at_edge,
-            train_score=train_score(detect, train, classes),
+            train_score=train_score(partial(head.detect, runtime=runtime), train, classes),
             course=winner.course,
             setting=winner.trial.setting,
-            detectors={winner.trial.stage: detect},
-            classes=classes,
+            detectors={winner.trial.stage: head},
+            runtime=runtime,
         )
+
+    def untrained_detector(self, encoder: Encoder, classes: int, runtime: Runtime) -> TunedDetector:
+        """A detector around a copy of the encoder, whose tensors are to be filled."""
+        model = self.build(private_copy(encoder, runtime.device), classes)
+        return TunedDetector(classes=classes, protocol=self, model=model.to(runtime.device).eval())
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,37 @@ class OneDetector(EndToEnd):
         """See `trained`."""
         return self.trained(encoder, train, val, runtime)
 
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> TunedDetector:
+        """See `untrained_detector`."""
+        return self.untrained_detector(encoder, form.classes, runtime)
+
     def metrics(self, split: Split) -> dict[str, Measure]:
         """See `detection_metrics`."""
         return detection_metrics(split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedDetector(Detecting):
+    """A trained detector, given the regions that its protocol gives it."""
+
+    protocol: EndToEnd
+    model: Detector
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The whole model's, its encoder among it."""
+        return tensors_of(self.model)
+
+    @torch.no_grad()
+    def detect(self, images: Split, runtime: Runtime) -> Detections:
+        """Objects of every image."""
+        self.model.eval()
+        found: list[Target] = []
+        proposals = self.protocol.proposing(runtime)(images)
+        for rows, rgb in batches(images, runtime.device):
+            given = proposals.of(range(rows.start, rows.stop), runtime.device)
+            with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
+                found += self.model.detect(rgb, given)
+        return collect(found)
 
 
 def _loss(model: Detector, train: Split, flip: bool, device: torch.device, propose: Propose) -> Loss:
@@ -129,18 +167,3 @@ def _loss(model: Detector, train: Split, flip: bool, device: torch.device, propo
         return model.loss(images, wanted)
 
     return loss
-
-
-def _detector(model: Detector, runtime: Runtime, propose: Propose) -> Detect:
-    @torch.no_grad()
-    def detect(split: Split) -> Detections:
-        model.eval()
-        found: list[Target] = []
-        proposals = propose(split)
-        for rows, images in batches(split, runtime.device):
-            given = proposals.of(range(rows.start, rows.stop), runtime.device)
-            with torch.autocast(runtime.device.type, runtime.autocast, enabled=runtime.autocast is not None):
-                found += model.detect(images, given)
-        return collect(found)
-
-    return detect

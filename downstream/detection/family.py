@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from downstream.detection.baselines import blind_detectors
 from downstream.detection.boxes import check_boxes
-from downstream.protocol import BlindPredictor, Protocol
+from downstream.head import WithHead
+from downstream.protocol import BlindPredictor
 from pretext.data.dataset import Split
 from pretext.data.split import limit
 
 
 @dataclass(frozen=True)
-class Detection(Protocol):
+class Detection(WithHead):
     """Objects are found in images: boxes, classes and scores.
 
     Args:

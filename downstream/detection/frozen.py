@@ -21,14 +21,16 @@ from downstream.detection.boxes import (
 )
 from downstream.detection.family import Detection
 from downstream.detection.fcos import FcosHead
+from downstream.detection.head import Detecting
 from downstream.detection.maps import SingleMap, at_stride
 from downstream.detection.matching import Detections
-from downstream.detection.scoring import Detect, FittedDetectors, detection_metrics, train_score, val_score
+from downstream.detection.scoring import FittedDetectors, detection_metrics, train_score, val_score
 from downstream.features.extraction import Key, extract
+from downstream.head import Form
 from downstream.protocol import Measure, Runtime, require_positive
 from downstream.selection import attempt, choose_over_stages, several
 from downstream.tuning.finetuning import Optimiser, Recipe, finetune, seeded
-from downstream.tuning.rates import Trained
+from downstream.tuning.rates import Trained, tensors_of
 from pretext.backbones import Stage
 from pretext.data.dataset import Split
 from pretext.data.split import limit
@@ -113,65 +115,88 @@ class DetectionFrozen(Detection):
             stage=winner.trial.stage,
             trials=chosen.trials,
             at_edge=chosen.at_edge,
-            train_score=train_score(winner.model, train, classes),
+            train_score=train_score(partial(winner.model.detect, runtime=runtime), train, classes),
             course=winner.course,
             setting=winner.trial.setting,
             detectors={stage: one.model for stage, one in chosen.by_stage.items()},
-            classes=classes,
+            runtime=runtime,
         )
 
     def _tried(
         self, encoder: Encoder, train: Split, val: Split, classes: int, runtime: Runtime
-    ) -> Iterator[Trained[Detect]]:
+    ) -> Iterator[Trained[StageDetector]]:
         """Every stage with every learning rate."""
         for stage in encoder.stages[-(self.last_stages or len(encoder.stages)) :]:
             for lr in self.lrs or (self.recipe.lr,):
-                head = self._head(stage, classes, runtime)
-                fit = partial(self._fit, head, encoder, stage, train, replace(self.recipe, lr=lr), runtime)
-                detect = self._detector(encoder, stage, head, runtime)
-                score = partial(val_score, detect, val, classes)
+                head = self._detector(encoder, stage, classes, runtime)
+                fit = partial(self._fit, head, train, replace(self.recipe, lr=lr), runtime)
+                score = partial(val_score, partial(head.detect, runtime=runtime), val, classes)
                 trial, course = attempt(stage.name, {"lr": lr}, fit, score)
-                yield Trained(trial, detect, course)
+                yield Trained(trial, head, course)
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> StageDetector:
+        """FCOS on the stage.
+
+        Raises:
+            ValueError: a stage that the encoder has not.
+        """
+        head = self._detector(encoder, encoder.backbone.stage(form.stage), form.classes, runtime)
+        head.fcos.eval()
+        return head
 
     def metrics(self, split: Split) -> dict[str, Measure]:
         """See `detection_metrics`."""
         return detection_metrics(split)
 
-    def _maps(self, encoder: Encoder, stage: Stage, split: Split, runtime: Runtime) -> Maps:
-        height, width = split.pixels.shape[1:3]
-        reduction = at_stride(height, width, self.stride)
-        features = extract(encoder, split, (reduction,), runtime, (stage.name,))[Key(stage.name, reduction)]
-
-        def maps(index: Any) -> dict[str, Tensor]:
-            return {stage.name: torch.from_numpy(np.array(features[index])).to(runtime.device)}
-
-        return maps
-
-    def _head(self, stage: Stage, classes: int, runtime: Runtime) -> FcosHead:
+    def _detector(self, encoder: Encoder, stage: Stage, classes: int, runtime: Runtime) -> StageDetector:
         with seeded(runtime.seed, runtime.device):
             strides = (max(stage.stride, self.stride),)
-            return FcosHead(SingleMap(stage, self.width), strides, classes, self.convs).to(runtime.device)
+            head = FcosHead(SingleMap(stage, self.width), strides, classes, self.convs).to(runtime.device)
+        return StageDetector(
+            classes=classes, encoder=encoder, stage=stage.name, stride=self.stride, fcos=head
+        )
 
-    def _fit(
-        self, head: FcosHead, encoder: Encoder, stage: Stage, train: Split, recipe: Recipe, runtime: Runtime
-    ) -> Course:
-        maps = self._maps(encoder, stage, train, runtime)
+    def _fit(self, head: StageDetector, train: Split, recipe: Recipe, runtime: Runtime) -> Course:
+        maps = head.maps(train, runtime)
         targets = Targets(boxes_of(train), runtime.device)
 
         def loss(index: Tensor, generator: torch.Generator) -> Tensor:
-            return head.loss(maps(index.numpy()), targets.of(index.tolist()))
+            return head.fcos.loss(maps(index.numpy()), targets.of(index.tolist()))
 
-        what = f"detector on {stage.name}, lr {recipe.lr:g}"
-        return finetune(head, loss, len(train), recipe, runtime, what=what)
+        what = f"detector on {head.stage}, lr {recipe.lr:g}"
+        return finetune(head.fcos, loss, len(train), recipe, runtime, what=what)
 
-    def _detector(self, encoder: Encoder, stage: Stage, head: FcosHead, runtime: Runtime) -> Detect:
-        @torch.no_grad()
-        def detect(split: Split) -> Detections:
-            height, width = split.pixels.shape[1:3]
-            maps = self._maps(encoder, stage, split, runtime)
-            found: list[Target] = []
-            for i in range(0, len(split), _BATCH):
-                found += head.detect(maps(slice(i, i + _BATCH)), (height, width))
-            return collect(found)
 
-        return detect
+@dataclass(frozen=True, kw_only=True)
+class StageDetector(Detecting):
+    """FCOS on the map of one stage, averaged to a stride."""
+
+    encoder: Encoder
+    stage: str
+    stride: int
+    fcos: FcosHead
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Neck and head."""
+        return tensors_of(self.fcos)
+
+    def maps(self, images: Split, runtime: Runtime) -> Maps:
+        """The stage's maps of images, from the cache or by one pass."""
+        height, width = images.pixels.shape[1:3]
+        key = Key(self.stage, at_stride(height, width, self.stride))
+        features = extract(self.encoder, images, (key.reduction,), runtime, (self.stage,))[key]
+
+        def maps(index: Any) -> dict[str, Tensor]:
+            return {self.stage: torch.from_numpy(np.array(features[index])).to(runtime.device)}
+
+        return maps
+
+    @torch.no_grad()
+    def detect(self, images: Split, runtime: Runtime) -> Detections:
+        """Objects of every image."""
+        height, width = images.pixels.shape[1:3]
+        maps = self.maps(images, runtime)
+        found: list[Target] = []
+        for i in range(0, len(images), _BATCH):
+            found += self.fcos.detect(maps(slice(i, i + _BATCH)), (height, width))
+        return collect(found)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from downstream.detection.end_to_end import EndToEnd
 from downstream.detection.rcnn import RcnnDetector, c4_parts, checked_sizes
-from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, repeated
+from downstream.detection.repeated import MeanOverTrials, RepeatedDetectors, Trials, repeated
 from downstream.detection.scoring import average_precisions
+from downstream.head import Form
 from downstream.protocol import Measure, Runtime, fractions
 from downstream.tuning.finetuning import Norm, Optimiser
 from downstream.tuning.iterations import SteppedRecipe
@@ -82,6 +83,11 @@ class MocoC4(EndToEnd):
         first = runtime.seed * self.trials  # no two draws share a trial
         runtimes = [replace(runtime, seed=first + i) for i in range(self.trials)]
         return repeated([self.trained(encoder, train, val, one) for one in runtimes])
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> Trials:
+        """A detector a trial."""
+        heads = [self.untrained_detector(encoder, form.classes, runtime) for _ in range(self.trials)]
+        return Trials(classes=form.classes, heads=tuple(heads))
 
     def metrics(self, split: Split) -> dict[str, Measure]:
         """Means over trials of what `average_precisions` has."""

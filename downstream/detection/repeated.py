@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from downstream.course import Course
 from downstream.detection.average_precision import AveragePrecision
+from downstream.detection.head import Detecting, FoundObjects
 from downstream.detection.scoring import FittedDetectors
+from downstream.head import Head
 from downstream.metrics.interpolation import Counts
-from downstream.protocol import Fitted, Predictions, Trial
+from downstream.protocol import Fitted, Predictions, Runtime, Trial
 from pretext.data.dataset import Split
 
 _TRIAL = re.compile(r"trial(\d+)_(.+)")
@@ -51,6 +54,30 @@ class MeanOverTrials:
         return lambda counts: float(np.mean([score(counts) for score in scores]))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trials(Head):
+    """Detectors that differ in their seed alone; all are scored, and the first one is asked."""
+
+    classes: int
+    heads: tuple[Detecting, ...]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those of each."""
+        return {
+            f"trial{i}.{name}": value
+            for i, head in enumerate(self.heads)
+            for name, value in head.tensors().items()
+        }
+
+    def predict(self, images: Split, runtime: Runtime) -> FoundObjects:
+        """What the first trial finds."""
+        return self.heads[0].predict(images, runtime)
+
+    def rows(self, split: Split, runtime: Runtime) -> Predictions:
+        """Rows of every trial, see `join`."""
+        return join([head.rows(split, runtime) for head in self.heads])
+
+
 @dataclass(frozen=True)
 class RepeatedDetectors(Fitted):
     """Detectors that differ in their seed alone; scores on train and val are means over them.
@@ -69,6 +96,12 @@ class RepeatedDetectors(Fitted):
     def selected(self) -> dict[str, float | int | str]:
         """The setting of all of them."""
         return self.fits[0].selected
+
+    @property
+    def head(self) -> Trials:
+        """Every trial's."""
+        heads = tuple(fit.head for fit in self.fits)
+        return Trials(classes=heads[0].classes, heads=heads)
 
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of every trial, see `join`."""

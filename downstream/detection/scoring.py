@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from downstream.detection.average_precision import BY_SIZE, METRICS, AveragePrecision, coco_ap
 from downstream.detection.boxes import boxes_of, check_against
 from downstream.detection.draw import draw_detections
+from downstream.detection.head import Detecting
 from downstream.detection.matching import SIZES, Detections, count_targets, detection_rows, owner
-from downstream.protocol import Measure, Predictions, fractions
+from downstream.protocol import Measure, Predictions, Runtime, fractions
 from downstream.selection import OneSetting
 from pretext.data.dataset import Split
 from pretext.data.split import limit, subset
@@ -42,15 +43,10 @@ def detection_metrics(split: Split) -> dict[str, Measure]:
     return fractions(average_precisions(split))
 
 
-def rows_of(detect: Detect, split: Split, classes: int) -> Predictions:
-    """Rows of a split; see `detection_rows`."""
-    truth = check_against(split, classes)
-    return detection_rows(detect(split), truth, classes)
-
-
 def val_score(detect: Detect, split: Split, classes: int) -> float:
     """COCO AP, by which settings are selected."""
-    return coco_ap(rows_of(detect, split, classes))
+    truth = check_against(split, classes)
+    return coco_ap(detection_rows(detect(split), truth, classes))
 
 
 def train_score(detect: Detect, train: Split, classes: int) -> float:
@@ -68,20 +64,24 @@ class FittedDetectors(OneSetting):
     """One detector a stage, each with the setting that val chose.
 
     Attributes:
-        detectors: split → detections, by stage.
-        classes: number of classes of all of them.
+        detectors: by stage.
     """
 
-    detectors: Mapping[str, Detect]
-    classes: int
+    detectors: Mapping[str, Detecting]
+    runtime: Runtime
+
+    @property
+    def head(self) -> Detecting:
+        """That of the selected stage."""
+        return self.detectors[self.stage]
 
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows of every stage; see `detection_rows`."""
-        return {stage: rows_of(detect, test, self.classes) for stage, detect in self.detectors.items()}
+        return {stage: head.rows(test, self.runtime) for stage, head in self.detectors.items()}
 
     def detect(self, split: Split) -> Detections:
         """Detections of the selected stage."""
-        return self.detectors[self.stage](split)
+        return self.head.detect(split, self.runtime)
 
     def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
         """Draw the objects of each image beside its detections: (H, W, 3)."""

@@ -88,6 +88,12 @@ def map_sides(encoder: Encoder, split: Split, runtime: Runtime) -> dict[str, int
     return {stage: min(x.shape[2:]) for stage, x in maps.items()}
 
 
+def of_blank(encoder: Encoder, size: tuple[int, int], runtime: Runtime) -> Features:
+    """What an encoder says of one black image of (height, width): its form is that of any other's."""
+    with frozen(encoder, runtime) as forward:
+        return forward(torch.zeros(1, 3, *size, device=runtime.device))
+
+
 def distinct(features: FeatureSet, sides: Mapping[str, int]) -> FeatureSet:
     """Features without those pooled more finely than by a grid that keeps the whole map already.
 

@@ -193,6 +193,22 @@ class LinearHead:
     bias: Tensor
     course: Course | None = None
 
+    @staticmethod
+    def unfitted(width: int, classes: int, device: torch.device) -> LinearHead:
+        """A head of that form, D = width, whose tensors are to be filled."""
+        zeros = torch.zeros(width + 1, classes, device=device)
+        scaling = Standardisation(torch.zeros(width, device=device), torch.zeros(width, device=device))
+        return LinearHead(scaling, zeros[:-1].clone(), zeros[-1].clone())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it is made of, by name."""
+        return {
+            "mean": self.scaling.mean,
+            "inverse": self.scaling.inverse,
+            "weight": self.weight,
+            "bias": self.bias,
+        }
+
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Logits (N, C) of raw features (N, D), which may be a memory map."""
         chunks = [

@@ -77,6 +77,13 @@ class Heads(nn.Module):
             first.repeat(count, 1, 1), torch.zeros(count, classes), channels if recipe.normalise else None
         )
 
+    @staticmethod
+    def unfitted(shape: Sequence[int], classes: int, normalised: bool) -> Heads:
+        """One head for features of shape (C, L), in eval mode, whose tensors are to be filled."""
+        channels, cells = shape
+        weight = torch.zeros(1, classes, channels * cells)
+        return Heads(weight, torch.zeros(1, classes), channels if normalised else None).eval()
+
     def forward(self, x: Tensor) -> Tensor:
         """Map features (B, C, L) to logits (B, P, classes)."""
         if self.normalised:

@@ -15,12 +15,21 @@ from downstream.judge import flags as flagged
 from downstream.judge import gates
 from downstream.judge.chance import Chance
 from downstream.judge.cost import Meter
+from downstream.judge.kept import is_kept, keep, keeps
 from downstream.judge.plain import from_plain
 from downstream.judge.provenance import outdated, provenance
 from downstream.judge.record_files import picture_path, read, write
 from downstream.judge.records import BLIND, Cost, Effort, Record, Subject
 from downstream.judge.scoring import Scoring, precision_of
-from downstream.protocol import BlindPredictor, Fitted, Judgement, Predictions, Protocol, Runtime
+from downstream.protocol import (
+    BlindPredictor,
+    Fitted,
+    GateFailed,
+    Judgement,
+    Predictions,
+    Protocol,
+    Runtime,
+)
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
@@ -83,7 +92,7 @@ def _digest_of(
     )
 
 
-def kept(folder: Path, evaluation: str, judgement: Judgement, runtime: Runtime) -> list[Record]:
+def reusable(folder: Path, evaluation: str, judgement: Judgement, runtime: Runtime) -> list[Record]:
     """The stored records of an evaluation, none where they are to be made: see `Runtime.redo`.
 
     Raises:
@@ -115,6 +124,7 @@ def evaluate(
     config: Mapping[str, Any] | None = None,
     seen: Iterable[Split] = (),
     pictures: Path | None = None,
+    heads: Path | None = None,
     draws: int = RESAMPLES,
     suite: str = "",
 ) -> list[Record]:
@@ -130,18 +140,22 @@ def evaluate(
         config: resolved configuration, plain JSON, for the record.
         seen: splits whose images pretraining or calibration took, where they are at hand.
         pictures: folder that gets `<digest of the evaluation>.png`, predictions on some test images.
+        heads: folder that gets what was fitted, under the digest of the evaluation (see `judge.kept`), of
+            protocols that keep heads. Where the records are stored without it, it is fitted again, and they
+            stay as they are.
         draws: bootstrap resamples of the primary metric of the selected stage.
         suite: the frozen benchmark that the evaluation belongs to.
 
     Raises:
-        GateFailed: a score that must not be kept.
+        GateFailed: a score that must not be kept; a head that, fitted again, has another score.
         DamagedCache: packed images that were changed since.
         RecordError: stored records that cannot be trusted.
     """
     name = evaluation_digest(subject, protocol, data, runtime)
     weights = encoder.digest()
-    old = kept(records, name, protocol, runtime)
-    if old and old[0].provenance.weights == weights:
+    found = reusable(records, name, protocol, runtime)
+    old = [record for record in found if record.provenance.weights == weights]
+    if old and not lacks_head(old, protocol, heads):
         return old
     flags = _check_before(encoder, protocol, data, subject, seen)
     unmoved = gates.Unmoved(encoder)
@@ -191,8 +205,47 @@ def evaluate(
         suite,
     )
     made, rows = job.records(predicted, fitted, flags, chance)
-    write(records, made, rows)
+    if old:
+        _same(_main(old), _main(made), records / f"{name}.json")
+        made = old
+    else:
+        write(records, made, rows)
+    if heads is not None and keeps(protocol):
+        keep(heads / name, fitted, protocol, encoder, data, _main(made))
     return made
+
+
+def lacks_head(records: Sequence[Record], protocol: Protocol, heads: Path | None) -> bool:
+    """Whether the head of an evaluation that is recorded would be kept in a folder, and is not there.
+
+    Args:
+        records: all of one evaluation; none where it was not made.
+        heads: as in `evaluate`; None where nothing is kept.
+    """
+    if heads is None or not keeps(protocol) or not records:
+        return False
+    return not is_kept(heads / records[0].evaluation.digest, _main(records))
+
+
+def _main(records: Sequence[Record]) -> Record:
+    """That of the selected stage by the primary metric."""
+    return next(r for r in records if r.result.selected and r.evaluation.primary)
+
+
+def _same(old: Record, new: Record, path: Path) -> None:
+    """What was fitted again has the score that is recorded.
+
+    Raises:
+        GateFailed: it has another, or stands on another stage.
+    """
+    was, now = ((r.evaluation.stage, r.evaluation.metric, r.result.value) for r in (old, new))
+    if was != now:
+        said = [f"{metric} {value:g} at stage {stage!r}" for stage, metric, value in (was, now)]
+        raise GateFailed(
+            "head",
+            f"recorded is {said[0]}, but fitted again for its head it is {said[1]}: nothing was kept; delete "
+            f"{path} to have both made anew",
+        )
 
 
 def effort_of(encoder: Encoder) -> Effort | None:
@@ -274,7 +327,7 @@ def _evaluate_blind(
         precision="float32",
     )
     evaluation = evaluation_digest(subject, protocol, data, runtime)
-    old = kept(folder, evaluation, protocol, runtime)
+    old = reusable(folder, evaluation, protocol, runtime)
     if old:
         return old
     gates.packs_unchanged(data)
@@ -316,7 +369,7 @@ def evaluate_rows(
         GateFailed, DamagedCache, RecordError: as `evaluate`.
     """
     name = evaluation_digest(subject, judgement, data, runtime)
-    if old := kept(records, name, judgement, runtime):
+    if old := reusable(records, name, judgement, runtime):
         return old
     gates.packs_unchanged(data)
     gates.splits_disjoint(data)

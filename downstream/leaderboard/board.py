@@ -96,8 +96,9 @@ class Gain(NamedTuple):
 class Cell:
     """What stands in a table: the mean over seeds, its interval, and what must be said of it.
 
-    scale: what the values mean. flags: with the share of the cell's records that each is true of. ranks:
-    among the rows of its section that have seeds enough; None of another, and where nothing ranks.
+    scale: what the values mean. second: next to the one best row. flags: with the share of the cell's records
+    that each is true of. ranks: among the rows of its section that have seeds enough; None of another, and
+    where nothing ranks.
     """
 
     scores: Scores
@@ -107,6 +108,7 @@ class Cell:
     flags: Mapping[str, float]
     verdict: Verdict | None = None
     best: bool = False
+    second: bool = False
     ranks: Ranks | None = None
     gain: Gain | None = None
     scale: Scale = FRACTION

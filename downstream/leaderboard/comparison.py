@@ -127,7 +127,8 @@ def with_best(rows: Sequence[Row], columns: Iterable[Column], beside: Mapping[Co
         rivals = {row.key: row.cells[column] for row in rows if not row.twin and column in row.cells}
         if not column.ranks or not rivals:
             continue
-        top = max(cell.merit for cell in rivals.values())
+        top, *others = sorted((cell.merit for cell in rivals.values()), reverse=True)
+        second = others[0] if others and others[0] < top else None
         members = sorted(key for key, cell in rivals.items() if may_compare(cell.scores))
         pairs = all_pairs(len(members))
         apart = _apart([rivals[key] for key in members], pairs, beside[column])
@@ -138,7 +139,9 @@ def with_best(rows: Sequence[Row], columns: Iterable[Column], beside: Mapping[Co
             at = members.index(key) if key in members else None
             verdict = None if cell.merit == top else _verdict(at, best, separated)
             own = among[at] if at is not None and pairs else None
-            cells[key][column] = replace(cell, best=cell.merit == top, verdict=verdict, ranks=own)
+            cells[key][column] = replace(
+                cell, best=cell.merit == top, second=cell.merit == second, verdict=verdict, ranks=own
+            )
     return [replace(row, cells=cells[row.key]) for row in rows]
 
 

@@ -17,12 +17,24 @@ SYMBOLS = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # behind the end of a row it would be an argument
     "±": r"$\pm$",
     "−": "$-$",
     "≈": r"$\approx$",
     "↓": r"$\downarrow$",
     "≥": r"$\geq$",
+    "≤": r"$\leq$",
     "·": r"$\cdot$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "°": r"$^\circ$",
+    "²": "$^2$",
+    "χ": r"$\chi$",
+    "τ": r"$\tau$",
+    "…": r"\dots{}",
     "–": "--",
     "\ufffd": "?",
 }
@@ -46,12 +58,18 @@ def _sheet(sheet: Sheet) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    notes = "\n\n".join(escape(note) for note in sheet.notes)
+    notes = "\n\n".join(escape(note) for note in (*sheet.notes, *_underlined(sheet)))
     return (
         "\\begin{table}\n\\centering\\footnotesize\n"
         f"\\caption{{{escape(sheet.title)}}}\n" + "\n".join(lines) + "\n\n"
         f"\\par\\raggedright {notes}\n\\end{{table}}\n"
     )
+
+
+def _underlined(sheet: Sheet) -> list[str]:
+    """What underlining means, where there is any; no other format has it."""
+    texts = (text for section in sheet.sections for line in section.lines for text in line.cells)
+    return ["Underlined: second best."] if any(text.second for text in texts) else []
 
 
 def _rows(section: Section) -> list[str]:
@@ -78,6 +96,8 @@ def _label(line: Line) -> str:
 
 
 def _text(text: Text) -> str:
-    body = rf"\textbf{{{escape(text.body)}}}" if text.bold else escape(text.body)
+    body = escape(text.body)
+    if text.bold or text.second:
+        body = rf"\{'textbf' if text.bold else 'underline'}{{{body}}}"
     under = f" ({escape(text.under)})" if text.under else ""
     return body + escape(text.mark) + (f"$^{{{text.notes}}}$" if text.notes else "") + under

@@ -37,13 +37,17 @@ Kindred = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Text:
-    """What stands in a cell: a body, a second line, and footnote letters; `mark` is ≈."""
+    """What stands in a cell: a body, a second line, and footnote letters; `mark` is ≈.
+
+    second: of the second best row, which LaTeX underlines.
+    """
 
     body: str = ""
     under: str = ""
     notes: str = ""
     mark: str = ""
     bold: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,7 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     mark = NOT_APART if cell.verdict is Verdict.NOT_SEPARATED else ""
     under = "" if cell.ranks is None else f"#{_reach(cell.ranks)}"
     zero = {ZERO_WIDTH: 1.0} if cell.interval is not None and cell.interval.zero_width else {}
-    return Text(body, under, notes + footnotes.of({**cell.flags, **zero}), mark, cell.best)
+    return Text(body, under, notes + footnotes.of({**cell.flags, **zero}), mark, cell.best, cell.second)
 
 
 def _gain_text(cell: Cell | None) -> Text:

@@ -41,7 +41,9 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
 def plain_text(sheets: Iterable[Sheet]) -> str:
     """The tables as they are printed without colour, 80 columns wide."""
     text = io.StringIO()
-    console = Console(file=text, width=80, color_system=None, legacy_windows=False, markup=False)
+    console = Console(
+        file=text, width=80, color_system=None, legacy_windows=False, markup=False, force_jupyter=False
+    )
     for sheet in sheets:
         print_sheet(sheet, console)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())

@@ -94,6 +94,7 @@ class RepresentationHealth(Protocol):
     task = "representation"
     trains_encoder = False
     trains_head = False
+    headless = "nothing is fitted"
 
     def __post_init__(self) -> None:
         if not 0 < self.crop <= 1:

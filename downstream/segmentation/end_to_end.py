@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,19 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from downstream.features.extraction import load_images
+from downstream.head import Form
 from downstream.protocol import Predictions, Runtime
 from downstream.segmentation.family import Segmentation
-from downstream.segmentation.masks import (
-    check_against,
-    confusion_of,
-    fitted_classes,
-    masks_of,
-    mean_iou,
-)
+from downstream.segmentation.head import Segmenting
+from downstream.segmentation.masks import fitted_classes, masks_of, mean_iou
 from downstream.segmentation.pictures import side_by_side
 from downstream.selection import OneSetting
-from downstream.tuning.finetuning import mirror, outputs, random_flips
-from downstream.tuning.rates import Loss, TunedModel, TunedProtocol
+from downstream.tuning.finetuning import mirror, outputs, private_copy, random_flips
+from downstream.tuning.rates import Loss, TunedModel, TunedProtocol, tensors_of
 from pretext.data.dataset import IGNORE, Split
 from pretext.data.split import limit
 from pretext.encoder import Encoder
@@ -83,10 +79,9 @@ class EndToEnd(Segmentation, TunedProtocol):
         self.check(train, val)
         train = limit(train, self.train_limit)
         classes = fitted_classes(train)
-        name = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
         chosen = self.over_rates(
             encoder,
-            lambda own: Segmenter(own, name, classes, self.head),
+            lambda own: self._segmenter(own, classes),
             lambda model: _loss(model, train, self.flips, runtime.device),
             lambda model: _score(model, val, runtime),
             (train, val),
@@ -94,7 +89,7 @@ class EndToEnd(Segmentation, TunedProtocol):
         )
         winner = chosen.winner
         return FittedSegmenter(
-            stage=name,
+            stage=winner.model.stage,
             trials=chosen.trials,
             at_edge=chosen.at_edge,
             train_score=_score(winner.model, limit(train, TRAIN_SCORED), runtime),
@@ -104,6 +99,31 @@ class EndToEnd(Segmentation, TunedProtocol):
             runtime=runtime,
         )
 
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> TunedSegmenter:
+        """A segmenter around a copy of the encoder."""
+        model = self._segmenter(private_copy(encoder, runtime.device), form.classes)
+        return TunedSegmenter(classes=form.classes, model=model.to(runtime.device).eval())
+
+    def _segmenter(self, encoder: Encoder, classes: int) -> Segmenter:
+        name = encoder.stage_names[-1] if self.stage is None else encoder.backbone.stage(self.stage).name
+        return Segmenter(encoder, name, classes, self.head)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedSegmenter(Segmenting):
+    """A trained segmenter."""
+
+    model: Segmenter
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The whole model's, its encoder among it."""
+        return tensors_of(self.model)
+
+    def masks(self, images: Split, runtime: Runtime) -> Iterator[tuple[slice, Tensor]]:
+        """Classes (B, H, W) of images, batch by batch."""
+        for where, logits in outputs(self.model, images, runtime):
+            yield where, logits.argmax(1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FittedSegmenter(OneSetting):
@@ -112,14 +132,18 @@ class FittedSegmenter(OneSetting):
     model: Segmenter
     runtime: Runtime
 
+    @property
+    def head(self) -> TunedSegmenter:
+        """The model."""
+        return TunedSegmenter(classes=self.model.classes, model=self.model)
+
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"confusion": (N, K, K) uint32} of the one stage."""
-        return {self.stage: _rows(self.model, test, self.runtime)}
+        return {self.stage: self.head.rows(test, self.runtime)}
 
     def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
         """Image, true mask and prediction of each image."""
-        parts = [logits.argmax(1).cpu().numpy() for _, logits in outputs(self.model, images, self.runtime)]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
+        return side_by_side(images, self.head.predict(images, self.runtime).masks, names)
 
 
 def _loss(model: Segmenter, train: Split, flip: bool, device: torch.device) -> Loss:
@@ -138,13 +162,4 @@ def _loss(model: Segmenter, train: Split, flip: bool, device: torch.device) -> L
 
 
 def _score(model: Segmenter, split: Split, runtime: Runtime) -> float:
-    return mean_iou(_rows(model, split, runtime))
-
-
-def _rows(model: Segmenter, split: Split, runtime: Runtime) -> Predictions:
-    masks = check_against(split, model.classes)
-    parts = [
-        confusion_of(logits.argmax(1), masks[where], model.classes)
-        for where, logits in outputs(model, split, runtime)
-    ]
-    return {"confusion": np.concatenate(parts)}
+    return mean_iou(TunedSegmenter(classes=model.classes, model=model).rows(split, runtime))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from downstream.protocol import BlindPredictor, Measure, Protocol
+from downstream.head import WithHead
+from downstream.protocol import BlindPredictor, Measure
 from downstream.segmentation.baselines import blind_segmenters
 from downstream.segmentation.masks import check_masks, segmentation_metrics
 from pretext.data.dataset import Split
@@ -12,7 +13,7 @@ from pretext.data.split import limit
 
 
 @dataclass(frozen=True)
-class Segmentation(Protocol):
+class Segmentation(WithHead):
     """Every pixel gets a class.
 
     Args:

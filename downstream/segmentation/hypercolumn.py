@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from downstream.features.extraction import batches, frozen
+from downstream.head import Form
 from downstream.heads.linear_grid import LinearGrid, LinearHead, Standardisation
 from downstream.protocol import (
     Predictions,
@@ -20,12 +21,8 @@ from downstream.protocol import (
     require_positive,
 )
 from downstream.segmentation.family import Segmentation
-from downstream.segmentation.masks import (
-    check_against,
-    confusion_of,
-    fitted_classes,
-    image_size,
-)
+from downstream.segmentation.head import Segmenting
+from downstream.segmentation.masks import fitted_classes, image_size
 from downstream.segmentation.pictures import side_by_side
 from downstream.segmentation.pixel_heads import Pixels, convolve, fit_heads, sampled, score
 from downstream.selection import OneSetting, at_edge, best, best_by_stage, several
@@ -117,41 +114,50 @@ class Hypercolumn(Segmentation):
             at_edge=at_edge(trials, trial, len(val)),
             train_score=score(head, rows, on_train.classes),
             course=head.course,
-            encoder=encoder,
             runtime=runtime,
             setting=trial.setting,
-            heads=dict(zip(stages, heads, strict=True)),
-            place=cells.logits(place),
+            column=Column(
+                classes=classes,
+                encoder=encoder,
+                heads=dict(zip(stages, heads, strict=True)),
+                place=cells.logits(place),
+            ),
         )
+
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> Column:
+        """A layer on every stage, and what place says of images of that size."""
+        heads = {
+            s.name: LinearHead.unfitted(s.channels, form.classes, runtime.device) for s in encoder.stages
+        }
+        place = torch.zeros(form.classes, *form.size, device=runtime.device)
+        return Column(classes=form.classes, encoder=encoder, heads=heads, place=place)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedHypercolumn(OneSetting):
-    """One head, cut into the parts that belong to the stages and to place; their logits add up."""
+class Column(Segmenting):
+    """One head, cut into the parts that belong to the stages and to place; their logits add up.
+
+    Attributes:
+        place: logits (K, H, W), for images of that size.
+    """
 
     encoder: Encoder
-    runtime: Runtime
     heads: dict[str, LinearHead]
     place: Tensor
 
-    def predict(self, test: Split) -> dict[str, Predictions]:
-        """Rows {"confusion": (N, K, K) uint32}, from one pass over the images."""
-        classes = len(next(iter(self.heads.values())).bias)
-        masks = check_against(test, classes)
-        parts = [
-            confusion_of(predicted, masks[where], classes) for where, predicted in self._predictions(test)
-        ]
-        return {COLUMN: {"confusion": np.concatenate(parts)}}
+    def tensors(self) -> dict[str, Tensor]:
+        """Each part's."""
+        parts = {
+            f"{stage}.{name}": value
+            for stage, head in self.heads.items()
+            for name, value in head.tensors().items()
+        }
+        return parts | {"place": self.place}
 
-    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
-        """Image, true mask and prediction of each image."""
-        parts = [predicted.cpu().numpy() for _, predicted in self._predictions(images)]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
-
-    def _predictions(self, split: Split) -> Iterator[tuple[slice, Tensor]]:
-        """Classes (B, H, W), batch by batch."""
-        with frozen(self.encoder, self.runtime) as forward:
-            for where, pixels in batches(split, self.runtime.device):
+    def masks(self, images: Split, runtime: Runtime) -> Iterator[tuple[slice, Tensor]]:
+        """Classes (B, H, W) of images, batch by batch."""
+        with frozen(self.encoder, runtime) as forward:
+            for where, pixels in batches(images, runtime.device):
                 maps = forward(pixels).maps
                 # A 1×1 convolution and upsampling commute: the few logits are upsampled, not the many maps.
                 logits = [
@@ -161,7 +167,28 @@ class FittedHypercolumn(OneSetting):
                     for stage, head in self.heads.items()
                 ]
                 yield where, torch.stack(logits).sum(0).add(self.place).argmax(1)
-                self.runtime.progress(f"segment {split.name}", where.stop, len(split))
+                runtime.progress(f"segment {images.name}", where.stop, len(images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedHypercolumn(OneSetting):
+    """The one head, with the setting that val chose."""
+
+    runtime: Runtime
+    column: Column
+
+    @property
+    def head(self) -> Column:
+        """The head."""
+        return self.column
+
+    def predict(self, test: Split) -> dict[str, Predictions]:
+        """Rows {"confusion": (N, K, K) uint32}, from one pass over the images."""
+        return {COLUMN: self.column.rows(test, self.runtime)}
+
+    def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """Image, true mask and prediction of each image."""
+        return side_by_side(images, self.column.predict(images, self.runtime).masks, names)
 
 
 @dataclass(frozen=True)

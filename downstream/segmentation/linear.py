@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.features.extraction import batches, frozen
-from downstream.heads.linear_grid import LinearGrid
+from downstream.head import Form
+from downstream.heads.linear_grid import LinearGrid, LinearHead
 from downstream.protocol import (
     Predictions,
     Runtime,
     require_positive,
 )
 from downstream.segmentation.family import Segmentation
+from downstream.segmentation.head import Segmenting
 from downstream.segmentation.masks import (
     check_against,
     confusion_of,
@@ -119,39 +121,74 @@ class SegmentationLinear(Segmentation):
             chosen=chosen.by_stage,
         )
 
+    def untrained_head(self, encoder: Encoder, form: Form, runtime: Runtime) -> StageLinear:
+        """A 1×1 convolution on the stage.
+
+        Raises:
+            ValueError: a stage that the encoder has not.
+        """
+        stage = encoder.backbone.stage(form.stage)
+        layer = LinearHead.unfitted(stage.channels, form.classes, runtime.device)
+        return StageLinear(classes=form.classes, encoder=encoder, stage=stage.name, layer=layer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageLinear(Segmenting):
+    """A 1×1 convolution on one stage, its logits upsampled to the image."""
+
+    encoder: Encoder
+    stage: str
+    layer: LinearHead
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The convolution's, and the statistics that it standardises by."""
+        return self.layer.tensors()
+
+    def masks(self, images: Split, runtime: Runtime) -> Iterator[tuple[slice, Tensor]]:
+        """Classes (B, H, W) of images, batch by batch."""
+        for where, found in _predictions(self.encoder, {self.stage: self.layer}, images, runtime):
+            yield where, found[self.stage]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FittedSegmenter(StageHeads[Choice]):
     """One head a stage, each with the setting that val chose."""
 
+    @property
+    def head(self) -> StageLinear:
+        """That of the selected stage."""
+        layer = self.chosen[self.stage].head
+        return StageLinear(classes=len(layer.bias), encoder=self.encoder, stage=self.stage, layer=layer)
+
     def predict(self, test: Split) -> dict[str, Predictions]:
         """Rows {"confusion": (N, K, K) uint32} of every stage, from one pass over the images."""
-        classes = len(self.chosen[self.stage].head.bias)
+        heads = {stage: choice.head for stage, choice in self.chosen.items()}
+        classes = len(heads[self.stage].bias)
         masks = check_against(test, classes)
-        rows: dict[str, list[NDArray[np.uint32]]] = {stage: [] for stage in self.chosen}
-        for where, predicted in self._predictions(test, tuple(self.chosen)):
+        rows: dict[str, list[NDArray[np.uint32]]] = {stage: [] for stage in heads}
+        for where, predicted in _predictions(self.encoder, heads, test, self.runtime):
             for stage, prediction in predicted.items():
                 rows[stage].append(confusion_of(prediction, masks[where], classes))
         return {stage: {"confusion": np.concatenate(parts)} for stage, parts in rows.items()}
 
     def show(self, images: Split, names: Sequence[str] = ()) -> NDArray[np.uint8]:
         """Image, true mask and the selected stage's prediction of each image."""
-        parts = [p[self.stage].cpu().numpy() for _, p in self._predictions(images, (self.stage,))]
-        return side_by_side(images, np.concatenate(parts).astype(np.uint8), names)
+        return side_by_side(images, self.head.predict(images, self.runtime).masks, names)
 
-    def _predictions(
-        self, split: Split, stages: tuple[str, ...]
-    ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-        """Classes (B, H, W) by stage, batch by batch."""
-        with frozen(self.encoder, self.runtime) as forward:
-            for where, pixels in batches(split, self.runtime.device):
-                maps = forward(pixels, stages[-1]).maps
-                size = (pixels.shape[2], pixels.shape[3])
-                yield (
-                    where,
-                    {
-                        stage: upsampled_classes(convolve(self.chosen[stage].head, maps[stage]), size)
-                        for stage in stages
-                    },
-                )
-                self.runtime.progress(f"segment {split.name}", where.stop, len(split))
+
+def _predictions(
+    encoder: Encoder, heads: Mapping[str, LinearHead], split: Split, runtime: Runtime
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """Classes (B, H, W) by stage, batch by batch; stages in order."""
+    with frozen(encoder, runtime) as forward:
+        for where, pixels in batches(split, runtime.device):
+            maps = forward(pixels, list(heads)[-1]).maps
+            size = (pixels.shape[2], pixels.shape[3])
+            yield (
+                where,
+                {
+                    stage: upsampled_classes(convolve(head, maps[stage]), size)
+                    for stage, head in heads.items()
+                },
+            )
+            runtime.progress(f"segment {split.name}", where.stop, len(split))

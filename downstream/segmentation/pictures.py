@@ -45,10 +45,11 @@ def side_by_side(
         shown = [prediction, truth]
     columns["predicted"] = colours[prediction]
     labels = np.unique(np.concatenate([part.ravel() for part in shown])).tolist()
-    return contact_sheet(columns, [(_name(label, names), _color(colours[label])) for label in labels])
+    return contact_sheet(columns, [(named(label, names), _color(colours[label])) for label in labels])
 
 
-def _name(label: int, names: Sequence[str]) -> str:
+def named(label: int, names: Sequence[str]) -> str:
+    """What a class is called; its number where it has no name."""
     if label == IGNORE:
         return "unlabelled"
     return names[label] if label < len(names) else f"class {label}"

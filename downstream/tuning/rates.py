@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from downstream.course import Course
-from downstream.protocol import Protocol, Runtime, Trial
+from downstream.head import WithHead
+from downstream.protocol import Runtime, Trial
 from downstream.selection import Chosen, attempt, choose_over_stages, several
 from downstream.tuning.finetuning import Tuning, finetune, private_copy, seeded
 from pretext.data.dataset import Split
@@ -34,6 +35,14 @@ class TunedModel(nn.Module, ABC):
     stage: str
 
 
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by name, not copied; what lies under several names under the first alone."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        found.setdefault(id(value), (name, value))
+    return dict(found.values())
+
+
 M = TypeVar("M", bound=TunedModel)
 T = TypeVar("T")
 
@@ -48,7 +57,7 @@ class Trained(Generic[T]):
 
 
 @dataclass(frozen=True)
-class TunedProtocol(Protocol):
+class TunedProtocol(WithHead):
     """A model around a copy of the encoder is trained as a whole.
 
     Args:

@@ -16,6 +16,8 @@ from pretext.backbones.undivided import Undivided
 
 EXTRA = "transformers is not installed: pip install pretextbench[transformers]"
 EMBED = "embed"
+MASKED = "vit_mae"
+"""The type of model that hides patches by default, at random, in eval mode too."""
 DROPPED = (
     "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id",
     "problem_type", "auto_map",
@@ -29,7 +31,7 @@ class TransformersNet(Undivided):
     They are `embed` and the blocks, every quarter of more than six alike that divide by four, or the stages
     of a hierarchical network. The last one's map is `last_hidden_state`, behind a final norm where the model
     has one; its first token is the vector `cls`, where tokens stand before the patches. Registers are never
-    read. Position embeddings are resampled where transformers does so.
+    read. Position embeddings are resampled where transformers does so. MAE's encoder sees every patch.
 
     Args:
         in_channels: channels of the input map.
@@ -94,7 +96,12 @@ class TransformersNet(Undivided):
 def _states(network: nn.Module, x: Tensor) -> list[Tensor]:
     """Hidden states from the embedding to the last, the last one as the model returns it."""
     takes = inspect.signature(network.forward).parameters
-    more = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
+    more: dict[str, Any] = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
+    if (
+        getattr(network.config, "model_type", "") == MASKED
+    ):  # it orders patches by noise, and hides the last ones, here none
+        cells = (x.shape[2] // _patch(network)) * (x.shape[3] // _patch(network))
+        more["noise"] = torch.linspace(0, 1, cells, device=x.device).expand(len(x), -1)
     output = network(pixel_values=x, output_hidden_states=True, return_dict=True, **more)
     found = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
     if not found:
@@ -129,8 +136,11 @@ def _model(config: Mapping[str, Any]) -> Any:
     except ImportError as error:
         raise ValueError(EXTRA) from error
     kind, values = str(config.get("model_type")), {k: v for k, v in config.items() if k != "model_type"}
+    if kind == MASKED:
+        values["mask_ratio"] = 0.0
     try:
-        network = AutoModel.from_config(AutoConfig.for_model(kind, **values))
+        made = AutoConfig.for_model(kind, **values)
+        network = AutoModel.from_config(made)  # type: ignore[no-untyped-call]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"transformers has no image model of {kind!r}: {error}") from error
     without_pooler(network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +15,10 @@ from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
 from pretext.colorizers.beside import at_size
 from pretext.colorizers.contract import Colorizer, Hints
-from pretext.data.decode import SUFFIXES, BadImage, decode_rgb
-from pretext.data.walk import image_files
+from pretext.data.decode import BadImage, decode_rgb
 
 GAP = 8
 """White pixels between the panels of a comparison."""
-
-
-def find(path: Path) -> list[Path]:
-    """Image files of a folder, subfolders included, or the one file.
-
-    Raises:
-        FileNotFoundError: nothing there, or a folder without images.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no image or folder {path}")
-    found = image_files(path)
-    if not found:
-        raise FileNotFoundError(f"{path} has no images; recognised are {', '.join(sorted(SUFFIXES))}")
-    return found
 
 
 @torch.no_grad()
@@ -81,22 +63,6 @@ def compare(
         gap = rgb.new_ones(1, 3, rgb.shape[-2], GAP)
     row = torch.cat([gray, gap, colour(colorizer, rgb, size, hints=hints), gap, rgb], dim=-1)
     return (row[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-
-
-def comparisons(source: Path, folder: Path) -> dict[Path, Path]:
-    """Where the comparison of a file, or of every image of a folder, goes: a PNG by its name below `source`.
-
-    Raises:
-        FileNotFoundError: as `find`.
-    """
-    files = find(source)
-    stems = Counter(file.with_suffix("") for file in files)
-    targets = {}
-    for file in files:
-        inside = file.relative_to(source) if source.is_dir() else Path(file.name)
-        ambiguous = stems[file.with_suffix("")] > 1
-        targets[file] = folder / inside.with_name(f"{inside.name if ambiguous else inside.stem}.png")
-    return targets
 
 
 def colorize_file(

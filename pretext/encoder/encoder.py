@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,7 @@ class Encoder(nn.Module):
             )
         self.input = input
         self.backbone = backbone
-        # A copy by way of JSON: what cannot be saved fails here, not after hours of training.
-        self.provenance: dict[str, Any] = json.loads(json.dumps(dict(provenance or {}), allow_nan=False))
+        self.provenance = _plain(provenance or {})
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -122,8 +122,8 @@ class Encoder(nn.Module):
             raise ValueError(f"an encoder takes RGB images (B, 3, H, W), got {tuple(rgb.shape)}")
         if not rgb.is_floating_point():
             raise TypeError(f"an encoder takes floating-point RGB in [0, 1], got {rgb.dtype}")
-        # Colour conversion in bfloat16 would leave a few dozen levels of lightness.
-        with torch.autocast(rgb.device.type, enabled=False):
+        # Colour conversion in bfloat16 would leave a few dozen levels of lightness. Shapes alone have none.
+        with nullcontext() if rgb.is_meta else torch.autocast(rgb.device.type, enabled=False):
             x: Tensor = self.input(rgb if rgb.dtype == torch.float64 else rgb.float())
         return x
 
@@ -182,6 +182,12 @@ class Encoder(nn.Module):
         return description
 
 
+def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy by way of JSON: what cannot be saved fails here, not after hours of training."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
+    return plain
+
+
 def load(path: str | Path) -> Encoder:
     """Open a saved encoder, on the CPU and in eval mode; the global random state stays as it is.
 
@@ -234,18 +240,30 @@ def _read_description(path: Path) -> dict[str, Any]:
     return about
 
 
-def _build(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
-    """Build the encoder that a JSON describes, with its weights; nothing in it is trusted."""
+def untrained(architecture: Mapping[str, Any]) -> Encoder:
+    """Build the encoder that an `Encoder.architecture` describes; nothing in it is trusted.
+
+    The global random state stays as it is.
+
+    Raises:
+        ValueError, TypeError, RuntimeError, OverflowError: what no encoder is built from.
+    """
     for name, keys in (("backbone", ("class", "arguments")), ("input", ("name", "arguments"))):
-        part = about[name]
+        part = architecture.get(name)
         if not isinstance(part, dict) or set(part) != set(keys) or not isinstance(part["arguments"], dict):
             raise ValueError(f"{name!r} must hold {' and '.join(keys)}, got {part!r}")
-    seen = inputs.build(about["input"]["name"], **about["input"]["arguments"])
-    path, arguments = str(about["backbone"]["class"]), about["backbone"]["arguments"]
-    with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
-        check(Encoder(seen, backbones.build(path, arguments, seen.channels)), state)
+    seen = inputs.build(architecture["input"]["name"], **architecture["input"]["arguments"])
+    path, arguments = str(architecture["backbone"]["class"]), architecture["backbone"]["arguments"]
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
-        encoder = Encoder(seen, backbones.build(path, arguments, seen.channels), about["provenance"])
+        return Encoder(seen, backbones.build(path, arguments, seen.channels))
+
+
+def _build(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
+    """Build the encoder that a JSON describes, with its weights; nothing in it is trusted."""
+    with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
+        check(untrained(about), state)
+    encoder = untrained(about)
+    encoder.provenance = _plain(about["provenance"])
     # The file's types and values in the network's own layout, which decides how fast it is.
     laid = {
         k: torch.empty_like(v, dtype=state[k].dtype).copy_(state[k]) for k, v in encoder.state_dict().items()

@@ -10,14 +10,15 @@ from omegaconf import DictConfig
 
 from pretext.colorizers.beside import read_reference, read_scribbles
 from pretext.colorizers.contract import Colorizer, Division, Hints
-from pretext.colorizers.photograph import colorize_file, comparisons, find
-from pretext.data.decode import BadImage
+from pretext.colorizers.photograph import colorize_file
 from pretext.data.loader import EpochLoader
+from pretext.data.named_images import find, targets
 from pretext.fit import Pretrained, load_task
 from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
 from pretextbench.context import Context, opened
+from pretextbench.images import each
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
 GIVEN = {"references": "reference=", "scribbles": "scribbles="}
@@ -38,28 +39,23 @@ def run(cfg: DictConfig) -> list[str]:
 
 
 def _work(context: Context) -> list[str]:
-    targets = comparisons(Path(context.cfg.image), context.output / "colorized")
+    wanted = targets(Path(context.cfg.image), context.output / "colorized")
     hints = _hints(context.cfg)
     named, colorizer = ("", None) if context.cfg.colorizer is None else _system(context, hints)
     folder = None if named else _colorizer(context)
     if context.cfg.dry_run:
-        console.print(f"{len(targets)} images would be coloured by {named or folder}", soft_wrap=True)
+        console.print(f"{len(wanted)} images would be coloured by {named or folder}", soft_wrap=True)
         return []
     if folder is not None:
         colorizer = _task(context, folder, hints)
     assert colorizer is not None
-    bad: list[BadImage] = []
-    for image, target in targets.items():
-        try:
-            colorize_file(colorizer, image, target, context.cfg.size, context.device, hints)
-        except BadImage as error:
-            bad.append(error)
-            console.print(f"left out: {error}", style="red", soft_wrap=True)
-        else:
-            console.print(str(target), soft_wrap=True)
-    if bad:
-        listed = "".join(f"\n  {error}" for error in bad)
-        raise ValueError(f"{len(bad)} of {len(targets)} images could not be coloured:{listed}")
+    how = (context.cfg.size, context.device, hints)
+
+    def work(image: Path) -> str:
+        colorize_file(colorizer, image, wanted[image], *how)
+        return str(wanted[image])
+
+    each(wanted, work, "coloured")
     return []
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pretext.colorizers.photograph import find
 from pretext.data.class_folders import listed
 from pretext.data.files import FolderFiles
+from pretext.data.named_images import find
 from pretext.data.source import BadArchive, MissingData, folder_identity
 from pretext.data.walk import image_files, walk
 

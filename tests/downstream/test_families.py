@@ -6,8 +6,10 @@ import pkgutil
 from collections.abc import Iterator
 
 import downstream
+from downstream.head import Head, Prediction
 from downstream.protocol import BlindPredictor, Fitted, Protocol
 
+CONTRACTS = (Protocol, Fitted, BlindPredictor, Head, Prediction)
 HOOKS = {
     "selects": "not stated, or no choice",
     "freezes": "nothing more than the recipe says",
@@ -18,6 +20,10 @@ HOOKS = {
     "frozen": "no stage",
     "proposing": "no regions",
     "show": "not visual",
+    "head": "nothing to ask about a new image",
+    "off": "said of the image as a whole",
+    "picture": "not visual",
+    "gives_logits": "they are",
     "held_out": "the best score on val",
     "sees_color": "it does not",
 }
@@ -29,7 +35,7 @@ def classes() -> Iterator[type]:
     for module in pkgutil.walk_packages(downstream.__path__, "downstream."):
         found = importlib.import_module(module.name)
         for _, kind in inspect.getmembers(found, inspect.isclass):
-            if kind.__module__ == module.name and issubclass(kind, Protocol | Fitted | BlindPredictor):
+            if kind.__module__ == module.name and issubclass(kind, CONTRACTS):
                 yield kind
 
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from pretext.color import rgb_to_lab
 from pretext.colorizers.contract import Hints
-from pretext.colorizers.photograph import colorize_file, comparisons
+from pretext.colorizers.photograph import colorize_file
 from pretext.data.decode import decode_rgb
 from pretext.data.loader import EpochLoader
+from pretext.data.named_images import targets
 from pretext.fit import load_task, save_task
 from pretext.tasks.coloring import ColoringTask
 
@@ -64,7 +65,7 @@ def test_a_folder_is_coloured_by_a_saved_task(name: str, tmp_path: Path) -> None
     save_task(colorizer(name), tmp_path / "run")
     task = load_task(tmp_path / "run")
     assert isinstance(task, ColoringTask)
-    for file, target in comparisons(photos, out).items():
+    for file, target in targets(photos, out).items():
         colorize_file(task, file, target, 32, torch.device("cpu"))
         made = decode_rgb(target)
         assert made.shape == (45, 3 * 70 + 2 * 8, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from inspect import unwrap
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from torchvision.ops import roi_align
 from downstream.detection.average_precision import METRICS
 from downstream.detection.baselines import ConstantBox
 from downstream.detection.boxes import Targets, boxes_of
+from downstream.detection.end_to_end import TunedDetector
 from downstream.detection.goyal19_c4 import Goyal19C4
 from downstream.detection.moco_c4 import MocoC4
 from downstream.detection.rcnn import RcnnDetector, c4_parts
@@ -128,13 +128,10 @@ def changed(before: dict[str, torch.Tensor], fitted: FittedDetectors) -> set[str
 
 
 def model_of(fitted: FittedDetectors) -> RcnnDetector:
-    (detect,) = fitted.detectors.values()
-    found = [
-        c.cell_contents for c in unwrap(detect).__closure__ or () if isinstance(c.cell_contents, nn.Module)
-    ]
-    (model,) = found
-    assert isinstance(model, RcnnDetector)
-    return model
+    head = fitted.head
+    assert isinstance(head, TunedDetector)
+    assert isinstance(head.model, RcnnDetector)
+    return head.model
 
 
 @pytest.mark.slow

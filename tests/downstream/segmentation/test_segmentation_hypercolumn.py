@@ -79,12 +79,12 @@ def test_head_is_one_convolution_on_all_maps_upsampled(tmp_path: Path) -> None:
         ],
         1,
     )
-    heads = [fitted.heads[stage] for stage in encoder.stage_names]
+    heads = [fitted.column.heads[stage] for stage in encoder.stage_names]
     mean = torch.cat([head.scaling.mean for head in heads])
     inverse = torch.cat([head.scaling.inverse for head in heads])
     weight = torch.cat([head.weight for head in heads])
     standard = (column - mean[:, None, None]) * inverse[:, None, None]
-    logits = F.conv2d(standard, weight.T[:, :, None, None], heads[0].bias) + fitted.place
+    logits = F.conv2d(standard, weight.T[:, :, None, None], heads[0].bias) + fitted.column.place
     assert test.masks is not None
     wanted = confusion(logits.argmax(1).numpy(), test.masks, CLASSES)
     found = fitted.predict(test)[COLUMN]["confusion"]

@@ -1,0 +1,49 @@
+"""Kept heads and the encoders that they stand on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from downstream.judge.kept import RECORD, KeptHead, NoEncoder, open_kept
+from downstream.judge.record_files import import_jsonl
+from pretext.encoder import Encoder, open_encoder
+
+
+def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> KeptHead:
+    """Open a kept head; without an encoder, on the run's that lies beside it under one output folder.
+
+    Raises:
+        FileNotFoundError: no head there.
+        ValueError: as `open_kept`, or no encoder beside it.
+    """
+    try:
+        return open_kept(folder, encoder, device)
+    except NoEncoder as error:
+        beside = _beside(folder)
+        if beside is None:
+            raise ValueError(f"{error} by encoder=") from None
+        return open_kept(folder, beside, device)
+
+
+def _beside(folder: Path) -> Encoder | None:
+    """The encoder, among the runs of the output folder that a head lies in, that it was fitted on."""
+    (record,) = import_jsonl(folder / RECORD)
+    for description in sorted((folder.resolve().parent.parent / "runs").glob("*/encoder.json")):
+        try:
+            if json.loads(description.read_bytes())["digest"] == record.provenance.weights:
+                return open_encoder(str(description.parent))
+        except (ValueError, KeyError, TypeError):
+            continue  # a run that is damaged is not the one
+    return None
+
+
+def resolution(folder: Path) -> tuple[int, int]:
+    """Height and width of the images that a head was fitted on, as its record says.
+
+    Raises:
+        FileNotFoundError: no head there. RecordError: a record that cannot be read.
+    """
+    return import_jsonl(folder / RECORD)[0].data.resolution

@@ -1,0 +1,33 @@
+"""Jobs on images that a person names: each done by itself, those that cannot be read named at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pretext.data.decode import BadImage
+from pretextbench.console import console
+
+
+def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None:
+    """Do something with every image, and print what it says; one that is bad is named, and the others go on.
+
+    Args:
+        done: what is done with them, as in "coloured".
+
+    Raises:
+        ValueError: bad images, when the others are done.
+    """
+    bad: list[BadImage] = []
+    count = 0
+    for count, image in enumerate(images, 1):  # noqa: B007 (their number)
+        try:
+            said = work(image)
+        except BadImage as error:
+            bad.append(error)
+            console.print(f"left out: {error}", style="red", soft_wrap=True)
+        else:
+            console.print(said, soft_wrap=True)
+    if bad:
+        listed = "".join(f"\n  {error}" for error in bad)
+        raise ValueError(f"{len(bad)} of {count} images could not be {done}:{listed}")

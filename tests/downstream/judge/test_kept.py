@@ -1,0 +1,394 @@
+"""Kept heads: files that were changed or belong to others are refused, and keeping moves no score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_protocol import make_data, make_encoder
+from made_records import SUBJECT
+from recipes import by_epochs
+from safetensors.torch import load, save
+
+from downstream.classification.finetune import ClassificationFinetune
+from downstream.classification.head import ClassScores
+from downstream.classification.linear import LinearProbe
+from downstream.detection.head import FoundObjects
+from downstream.detection.matching import Detections
+from downstream.digest import digest
+from downstream.heads.linear_grid import LinearGrid
+from downstream.judge.evaluate import evaluate
+from downstream.judge.kept import DESCRIPTION, RECORD, WEIGHTS, NoEncoder, is_kept, open_kept
+from downstream.judge.record_files import export_jsonl, import_jsonl
+from downstream.judge.records import Record
+from downstream.judge.restored import named_settings, restored
+from downstream.protocol import GateFailed, Protocol, Runtime
+from downstream.segmentation.head import PixelClasses
+from pretext.data.canvas import Canvas
+from pretext.data.dataset import DataSet
+from pretext.encoder import Encoder
+
+PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=3))
+TUNED = ClassificationFinetune(by_epochs(epochs=1))
+
+
+def judge(
+    folder: Path, protocol: Protocol = PROBE, kept: bool = True, encoder: Encoder | None = None, **given: Any
+) -> Record:
+    """The record of the selected stage; the head lies beside it."""
+    records = evaluate(
+        encoder or make_encoder(),
+        protocol,
+        given.pop("data", None) or make_data(),
+        Runtime(cache=folder / "cache"),
+        subject=SUBJECT,
+        records=folder / "records",
+        heads=folder / "heads" if kept else None,
+        draws=20,
+        **given,
+    )
+    return next(r for r in records if r.result.selected and r.evaluation.primary)
+
+
+def place(folder: Path, record: Record) -> Path:
+    return folder / "heads" / record.evaluation.digest
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A head on a frozen encoder and one that has its own."""
+    folder = tmp_path_factory.mktemp("kept")
+    return {
+        name: place(folder, judge(folder, protocol)) for name, protocol in (("probe", PROBE), ("own", TUNED))
+    }
+
+
+@pytest.fixture
+def head(made: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    def copied(name: str) -> Path:
+        for file in made[name].iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        return tmp_path
+
+    return copied
+
+
+def rewritten(folder: Path, **fields: Any) -> None:
+    """`head.json` with other fields, and a digest that fits them."""
+    about = json.loads((folder / DESCRIPTION).read_text()) | fields
+    del about["digest"]
+    (folder / DESCRIPTION).write_text(json.dumps(about | {"digest": digest(about)}))
+
+
+def reweighed(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Other weights, which the description fits."""
+    state = load((folder / WEIGHTS).read_bytes())
+    change(state)
+    content = save(state)
+    (folder / WEIGHTS).write_bytes(content)
+    rewritten(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def refused(folder: Path, said: str, encoder: Encoder | None = None) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        open_kept(folder, encoder)
+    assert "\n" not in str(caught.value)
+
+
+def test_keeping_changes_no_record_and_no_digest(tmp_path: Path) -> None:
+    bare, kept = (judge(tmp_path / name, kept=name == "kept") for name in ("bare", "kept"))
+    assert bare.evaluation == kept.evaluation
+    assert bare.result == kept.result
+    assert not (tmp_path / "bare" / "heads").exists()
+    assert [p.name for p in (tmp_path / "kept" / "heads").iterdir()] == [kept.evaluation.digest]
+    assert set(files(place(tmp_path / "kept", kept))) == {WEIGHTS, RECORD, DESCRIPTION}
+
+
+def test_what_was_recorded_without_its_head_is_fitted_again_and_stays_as_it_is(tmp_path: Path) -> None:
+    first = judge(tmp_path, kept=False)
+    before = files(tmp_path / "records")
+    again = judge(tmp_path)
+    assert again == first
+    assert files(tmp_path / "records") == before
+    folder = place(tmp_path, first)
+    assert is_kept(folder, first)
+    kept = files(folder)
+    judge(tmp_path)
+    assert files(folder) == kept
+    assert open_kept(folder, make_encoder()).record == first
+
+
+def test_a_head_that_scores_otherwise_than_recorded_is_not_kept(tmp_path: Path) -> None:
+    first = judge(tmp_path, kept=False)
+    path = tmp_path / "records" / f"{first.evaluation.digest}.json"
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        if entry["result"]["selected"] and entry["evaluation"]["primary"]:
+            entry["result"]["value"] = 0.125
+    path.write_text(json.dumps(entries))
+    with pytest.raises(GateFailed, match=r"recorded is top1 0\.125 .* nothing was kept; delete .*\.json"):
+        judge(tmp_path)
+    assert not (tmp_path / "heads").exists()
+
+
+def test_the_head_of_other_weights_under_the_same_digest_is_replaced(tmp_path: Path) -> None:
+    old = judge(tmp_path, encoder=make_encoder(1))
+    new = judge(tmp_path, kept=False)
+    assert old.evaluation.digest == new.evaluation.digest
+    assert not is_kept(place(tmp_path, old), new)
+    judge(tmp_path)
+    assert is_kept(place(tmp_path, old), new)
+    open_kept(place(tmp_path, old), make_encoder())
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, RECORD, DESCRIPTION])
+def test_a_cut_a_changed_and_a_missing_file_are_refused(name: str, head: Callable[[str], Path]) -> None:
+    folder = head("probe")
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    for damaged in (content[:-7], flipped, b"", b"\x80\x04no pickle"):
+        (folder / name).write_bytes(damaged)
+        refused(folder, "holds no head that can be opened", make_encoder())
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
+        open_kept(folder, make_encoder())
+
+
+def test_a_head_stands_on_its_own_encoder(head: Callable[[str], Path]) -> None:
+    folder = head("probe")
+    with pytest.raises(NoEncoder, match="a head on a frozen encoder"):
+        open_kept(folder)
+    refused(folder, "a head on another encoder", make_encoder(1))
+    open_kept(folder, make_encoder())
+
+
+def test_a_head_that_has_its_encoder_needs_none_and_takes_no_other(head: Callable[[str], Path]) -> None:
+    folder = head("own")
+    data = make_data()
+    alone, given = open_kept(folder), open_kept(folder, make_encoder())
+    np.testing.assert_array_equal(alone.rows(data.test)["scores"], given.rows(data.test)["scores"])
+    refused(folder, "a head on another encoder", make_encoder(1))
+
+
+def test_the_random_state_stays_as_it_is(head: Callable[[str], Path]) -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    open_kept(head("own"))
+    assert torch.equal(torch.rand(2), wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("bias"), "missing: bias"),
+        (lambda s: s.update(more=torch.zeros(1)), "unexpected: more"),
+        (lambda s: s.update(bias=torch.zeros(3)), r"of another form: bias \(3,\) instead of \(2,\)"),
+        (lambda s: s.update(mean=torch.zeros(1)), "of another form: mean"),
+        (lambda s: s.update(bias=s["bias"].double()), "of another form: bias"),
+        (lambda s: s["weight"].view(-1)[0].fill_(torch.nan), "not finite: weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    change: Callable[[dict[str, torch.Tensor]], object], said: str, head: Callable[[str], Path]
+) -> None:
+    folder = head("probe")
+    reweighed(folder, change)
+    refused(folder, said, make_encoder())
+
+
+def form(folder: Path, **fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())["form"] | fields
+    return found
+
+
+def test_descriptions_that_were_made_up_are_refused(head: Callable[[str], Path]) -> None:
+    folder = head("probe")
+    for fields, said in (
+        ({"format": 2}, "has format 2; this version reads format 1"),
+        ({"form": form(folder, classes=10**9)}, "says 1000000000 classes"),
+        ({"form": form(folder, classes=3)}, "of another form"),
+        ({"form": form(folder, size=[10**6, 16])}, "images of"),
+        ({"form": form(folder, stage="conv9")}, "is of stage 'conv9'"),
+        ({"form": form(folder, classes=True)}, "form.classes"),
+        ({"names": "ab"}, "names"),
+        ({"more": 1}, "unknown field more"),
+        ({"protocol": named_settings(TUNED)}, "other settings than its record"),
+        ({"protocol": named_settings(replace(PROBE, pools=(2,)))}, "other settings than its record"),
+        ({"protocol": {"class": "subprocess.Popen", "arguments": {}}}, "'subprocess.Popen' is no WithHead"),
+        ({"protocol": {"class": "downstream.judge.kept.About", "arguments": {}}}, "is no WithHead"),
+    ):
+        before = (folder / DESCRIPTION).read_bytes()
+        rewritten(folder, **fields)
+        refused(folder, said, make_encoder())
+        (folder / DESCRIPTION).write_bytes(before)
+    open_kept(folder, make_encoder())
+
+
+def test_a_made_up_network_takes_no_memory(head: Callable[[str], Path]) -> None:
+    folder = head("own")
+    about = json.loads((folder / DESCRIPTION).read_text())
+    about["encoder"]["backbone"]["arguments"]["widths"] = [10**7] * 5
+    rewritten(folder, encoder=about["encoder"])
+    refused(folder, "of another form")
+
+
+def test_another_record_is_refused(head: Callable[[str], Path]) -> None:
+    folder = head("probe")
+    (record,) = import_jsonl(folder / RECORD)
+    other = replace(record, evaluation=replace(record.evaluation, settings="0" * 64))
+    export_jsonl([other], folder / RECORD)
+    content = (folder / RECORD).read_bytes()
+    rewritten(folder, record_sha256=hashlib.sha256(content).hexdigest())
+    refused(folder, "other settings than its record of linear v1", make_encoder())
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Settings of somebody's own, at hand in this process."""
+
+    args: tuple[str, ...] = ()
+
+
+def test_settings_come_back_as_they_were_and_name_no_foreign_code() -> None:
+    for protocol in (
+        PROBE,
+        TUNED,
+        ClassificationFinetune(by_epochs(frozen_stages=("conv1",)), lrs=(0.1, 0.2)),
+    ):
+        said = json.loads(json.dumps(named_settings(protocol)))
+        assert restored(said, type(protocol)) == protocol
+    said = named_settings(TUNED)
+    own = class_of(Foreign())
+    for path in ("subprocess.Popen", own, "downstream.tuning.finetuning.nothing", "os.system"):
+        said["arguments"]["recipe"] = {"class": path, "arguments": {"args": ["true"]}}
+        with pytest.raises(ValueError, match=f"{path}' is no"):
+            restored(said, ClassificationFinetune)
+    said["arguments"]["recipe"] = named_settings(by_epochs()) | {"class": class_of(TUNED)}
+    with pytest.raises(ValueError, match="cannot be made of"):
+        restored(said, ClassificationFinetune)
+
+
+def class_of(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (torch.rand(1, 3, 16, 15), r"images \(B, 3, 16, 16\) of float32 are needed"),
+        (torch.rand(3, 16, 16), "are needed"),
+        (torch.rand(0, 3, 16, 16), "are needed"),
+        (2 * torch.ones(1, 3, 16, 16), r"in \[0, 1\]"),
+        (torch.full((1, 3, 16, 16), torch.nan), r"in \[0, 1\]"),
+        (np.zeros((1, 16, 16, 3), np.int64), "these are int64"),
+        (np.zeros((1, 3, 16, 16), np.uint8), r"images \(B, 16, 16, 3\) of uint8"),
+    ],
+)
+def test_images_of_another_form_are_refused(images: Any, said: str, made: dict[str, Path]) -> None:
+    with pytest.raises(ValueError, match=said):
+        open_kept(made["own"])(images)
+
+
+def test_a_new_image_is_classified_by_its_centre_or_whole_as_its_set_was(tmp_path: Path) -> None:
+    """Bright is class 1: a bright middle between dark ends is seen alone, or with them."""
+    wide = np.full((32, 96, 3), 20, np.uint8)
+    wide[:, 28:68] = 220  # a little wider than the centre, whose edge is interpolated
+    data = make_data()
+    on_canvas = replace(data, name="canvas", notes=(Canvas(16, 16).note(),))
+    for name, of, bright in (("square", data, True), ("canvas", on_canvas, False)):
+        folder = tmp_path / name
+        opened = open_kept(place(folder, judge(folder, data=of)), make_encoder())
+        found = opened.photograph(wide)
+        assert isinstance(found, ClassScores)
+        canvas = Canvas(16, 16).place(wide)
+        seen = np.full((1, 16, 16, 3), 220, np.uint8) if bright else canvas[None]
+        np.testing.assert_allclose(found.scores, opened(seen).scores, atol=1e-4)  # type: ignore[attr-defined]
+
+
+def test_probabilities_are_softmax_of_one_class_and_logistic_of_several() -> None:
+    scores = np.log(np.array([[1.0, 2.0, 5.0]], np.float32))
+    one = ClassScores(scores, several=False, logits=True)
+    assert one.probabilities is not None
+    np.testing.assert_allclose(one.probabilities, [[0.125, 0.25, 0.625]], rtol=1e-6)
+    assert one.told(0, ("a", "b", "c"))["classes"][0] == {
+        "class": "c",
+        "probability": pytest.approx(0.625),
+    }
+    assert one.line(0, ("a", "b")) == "class 2 62.5%, b 25.0%, a 12.5%"
+    several = ClassScores(scores - 1, several=True, logits=True)
+    assert several.probabilities is not None
+    np.testing.assert_allclose(several.probabilities, scores_to_logistic([[1, 2, 5]]), rtol=1e-6)
+    assert [entry["shown"] for entry in several.told(0, "abc")["classes"]] == [True, False, False]
+    svm = ClassScores(scores, several=True, logits=False)
+    assert svm.probabilities is None
+    assert svm.told(0, "abc")["classes"][0] == {
+        "class": "c",
+        "score": pytest.approx(np.log(5)),
+        "shown": True,
+    }
+    assert ClassScores(np.zeros((2, 9), np.float32), False, True).best().tolist() == [[0, 1, 2, 3, 4]] * 2
+
+
+def scores_to_logistic(ratios: list[list[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    odds = np.array(ratios) / np.e
+    return np.asarray(odds / (1 + odds))
+
+
+def test_boxes_come_back_into_the_pixels_of_their_image() -> None:
+    """400 × 200 on a canvas of 100 × 100: a quarter of the size, the lower half is padding."""
+    boxes = np.array([[10, 20, 30, 40], [50, 30, 120, 90], [10, 60, 20, 80]], np.float32)
+    found = FoundObjects(
+        Detections(np.array([0, 3]), boxes, np.array([1, 0, 1]), np.array([0.4, 0.9, 0.8], np.float32))
+    )
+    off = found.off(Canvas(100, 100), 200, 400)
+    np.testing.assert_allclose(off.detections.xyxy, [[40, 80, 120, 160], [200, 120, 400, 200]])
+    assert off.detections.offsets.tolist() == [0, 2]
+    assert off.told(0, ("cat", "dog")) == {
+        "objects": [
+            {"class": "cat", "score": pytest.approx(0.9), "box": [200, 120, 400, 200]},
+            {"class": "dog", "score": pytest.approx(0.4), "box": [40, 80, 120, 160]},
+        ]
+    }
+    assert off.line(0, ("cat", "dog")) == "cat 0.90, dog 0.40"
+    picture = np.asarray(off.picture(0, np.zeros((200, 400, 3), np.uint8), ("cat", "dog")))
+    assert picture.shape == (200, 400, 3)
+    assert picture[80:83, 60:100].any()
+    assert not picture[100:110, 150:190].any()
+
+
+def test_masks_come_back_into_the_pixels_of_their_image_with_their_palette() -> None:
+    """40 × 20 on a canvas of 10 × 10: what lies in the padding is no part of it."""
+    mask = np.full((1, 10, 10), 2, np.uint8)
+    mask[0, :5, :5], mask[0, :5, 5:] = 0, 1
+    off = PixelClasses(mask).off(Canvas(10, 10), 20, 40)
+    assert off.masks.shape == (1, 20, 40)
+    assert (off.masks[0, :, :20] == 0).all()
+    assert (off.masks[0, :, 20:] == 1).all()
+    assert off.told(0, ("ground", "shirt")) == {"shares": {"ground": 0.5, "shirt": 0.5}}
+    picture = off.picture(0, np.zeros((20, 40, 3), np.uint8), ())
+    assert picture.mode == "P"
+    assert np.array_equal(np.asarray(picture), off.masks[0])
+    assert np.asarray(picture.convert("RGB"))[0, -1].tolist() == [128, 0, 0]
+
+
+def test_two_protocols_of_one_encoder_do_not_share_a_folder(tmp_path: Path) -> None:
+    folders = {place(tmp_path, judge(tmp_path, protocol)) for protocol in (PROBE, replace(PROBE, pools=(2,)))}
+    assert len(folders) == 2
+    data: DataSet = make_data()
+    for folder in folders:
+        opened = open_kept(folder, make_encoder())
+        top1 = opened.rows(data.test)["scores"].argmax(1) == data.test.labels
+        assert top1.mean() == opened.record.result.value

@@ -59,10 +59,10 @@ def show_board(
         notes: what else a reader must know, under the first table.
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
-    ordered = marked(list({_key(record): record for record in every}.values()))
+    ordered, changed = marked(list({_key(record): record for record in every}.values()))
     folder = folder_of(output, ordered)
     board = leaderboard.build(ordered)
-    tables = leaderboard.Tables(ordered, board, _published(board, settings), notes)
+    tables = leaderboard.Tables(ordered, board, _published(board, settings), (*notes, *changed))
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
     tables.write(folder, beside(ordered, found, runs))

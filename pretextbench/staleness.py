@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -23,12 +24,49 @@ from pretextbench.console import console
 
 REDO = "redo.sh"
 """The commands that make stale scores again."""
+ALL_BEFORE = (
+    "Columns whose scores were all made by scoring code of before carry no mark for it: no row of theirs is "
+    "compared with a newer one."
+)
 
 
-def marked(records: Sequence[Record]) -> list[Record]:
-    """These records, with a flag for each thing that has changed since; they are not to be stored so.
+class Marked(NamedTuple):
+    """Records with flags for what has changed, not to be stored so; and what a reader must know beside."""
 
-    Those of stages that were not chosen, whose flags no table shows, stay as they are.
+    records: list[Record]
+    notes: tuple[str, ...]
+
+
+def marked(records: Sequence[Record]) -> Marked:
+    """These records, with a flag for each thing that has changed since.
+
+    Those of stages that were not chosen, whose flags no table shows, stay as they are. Where all scores of a
+    column were made by code of before, a note says so: they are compared with none that is newer.
+    """
+    found = changes(records)
+    newer = {
+        _column(record)
+        for record, flags in zip(records, found, strict=True)
+        if record.result.selected and CODE_CHANGED not in flags
+    }
+    made, unmarked = [], False
+    for record, flags in zip(records, found, strict=True):
+        own = flags
+        if CODE_CHANGED in flags and _column(record) not in newer:
+            own, unmarked = tuple(flag for flag in flags if flag != CODE_CHANGED), True
+        if own:
+            record = replace(record, result=replace(record.result, flags=(*record.result.flags, *own)))
+        made.append(record)
+    return Marked(made, (ALL_BEFORE,) if unmarked else ())
+
+
+def _column(record: Record) -> tuple[object, ...]:
+    e = record.evaluation
+    return (e.data, e.task, e.protocol, e.version, e.settings)
+
+
+def changes(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """A flag for each thing that has changed since; none of stages that were not chosen.
 
     The version of a protocol is compared with that of its YAML, data with the lock of the suite that a record
     belongs to, or else with those of the newest record of that data set here, code by digest.
@@ -39,26 +77,24 @@ def marked(records: Sequence[Record]) -> list[Record]:
         if record.provenance.utc > other.provenance.utc:
             newest[record.evaluation.data] = record
     known: dict[tuple[object, ...], tuple[str, ...]] = {}
-    made = []
+    found: list[tuple[str, ...]] = []
     for record in records:
         if not record.result.selected:
-            made.append(record)
+            found.append(())
             continue
         e = record.evaluation
         key = (e.protocol, e.version, e.suite, e.data, id(record.data), record.provenance.scoring)
         if (flags := known.get(key)) is None:
             flags = known[key] = tuple(_changes(record, newest[e.data].data.digests))
-        if flags:
-            record = replace(record, result=replace(record.result, flags=(*record.result.flags, *flags)))
-        made.append(record)
-    return made
+        found.append(flags)
+    return found
 
 
 def tell_how_to_redo(records: Sequence[Record], output: Path, folder: Path) -> None:
     """Say how many evaluations are stale, and write the commands that make them again beside their board."""
     stale: dict[str, tuple[Record, tuple[str, ...]]] = {}
-    for record, own in zip(records, marked(records), strict=True):
-        if flags := own.result.flags[len(record.result.flags) :]:
+    for record, flags in zip(records, changes(records), strict=True):
+        if flags:
             stale[record.evaluation.digest] = record, flags
     path = folder / REDO
     if not stale:

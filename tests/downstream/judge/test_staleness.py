@@ -32,9 +32,10 @@ from pretext.encoder import Encoder
 from pretext.inputs import RGB
 from pretextbench import dispatch, frozen
 from pretextbench.configurations import CONF
-from pretextbench.staleness import REDO, marked
+from pretextbench.staleness import ALL_BEFORE, REDO, changes, marked
 
 LINEAR = "downstream.classification.linear"
+CODE = "stale: the code that scores it has changed since"
 
 
 def fresh(evaluation: str = "e0", **fields: Any) -> Record:
@@ -42,7 +43,7 @@ def fresh(evaluation: str = "e0", **fields: Any) -> Record:
 
 
 def said(*records: Record) -> list[list[str]]:
-    return [[meaning(flag) for flag in each.result.flags] for each in marked(records)]
+    return [[meaning(flag) for flag in each.result.flags] for each in marked(records).records]
 
 
 def test_what_has_not_changed_has_no_mark() -> None:
@@ -56,12 +57,24 @@ def test_a_change_says_which_of_three_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(options.stated(), "linear", now._replace(version=3))
     assert said(fresh(version=1)) == [["stale: its protocol has changed since (version 1, now 3)"]]
     assert said(fresh(version=3)) == [[]]
-    assert said(fresh(version=3, scoring="old")) == [["stale: the code that scores it has changed since"]]
+    assert said(fresh(version=3, scoring="old"), fresh("e1", version=3)) == [[CODE], []]
     older = fresh(version=3, utc="2025-01-01T00:00:00Z", digests={"test": "u" * 64})
     assert said(older, fresh("e1", version=3)) == [
         ["stale: the data have changed since (other splits than those of the newest score on photos)"],
         [],
     ]
+
+
+def test_where_no_score_of_a_column_is_newer_a_note_says_so() -> None:
+    old = [fresh("e0", scoring="old"), fresh("e1", scoring="older")]
+    assert said(*old) == [[], []]
+    assert marked(old).notes == (ALL_BEFORE,)
+    other = fresh("e2", data="elsewhere")
+    assert said(*old, other) == [[], [], []]
+    assert marked([*old, other]).notes == (ALL_BEFORE,)
+    assert said(*old, fresh("e3")) == [[CODE], [CODE], []]
+    assert marked([*old, fresh("e3")]).notes == ()
+    assert [len(flags) for flags in changes(old)] == [1, 1]  # which are made again all the same
 
 
 def test_data_of_a_suite_are_those_of_its_lock() -> None:
@@ -76,7 +89,7 @@ def test_data_of_a_suite_are_those_of_its_lock() -> None:
 
 def test_marks_are_for_the_table_and_not_for_the_record() -> None:
     made = fresh(scoring="old", flags=("at_edge:lr",))
-    (shown,) = marked([made])
+    shown, _ = marked([made, fresh("e1")]).records
     assert shown.result.flags[0] == "at_edge:lr"
     assert len(shown.result.flags) == 2
     assert made.result.flags == ("at_edge:lr",)
@@ -194,7 +207,7 @@ def test_the_board_marks_what_is_stale_and_leaves_the_commands_that_make_it_agai
     monkeypatch.setattr(sys, "argv", ["run.py", "job=leaderboard", f"output={tmp_path}"])
     assert dispatch.main() == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "stale: the code that scores it has changed since" in shown
+    assert ALL_BEFORE in shown
     (redo,) = tmp_path.glob(f"boards/*/{REDO}")
     assert "1 evaluations are stale (changed since: scoring code of 1); 1 commands in" in shown
     (line,) = redo.read_text().splitlines()

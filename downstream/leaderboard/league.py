@@ -34,7 +34,9 @@ NOTES = (
     "the training set counts alike. psnr and ssim are of RGB in 8 bits and measure lightness mostly, which "
     "is the original's in all rows. colourfulness_gap: |mean − mean of the originals| (Hasler & "
     "Süsstrunk); magnitudes_gap: the variant that recent papers print. read_rightly, read_alike: share of "
-    "images that a classifier trained on colours knows, or takes for what it takes the original for.",
+    "images that a classifier trained on colours knows, or takes for what it takes the original for. "
+    "frechet_distance: of as many images as there are; resampled images repeat, which raises it, so that its "
+    "interval lies above it: read the differences.",
 )
 DIFFERENCES = (
     "Below each value the difference to colorization, paired by image, marked ° where its interval holds 0."

@@ -18,7 +18,8 @@ from downstream.head import WithHead
 from downstream.judge import gates
 from downstream.judge.evaluate import evaluate, evaluate_blind
 from downstream.judge.kept import open_kept
-from downstream.judge.records import Record, read_rows
+from downstream.judge.record_files import read_rows
+from downstream.judge.records import Record
 from downstream.protocol import Fitted, GateFailed, Protocol, Runtime
 from downstream.tuning.rates import TunedProtocol
 from pretext import inputs

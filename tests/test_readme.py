@@ -29,8 +29,12 @@ README = (ROOT / "README.md").read_text()
 SMALL = ["logger=none", "trainer.device=cpu", "trainer.batch_size=4", "trainer.epochs=1"]
 DRY = {"benchmark", "pretrain", "evaluate"}
 """Jobs that train: their commands get dry_run=true."""
-ALSO = {"experiment=zhang16": ["pretext.task.crop=32"]}
-"""What a command needs on images of 64 pixels."""
+ALSO = {
+    "experiment=zhang16": ["pretext.task.crop=32"],
+    "job=colorize_benchmark": ["colorizers=[gray,mean]", "league.reader=false"],
+    "job=predict": ["encoder=A"],
+}
+"""What a command needs here, on images of 64 pixels and in seconds."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -111,6 +115,10 @@ def test_a_command_of_the_readme(
     if job in ("colorize", "leaderboard", "status"):  # of what was computed before
         assert run(["job=pretrain"]) == 0
         assert run(["job=evaluate", "encoder=A", "label=mine", "downstream=[health]"]) == 0
+    if job == "predict":
+        assert run(["job=evaluate", "encoder=A", "downstream=[linear]", "keep_heads=true"]) == 0
+        (head,) = (place / "outputs" / "heads").iterdir()
+        (place / "outputs" / "heads" / "…").symlink_to(head)
     dry = ["dry_run=true"] if job in DRY and "dry_run=true" not in words else []
     assert run([*words, *dry]) == 0, capsys.readouterr().out
     shown = capsys.readouterr().out

@@ -85,7 +85,8 @@ def test_latex_obeys_nothing(written: tuple[str, Paths]) -> None:
     allowed = {
         "usepackage", "begin", "end", "centering", "footnotesize", "caption", "toprule", "midrule",
         "bottomrule", "cline", "multirow", "par", "raggedright", "textbf", "textbackslash", "textasciitilde",
-        "textasciicircum", "pm", "approx", "downarrow", "geq", "cdot",
+        "textasciicircum", "textless", "textgreater", "textbar", "underline", "dots", "pm", "approx",
+        "downarrow", "geq", "leq", "cdot", "times", "to", "circ", "chi", "tau",
     }  # fmt: skip
     assert set(re.findall(r"\\([A-Za-z]+)", text)) <= allowed
     assert text.count("{") == text.count("}")

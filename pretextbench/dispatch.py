@@ -17,7 +17,7 @@ from pretextbench.configurations import CONF
 from pretextbench.console import console, open_door
 from pretextbench.locks import locked
 
-GOES_ON = "Stopped; the same command continues from the last finished epoch."
+GOES_ON = "Stopped; what is finished is kept. The same command goes on, training from its last whole epoch."
 SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
 
 _stopped: list[Exception] = []

@@ -9,6 +9,7 @@ import torch
 
 from downstream.judge.kept import RECORD, KeptHead, NoEncoder, open_kept
 from downstream.judge.record_files import import_jsonl
+from downstream.judge.records import RecordError
 from pretext.encoder import Encoder, open_encoder
 
 
@@ -21,11 +22,26 @@ def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> Ke
     """
     try:
         return open_kept(folder, encoder, device)
+    except FileNotFoundError as error:
+        raise FileNotFoundError("; ".join((str(error), *_inside(folder)))) from None
     except NoEncoder as error:
         beside = _beside(folder)
         if beside is None:
             raise ValueError(f"{error} by encoder=") from None
         return open_kept(folder, beside, device)
+
+
+def _inside(folder: Path) -> list[str]:
+    """The heads that lie in a folder, each with what it is of."""
+    found = []
+    for path in sorted(folder.glob(f"*/{RECORD}")):
+        try:
+            (record,) = import_jsonl(path)
+        except (RecordError, ValueError):
+            continue  # which would be refused as well
+        s, e = record.subject, record.evaluation
+        found.append(f"head={path.parent} is {e.protocol} of {s.pretext} (seed {s.seed}) on {e.data}")
+    return found
 
 
 def _beside(folder: Path) -> Encoder | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from downstream.judge.consistent import hold_together
 from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
@@ -40,6 +41,7 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         found += gather(shipped, faults.append)
     rows = rows_at_hand(found)
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
+    hold_together(kept, faults.append)
     unchecked = _check(kept, rows, faults.append)
     if faults:
         raise RecordError(_all_of(faults))

@@ -237,7 +237,7 @@ def open_kept(
         record = _recorded(folder, about)
         protocol = restored(about.protocol, WithHead)
         _check_protocol(protocol, record)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
     _check_encoder(folder, encoder, protocol, record)
     autocast = torch.bfloat16 if record.evaluation.precision == "bfloat16" else None

@@ -232,7 +232,7 @@ def _interval_fields(prefix: str, interval: Interval | None) -> dict[str, Any]:
 
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join((_line(lines[0]), *(_line(line.values()) for line in lines), ""))
+    return "\n".join((*map(_line, lines[:1]), *(_line(line.values()) for line in lines), ""))
 
 
 def _json(lines: Iterable[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _work(context: Context) -> None:
     if context.cfg.dry_run:
         console.print(f"{len(wanted)} images would be predicted into {into}", soft_wrap=True)
         return
-    said: dict[str, Any] = {}
+    said = _said_before(into / SAID, head)
 
     def work(image: Path) -> str:
         line, said[str(image)] = _predicted(head, image, wanted[image])
@@ -55,6 +56,16 @@ def _work(context: Context) -> None:
         if said:
             write_json(into / SAID, {"head": head.record.evaluation.digest, "images": said})
             console.print(str(into / SAID), soft_wrap=True)
+
+
+def _said_before(path: Path, head: KeptHead) -> dict[str, Any]:
+    """What this head said of other images, which stays; nothing where the file is not of this program."""
+    try:
+        found = json.loads(path.read_bytes())
+        same = found["head"] == head.record.evaluation.digest
+        return dict(found["images"]) if same else {}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _predicted(head: KeptHead, image: Path, target: Path) -> tuple[str, dict[str, Any]]:

@@ -166,6 +166,12 @@ def test_a_cut_a_changed_and_a_missing_file_are_refused(name: str, head: Callabl
         open_kept(folder, make_encoder())
 
 
+def test_a_description_that_is_nested_too_deeply_is_refused(head: Callable[[str], Path]) -> None:
+    folder = head("probe")
+    (folder / DESCRIPTION).write_text("[" * 100_000)
+    refused(folder, "holds no head that can be opened", make_encoder())
+
+
 def test_a_head_stands_on_its_own_encoder(head: Callable[[str], Path]) -> None:
     folder = head("probe")
     with pytest.raises(NoEncoder, match="a head on a frozen encoder"):

@@ -20,17 +20,21 @@ from made_records import SUBJECT
 from downstream.classification.linear import LinearProbe
 from downstream.classification.retrieval import Retrieval
 from downstream.heads.linear_grid import LinearGrid
+from downstream.judge.consistent import hold_together
 from downstream.judge.evaluate import evaluate, evaluate_blind
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
+from downstream.judge.shared import Found
 from downstream.protocol import Runtime
 from pretext.backbones import SmallNet
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 from pretext.inputs import RGB
 from pretextbench import dispatch, frozen
+from pretextbench.configurations import CONF
 from pretextbench.merging import TOLD, merged
 
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=1, least_steps=0))
 
 
@@ -317,3 +321,49 @@ def test_a_selection_of_several_peoples_records(
     assert run("job=leaderboard", "records=[theirs]", "data=ccp", "output=board") == 1
     assert "no record judged on 'ccp'; recorded: scenes" in capsys.readouterr().out
     assert run("job=plan", "records=[theirs]") == 1  # it takes several seeds, and finds one
+
+
+def chosen(entry: dict[str, Any]) -> bool:
+    return linear(entry) and bool(entry["result"]["selected"] and entry["evaluation"]["primary"])
+
+
+def moved(folder: Path) -> str:
+    """Have a stage shown that was not the best on val, as by hand; return the file and line of that stage."""
+    record = next(r for r in read_all(folder) if r.result.selected and r.evaluation.protocol == "linear")
+    path = folder / f"{record.evaluation.digest}.json"
+    entries = json.loads(path.read_text())
+    vals = {e["evaluation"]["stage"]: e["result"]["val"] for e in entries if e["evaluation"]["primary"]}
+    other = min(vals, key=lambda stage: vals[stage])
+    assert vals[other] < vals[record.evaluation.stage]
+    for entry in entries:
+        entry["result"]["selected"] = entry["evaluation"]["stage"] == other
+    path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+    place = next(i for i, e in enumerate(entries) if e["evaluation"]["stage"] == other and
+                 e["evaluation"]["primary"])  # fmt: skip
+    return f"{path}, line {place + 2}"
+
+
+def test_a_stage_that_is_not_the_best_on_val_is_not_shown(theirs: Path) -> None:
+    where = moved(theirs)
+    assert [fault for fault in faults(theirs) if fault.startswith(f"{where}: stage ") and
+            "is not the best on val" in fault]  # fmt: skip
+
+
+def test_a_seed_is_that_of_the_configuration_and_of_the_run(theirs: Path) -> None:
+    where = change(theirs, chosen, lambda r: r["subject"].update(seed=7))
+    found = faults(theirs)
+    assert any(where in fault and "one run, and seeds" in fault for fault in found), found
+    change(theirs, chosen, lambda r: r["provenance"]["config"].update(seed=1))
+    assert any("seed 7, and its configuration has 1" in fault for fault in faults(theirs))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((CONF / "suite").glob("*.gz")), *sorted(RESULTS.glob("*.gz"))],
+    ids=lambda path: path.name.partition(".")[0],
+)
+def test_the_committed_records_hold_together(path: Path) -> None:
+    found = [Found(record, path, place, path.parent) for place, record in enumerate(import_jsonl(path))]
+    told: list[str] = []
+    hold_together(found, told.append)
+    assert told == []

@@ -42,9 +42,16 @@ def chosen_records(cfg: DictConfig) -> Recorded:
     records = found.records
     if cfg.suite is not None and cfg.leaderboard.reference:
         records += frozen.reference(frozen.label_of(cfg.suite.name, cfg.suite.version))
+    elif cfg.leaderboard.reference and not cfg.records:
+        records += _reference(records)
     if not records:
         raise ValueError(f"{folder} has no records; run job=benchmark first")
     return found._replace(records=filters.chosen(records, by))
+
+
+def shipped(records: Sequence[Record]) -> set[str]:
+    """Which evaluations of the suites of these records ship with them."""
+    return {record.evaluation.digest for record in _reference(records)}
 
 
 def show_board(

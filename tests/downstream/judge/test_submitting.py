@@ -136,3 +136,19 @@ def test_the_pages_python_validates_against_the_published_schema(
         file.write(json.dumps(entry))
     with pytest.raises(jsonschema.ValidationError, match=r"7\.5 is greater than the maximum of 1"):
         exec(block, {})
+
+
+def test_what_ships_with_a_suite_is_nobodys_to_hand_on_or_make_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["job=leaderboard", "suite=tiny64", "pretext=rotation", f"output={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    assert dispatch.main() == 0
+    shown = capsys.readouterr().out
+    assert "rotation" in shown
+    assert "simclr" not in shown  # the table is of the rows that were chosen, as an export is
+    assert "redo.sh" not in shown
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, f"leaderboard.export={tmp_path / 'own.jsonl'}"])
+    assert dispatch.main() == 1
+    assert "records is one's own" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "own.jsonl").exists()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from downstream.judge.shared import Complain, Found
+from downstream.protocol import Direction
 
 
 def hold_together(found: Iterable[Found], complain: Complain) -> None:
@@ -22,23 +23,31 @@ def _seeds(own: Sequence[Found], complain: Complain) -> None:
     first = own[0].record.subject
     for one in own:
         subject, config = one.record.subject, one.record.provenance.config
-        if (said := config.get("seed", subject.seed)) != subject.seed:
+        # A pretraining's; an encoder that was brought has another's, or none.
+        trained = "pretext" in config and config.get("job") != {"name": "evaluate"}
+        if trained and (said := config.get("seed", subject.seed)) != subject.seed:
             complain(f"{one.where}: seed {subject.seed}, and its configuration has {said}")
         elif subject.seed != first.seed:
             complain(f"{own[0].where} and {one.where}: one run, and seeds {first.seed} and {subject.seed}")
 
 
 def _choice(own: Sequence[Found], complain: Complain) -> None:
-    """Of all stages the best on val is the one that is shown; where a file has but some, nobody can say."""
+    """Of all stages the best on val is the one that is shown; where a file has but some, nobody can say.
+
+    Where less of the metric is better, a protocol may choose by that or by another score, of which more is
+    better: its record does not say, and the best by either will do.
+    """
     stages = [one for one in own if one.record.evaluation.primary]
-    scores = [(one.record.result.scale.merit(one.record.result.val), one) for one in stages
-              if one.record.result.val is not None]  # fmt: skip
+    scores = [(one.record.result.val, one) for one in stages if one.record.result.val is not None]
     if len(stages) < 2 or len(scores) < len(stages):
         return
-    best, of = max(scores, key=lambda pair: pair[0])
-    for merit, one in scores:
-        if one.record.result.selected and merit < best:
+    most, of = max(scores, key=lambda pair: pair[0])
+    least = min(val for val, _ in scores)
+    for val, one in scores:
+        result, e = one.record.result, one.record.evaluation
+        best = val == most or (result.direction == Direction.LOWER.value and val == least)
+        if result.selected and not best:
             complain(
-                f"{one.where}: stage {one.record.evaluation.stage} is not the best on val "
-                f"({one.record.result.val:.4g}); {of.record.evaluation.stage} is ({of.record.result.val:.4g})"
+                f"{one.where}: stage {e.stage} is not the best on val ({val:.4g}); "
+                f"{of.record.evaluation.stage} is ({most:.4g})"
             )

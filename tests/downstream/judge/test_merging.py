@@ -353,7 +353,8 @@ def test_a_seed_is_that_of_the_configuration_and_of_the_run(theirs: Path) -> Non
     where = change(theirs, chosen, lambda r: r["subject"].update(seed=7))
     found = faults(theirs)
     assert any(where in fault and "one run, and seeds" in fault for fault in found), found
-    change(theirs, chosen, lambda r: r["provenance"]["config"].update(seed=1))
+    asked = {"job": {"name": "benchmark"}, "pretext": {}, "seed": 1}
+    change(theirs, chosen, lambda r: r["provenance"]["config"].update(asked))
     assert any("seed 7, and its configuration has 1" in fault for fault in faults(theirs))
 
 

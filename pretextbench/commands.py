@@ -219,14 +219,14 @@ def _found(group: str, config: Mapping[str, Any]) -> str:
     Raises:
         Untold: none does.
     """
-    options = [name for name, target in _targets(group).items() if target == config[TARGET]]
+    options = [name for name, target in targets(group).items() if target == config[TARGET]]
     if not options:
         raise Untold
     return min(options, key=lambda name: (len(_from(group, name, group, config)), name))
 
 
 @functools.cache
-def _targets(group: str) -> dict[str, str]:
+def targets(group: str) -> dict[str, str]:
     """What each option of a group builds."""
     found = {path.stem: _yaml(group, path.stem).get(TARGET) for path in sorted((CONF / group).glob("*.yaml"))}
     return {name: target for name, target in found.items() if target}

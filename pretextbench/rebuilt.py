@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from hydra.utils import get_object
 
 from downstream.digest import digest
@@ -17,7 +16,7 @@ from downstream.judge.evaluate import recorded_digest
 from downstream.judge.records import Record
 from downstream.protocol import Judgement
 from pretext.identity import identity_of
-from pretextbench.configurations import CONF
+from pretextbench.commands import targets
 
 LEAGUE = "downstream.colorization.league.ColourLeague"
 OLDER = re.compile(r"0\.[01]\.")
@@ -102,14 +101,9 @@ def _value(value: Any) -> Any:
 @functools.cache
 def _kinds() -> dict[str, type[Judgement]]:
     """The judgements of this suite by the names of their classes."""
-    paths = {_target(path.read_text(encoding="utf-8")) for path in (CONF / "downstream").glob("*.yaml")}
-    kinds = [get_object(path) for path in sorted({*paths, LEAGUE}) if path.startswith(ROOM)]
+    paths = {*targets("downstream").values(), LEAGUE}
+    kinds = [get_object(path) for path in sorted(paths) if path.startswith(ROOM)]
     return {kind.__qualname__: kind for kind in kinds}
-
-
-def _target(text: str) -> str:
-    found = yaml.safe_load(text)
-    return str(found.get("_target_", "")) if isinstance(found, dict) else ""
 
 
 @functools.cache

@@ -6,11 +6,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
-
-import yaml
 
 from downstream.judge.flags import CODE_CHANGED, DATA_CHANGED, PROTOCOL_CHANGED, STALE
 from downstream.judge.provenance import outdated
@@ -18,8 +15,7 @@ from downstream.judge.records import Record
 from downstream.leaderboard.options import stated
 from pretext.atomic import write_bytes
 from pretextbench import frozen
-from pretextbench.commands import command
-from pretextbench.configurations import CONF
+from pretextbench.commands import command, targets
 from pretextbench.console import console
 
 REDO = "redo.sh"
@@ -126,8 +122,8 @@ def _changes(record: Record, newest: Mapping[str, str]) -> Iterator[str]:
         yield f"{PROTOCOL_CHANGED}version {e.version}, now {now.version}"
     if why := _other_data(record, newest):
         yield f"{DATA_CHANGED}{why}"
-    module = _modules().get(e.protocol)
-    if module is not None and outdated(record.provenance.scoring, module):
+    target = targets("downstream").get(e.protocol)
+    if target is not None and outdated(record.provenance.scoring, target.rpartition(".")[0]):
         yield CODE_CHANGED
 
 
@@ -141,13 +137,3 @@ def _other_data(record: Record, newest: Mapping[str, str]) -> str:
     if own == newest:
         return ""
     return f"other splits than those of the newest score on {record.evaluation.data}"
-
-
-@cache
-def _modules() -> dict[str, str]:
-    """The module of each protocol of this suite, by the name that its YAML has."""
-    found = {}
-    for path in (CONF / "downstream").glob("*.yaml"):
-        target = yaml.safe_load(path.read_text(encoding="utf-8")).get("_target_", "")
-        found[path.stem] = target.rpartition(".")[0]
-    return found

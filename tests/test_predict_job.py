@@ -116,7 +116,7 @@ def test_from_an_encoder_to_predictions(run: Run, folder: Path, monkeypatch: pyt
     assert set(json.loads((into / "predictions.json").read_text())["images"]) == set(written["images"])
     status, shown = run("job=predict", "head=outputs/heads", "image=photos")
     assert status == 1
-    assert f"head=outputs/heads/{digest} is finetune of mine (seed 0) on " in shown
+    assert f"head=outputs/heads/{digest} is finetune of mine (seed 1) on " in shown
     check_classes(said["linear"])
     check_classes(said["finetune"])
     check_masks(said["segmentation_linear"], folder)

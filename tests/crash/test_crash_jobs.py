@@ -130,7 +130,7 @@ def test_a_job_that_is_asked_to_stop_says_so_and_goes_on_later(
 def stopped(said: str, folder: Path) -> int:
     """The epochs that a run has finished which was asked to stop."""
     assert "Traceback" not in said
-    assert "the same command continues" in said
+    assert "The same command goes on" in said
     return len(next((folder / "runs").glob("*/history.csv")).read_text().splitlines()) - 1
 
 

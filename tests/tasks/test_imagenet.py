@@ -29,7 +29,7 @@ from pretext.backbones.timm_whole import TimmWhole
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder, load, read_state_dict
 from pretext.fit import Validation, pretrain
-from pretext.foreign.published import from_efficientnet_pytorch
+from pretext.foreign.published import PACKAGES, from_efficientnet_pytorch
 from pretext.tasks.imagenet import ImageNet
 from pretextbench import runs
 
@@ -154,20 +154,22 @@ def test_what_they_are_not_for_is_named(tmp_path: Path) -> None:
         take(ImageNet(encoder(ResNet18), PACKAGE), tmp_path)
 
 
-def installed() -> Path:
+def installed(package: str) -> Path:
     try:
-        found = distribution(PACKAGE)
+        found = distribution(package)
     except PackageNotFoundError:
-        pytest.skip(f"the package {PACKAGE}, which ships ImageNet weights, is not installed")
+        pytest.skip(f"the package {package}, which ships ImageNet weights, is not installed")
     (path,) = (Path(str(file.locate())) for file in found.files or () if file.suffix == ".pth")
     return path
 
 
-def test_real_weights_from_a_package_know_a_cat_from_a_cup(tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", PACKAGES)
+def test_real_weights_from_a_package_know_a_cat_from_a_cup(package: str, tmp_path: Path) -> None:
     """The classifier that ships beside them is the oracle: it can read these features alone."""
-    state = read_state_dict(installed())
-    made = take(ImageNet(encoder(TimmWhole, "tf_efficientnet_lite0", seen=0.5), PACKAGE), tmp_path)
-    assert made.provenance["weights"] == PACKAGE
+    state = read_state_dict(installed(package))
+    model, size = PACKAGES[package]
+    made = take(ImageNet(encoder(TimmWhole, model, seen=0.5), package), tmp_path)
+    assert made.provenance["weights"] == package
     found = {}
     for name, classes in {"chelsea": {281, 282, 285}, "coffee": {504, 967, 968}}.items():
         pixels: Any = getattr(pictures, name)()
@@ -175,7 +177,7 @@ def test_real_weights_from_a_package_know_a_cat_from_a_cup(tmp_path: Path) -> No
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
         square = torch.from_numpy(np.ascontiguousarray(pixels[top : top + side, left : left + side]))
         x = square.movedim(-1, 0)[None].float() / 255
-        x = torch.nn.functional.interpolate(x, (224, 224), mode="bilinear", antialias=True)
+        x = torch.nn.functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
         with torch.no_grad():
             logits = made.vector(x) @ state["_fc.weight"].T + state["_fc.bias"]
         found[name] = (int(logits.argmax()) in classes, float(logits.softmax(1).max()))

@@ -2,6 +2,7 @@
 
 python benchmarks/suites.py lock NAME               writes the digests of its data and settings; data at hand
 python benchmarks/suites.py reference NAME PLACE …  keeps what files or output folders hold of the suite
+python benchmarks/suites.py alike NAME PLACE …      notes which code gave the very scores that ship
 python benchmarks/suites.py defaults                writes down the defaults of all that is addressed
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from downstream.judge import provenance
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import gather, once, portable
@@ -28,6 +30,7 @@ from pretext.fit import Optimisation
 from pretext.identity import OWN, declared, defaults, usual, version
 from pretext.inputs import INPUTS
 from pretextbench import frozen, schema, suites
+from pretextbench.commands import targets
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -74,6 +77,42 @@ def reference(name: str, places: list[str]) -> list[Record]:
         raise RecordError("\n".join(faults))
     records = [portable(one.record) for one in own]
     return [replace(r, evaluation=replace(r.evaluation, suite=kept.label)) for r in records]
+
+
+def alike(shipped: Iterable[Record], again: Iterable[Record]) -> dict[str, list[list[str]]]:
+    """Groups of digests of scoring code that gave the same scores, by module of the protocol's class.
+
+    Args:
+        shipped: records. again: of the same evaluations, made by other code.
+
+    Raises:
+        ValueError: a score that is another, or none that was made again.
+    """
+    before = {_score(record): record for record in shipped}
+    modules = {name: target.rpartition(".")[0] for name, target in targets("downstream").items()}
+    groups = {module: list(map(set, found)) for module, found in provenance.alike().items()}
+    made = [(before[_score(r)], r) for r in again if r.result.selected and _score(r) in before]
+    if not made:
+        raise ValueError("no score of the suite was made again there")
+    for old, new in made:
+        where = f"{new.subject.pretext} by {new.evaluation.protocol} on {new.evaluation.data}"
+        if old.provenance.weights != new.provenance.weights:
+            raise ValueError(f"{where}: other weights than those that were scored")
+        if old.result != new.result:
+            raise ValueError(
+                f"{where}: {new.evaluation.metric} was {old.result.value} and is {new.result.value}, or its "
+                "resamples, rows or flags are others"
+            )
+        own = groups.setdefault(modules[new.evaluation.protocol], [])
+        joined = {old.provenance.scoring, new.provenance.scoring}
+        joined = joined.union(*(group for group in own if group & joined))
+        own[:] = [group for group in own if not group & joined] + [joined]
+    return {module: sorted(map(sorted, own)) for module, own in sorted(groups.items())}
+
+
+def _score(record: Record) -> tuple[str, str, str, str]:
+    e = record.evaluation
+    return e.digest, record.subject.pretext, e.stage, e.metric
 
 
 def kinds() -> dict[str, Callable[..., Any]]:
@@ -140,6 +179,10 @@ def main() -> int:
             label = frozen.read_lock(frozen.lock_path(name)).label
             export_jsonl(records, frozen.reference_path(label))
             print(f"{len(records)} records of {label}")
+        case ["alike", name, *places] if places:
+            label = frozen.read_lock(frozen.lock_path(name)).label
+            again = [record for place in places for record in records_of(Path(place))]
+            write_json(provenance.ALIKE, alike(frozen.reference(label), again))
         case ["defaults"]:
             kept = json.loads(DEFAULTS.read_text()) if DEFAULTS.is_file() else {}
             found_now = {path: defaults_of(kind) for path, kind in kinds().items()}

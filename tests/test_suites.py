@@ -15,12 +15,14 @@ from hydra.utils import instantiate
 from made_records import record
 from omegaconf import DictConfig
 
-from benchmarks.suites import records_of
+from benchmarks.suites import alike, records_of
 from downstream.digest import digest
+from downstream.judge import provenance
 from downstream.judge.record_files import export_jsonl, pack_rows, read_all, write
+from downstream.judge.records import Record
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
-from pretextbench import dispatch, frozen, suites
+from pretextbench import commands, dispatch, frozen, suites
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -183,3 +185,40 @@ def test_what_ships_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -
     assert replace(found, provenance=made.provenance) == made
     export_jsonl([found], tmp_path / "one.jsonl.gz")
     assert records_of(tmp_path / "one.jsonl.gz") == [found]
+
+
+def test_code_is_held_to_score_alike_only_where_every_score_that_was_made_again_is_the_same() -> None:
+    def made(code: str, value: float = 0.5, seed: int = 0) -> Record:
+        one = record(seed=seed)
+        of = replace(one.evaluation, digest=f"{seed:064d}", protocol="knn")
+        return replace(
+            one,
+            evaluation=of,
+            result=replace(one.result, value=value),
+            provenance=replace(one.provenance, scoring=code, weights="w"),
+        )
+
+    knn = "downstream.classification.knn"
+    found = alike([made("a"), made("b", seed=1)], [made("c"), made("c", seed=1)])
+    assert found[knn] == [["a", "b", "c"]]
+    assert alike([made("a"), made("b", seed=1)], [made("c"), made("d", seed=1)])[knn] == [
+        ["a", "c"], ["b", "d"],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"by knn on .* was 0\.5 and is 0\.6"):
+        alike([made("a"), made("b", seed=1)], [made("c"), made("c", 0.6, seed=1)])
+    with pytest.raises(ValueError, match="made again"):
+        alike([made("a")], [made("c", seed=1)])
+    other = made("c")
+    with pytest.raises(ValueError, match="other weights"):
+        alike([made("a")], [replace(other, provenance=replace(other.provenance, weights="v"))])
+
+
+@pytest.mark.parametrize("lock", frozen.locks(), ids=lambda lock: lock.name)
+def test_rows_that_ship_are_comparable_where_one_column_mixes_code(lock: frozen.Lock) -> None:
+    groups = provenance.alike()
+    codes: dict[str, set[str]] = {}
+    for each in frozen.reference(lock.label):
+        codes.setdefault(each.evaluation.protocol, set()).add(each.provenance.scoring)
+    for protocol, found in codes.items():
+        module = commands.targets("downstream")[protocol].rpartition(".")[0]
+        assert len(found) == 1 or any(found <= group for group in groups.get(module, ())), protocol

@@ -7,6 +7,7 @@ today.
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import subprocess
@@ -24,6 +25,9 @@ LIBRARIES = ("pretextbench", "torch", "torchvision", "numpy", "scipy", "scikit-l
 ROOM = Path(__file__).parent
 PACKAGE = "downstream"
 BOOTSTRAP = "downstream.metrics.bootstrap"
+ALIKE = ROOM / "alike.json"
+"""Digests of scoring code that gave the same scores to the bit, in groups, by module of the protocol's class;
+`benchmarks/suites.py alike` judges so and writes it."""
 
 _IMPORT = re.compile(r"^\s*from (downstream[\w.]*) import (\([^)]*\)|[^\n]*)", re.M)
 """As this package imports from itself, without any other form."""
@@ -61,13 +65,23 @@ def scoring_digest(module: str = "") -> str:
 
 
 def outdated(scoring: str, module: str) -> bool:
-    """Whether a score was made by other code than scores today.
+    """Whether a score was made by other code than scores today, which was not seen to score alike.
 
     Args:
         scoring: of its provenance; older ones are of all scoring code.
         module: of the class of its protocol.
     """
-    return scoring not in (scoring_digest(module), scoring_digest())
+    now = scoring_digest(module)
+    if scoring in (now, scoring_digest()):
+        return False
+    return not any({scoring, now} <= group for group in alike().get(module, ()))
+
+
+@cache
+def alike() -> dict[str, tuple[frozenset[str], ...]]:
+    """Groups of digests of scoring code that gave the same scores, by module."""
+    kept: dict[str, list[list[str]]] = json.loads(ALIKE.read_text(encoding="utf-8"))
+    return {module: tuple(map(frozenset, groups)) for module, groups in kept.items()}
 
 
 @cache

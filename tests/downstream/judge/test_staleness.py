@@ -165,6 +165,15 @@ def test_digests_differ_by_protocol_and_code(tmp_path: Path, monkeypatch: pytest
         provenance._imported.cache_clear()
 
 
+def test_code_that_was_seen_to_score_alike_is_not_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = scoring_digest("downstream.classification.knn")
+    groups = {"downstream.classification.knn": (frozenset({"a", now}), frozenset({"b", "c"}))}
+    monkeypatch.setattr(provenance, "alike", lambda: groups)
+    assert not outdated("a", "downstream.classification.knn")
+    assert outdated("b", "downstream.classification.knn")
+    assert outdated("a", "downstream.classification.linear")
+
+
 PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=1, least_steps=0))
 
 

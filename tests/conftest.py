@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     count = Counter(item.path for item in items)
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in long, -count[item.path], item.path))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: no test waits while the collector of garbage walks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

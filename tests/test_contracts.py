@@ -195,7 +195,10 @@ def _small_encoder(cfg: Any) -> Encoder:
     return Encoder(inputs.build("lightness"), backbone).eval()
 
 
-LONG = {"lowshot", "lowshot_legacy", "faster_rcnn", "faster_rcnn_fpn", "zhang16_fast_rcnn"}
+LONG = {
+    "lowshot", "lowshot_legacy", "faster_rcnn", "faster_rcnn_fpn", "zhang16_fast_rcnn", "moco_c4", "vissl_voc07_svm",
+    "robustness",
+}  # fmt: skip
 """Protocols that take seconds however small they are made."""
 
 

@@ -90,6 +90,7 @@ def test_what_stands_under_a_target_is_held_to_its_signature(hydra: None, given:
         targets.check(composed(*given.split()))
 
 
+@pytest.mark.slow
 def test_every_option_that_is_shipped_fits(hydra: None) -> None:
     *together, alone = GROUPS
     lines = [[f"{alone}={option}"] for option in hints.options(alone)]  # an experiment sets the others

@@ -99,7 +99,13 @@ def job_of(words: list[str]) -> str:
     return given[0] if given else "benchmark"
 
 
-@pytest.mark.parametrize("words", RUNS, ids=" ".join)
+def timed(words: list[str]) -> Any:
+    """A command; what trains for seconds, sweeps or reads every shipped row is slow."""
+    long = words[0] == "-m" or job_of(words) in ("colorize_benchmark", "plan")
+    return pytest.param(words, id=" ".join(words), marks=[pytest.mark.slow] * long)
+
+
+@pytest.mark.parametrize("words", map(timed, RUNS))
 def test_a_command_of_the_readme(
     words: list[str],
     run: Callable[[list[str]], int],

@@ -30,7 +30,7 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
 
 def plain_text(sheets: Iterable[Sheet]) -> str:
     """The tables as they are printed without colour, 80 columns wide."""
-    console = Console(file=io.StringIO(), width=80)
+    console = Console(file=io.StringIO(), width=80, markup=False)
     lines = (line for sheet in sheets for line in _lines(sheet, console))
     return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
 

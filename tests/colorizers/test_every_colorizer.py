@@ -104,7 +104,7 @@ def test_it_colours_images_and_the_same_ones_alike(name: str) -> None:
     np.testing.assert_allclose(alone, ab, atol=1e-3, err_msg="an image's colours depend on no other's")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("size", [(37, 51), (1, 20), (1, 1)])
 def test_other_sizes_are_coloured_or_refused_by_name(name: str, size: tuple[int, int]) -> None:
     light, hints = images(size)

@@ -134,6 +134,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     return Runtime(cache=tmp_path_factory.mktemp("features"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", cases())
 def test_a_default_recipe_beats_blind_predictors(
     path: Path, data: DataSet, encoder: Encoder, runtime: Runtime

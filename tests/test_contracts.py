@@ -196,8 +196,8 @@ def _small_encoder(cfg: Any) -> Encoder:
 
 
 LONG = {
-    "lowshot", "lowshot_legacy", "faster_rcnn", "faster_rcnn_fpn", "zhang16_fast_rcnn", "moco_c4", "vissl_voc07_svm",
-    "robustness",
+    "lowshot", "lowshot_legacy", "faster_rcnn", "faster_rcnn_fpn", "zhang16_fast_rcnn", "moco_c4",
+    "vissl_voc07_svm", "robustness",
 }  # fmt: skip
 """Protocols that take seconds however small they are made."""
 

@@ -34,6 +34,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries in C count what is left when Python ends
+
+
 @pytest.fixture
 def hydra() -> Iterator[None]:
     """Hydra initialised on `conf/`, so that `compose` works."""

@@ -187,7 +187,11 @@ def test_what_ships_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -
     assert records_of(tmp_path / "one.jsonl.gz") == [found]
 
 
-def test_code_is_held_to_score_alike_only_where_every_score_that_was_made_again_is_the_same() -> None:
+def test_code_is_held_to_score_alike_only_where_every_score_that_was_made_again_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(provenance, "alike", dict)
+
     def made(code: str, value: float = 0.5, seed: int = 0) -> Record:
         one = record(seed=seed)
         of = replace(one.evaluation, digest=f"{seed:064d}", protocol="knn")

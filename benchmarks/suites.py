@@ -25,12 +25,12 @@ from downstream.judge import provenance
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import gather, once, portable
+from downstream.leaderboard.options import stated
 from pretext.atomic import write_json
 from pretext.fit import Optimisation
 from pretext.identity import OWN, declared, defaults, usual, version
 from pretext.inputs import INPUTS
 from pretextbench import frozen, schema, suites
-from pretextbench.commands import targets
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -89,7 +89,6 @@ def alike(shipped: Iterable[Record], again: Iterable[Record]) -> dict[str, list[
         ValueError: a score that is another, or none that was made again.
     """
     before = {_score(record): record for record in shipped}
-    modules = {name: target.rpartition(".")[0] for name, target in targets("downstream").items()}
     groups = {module: list(map(set, found)) for module, found in provenance.alike().items()}
     made = [(before[_score(r)], r) for r in again if r.result.selected and _score(r) in before]
     if not made:
@@ -103,7 +102,7 @@ def alike(shipped: Iterable[Record], again: Iterable[Record]) -> dict[str, list[
                 f"{where}: {new.evaluation.metric} was {old.result.value} and is {new.result.value}, or its "
                 "resamples, rows or flags are others"
             )
-        own = groups.setdefault(modules[new.evaluation.protocol], [])
+        own = groups.setdefault(stated()[new.evaluation.protocol].module, [])
         joined = {old.provenance.scoring, new.provenance.scoring}
         joined = joined.union(*(group for group in own if group & joined))
         own[:] = [group for group in own if not group & joined] + [joined]

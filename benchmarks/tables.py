@@ -303,7 +303,8 @@ def stated_settings() -> str:
     found = {}
     for name, _, protocol in configured():
         fields = settings(protocol)
-        found[name] = options.Stated(protocol.version, digest(identity_of(protocol)), fields)
+        module = type(protocol).__module__
+        found[name] = options.Stated(module, protocol.version, digest(identity_of(protocol)), fields)
     return options.written(found)
 
 

@@ -15,7 +15,7 @@ from downstream.judge.records import Record
 from downstream.leaderboard.options import stated
 from pretext.atomic import write_bytes
 from pretextbench import frozen
-from pretextbench.commands import command, targets
+from pretextbench.commands import command
 from pretextbench.console import console
 
 REDO = "redo.sh"
@@ -122,8 +122,7 @@ def _changes(record: Record, newest: Mapping[str, str]) -> Iterator[str]:
         yield f"{PROTOCOL_CHANGED}version {e.version}, now {now.version}"
     if why := _other_data(record, newest):
         yield f"{DATA_CHANGED}{why}"
-    target = targets("downstream").get(e.protocol)
-    if target is not None and outdated(record.provenance.scoring, target.rpartition(".")[0]):
+    if now is not None and outdated(record.provenance.scoring, now.module):
         yield CODE_CHANGED
 
 

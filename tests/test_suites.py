@@ -20,9 +20,10 @@ from downstream.digest import digest
 from downstream.judge import provenance
 from downstream.judge.record_files import export_jsonl, pack_rows, read_all, write
 from downstream.judge.records import Record
+from downstream.leaderboard.options import stated
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
-from pretextbench import commands, dispatch, frozen, suites
+from pretextbench import dispatch, frozen, suites
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -224,5 +225,5 @@ def test_rows_that_ship_are_comparable_where_one_column_mixes_code(lock: frozen.
     for each in frozen.reference(lock.label):
         codes.setdefault(each.evaluation.protocol, set()).add(each.provenance.scoring)
     for protocol, found in codes.items():
-        module = commands.targets("downstream")[protocol].rpartition(".")[0]
+        module = stated()[protocol].module
         assert len(found) == 1 or any(found <= group for group in groups.get(module, ())), protocol

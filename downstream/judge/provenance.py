@@ -71,10 +71,13 @@ def outdated(scoring: str, module: str) -> bool:
         scoring: of its provenance; older ones are of all scoring code.
         module: of the class of its protocol.
     """
-    now = scoring_digest(module)
-    if scoring in (now, scoring_digest()):
-        return False
-    return not any({scoring, now} <= group for group in alike().get(module, ()))
+    now = (scoring_digest(module), scoring_digest())
+    return scoring not in now and code_of(scoring, module) != code_of(now[0], module)
+
+
+def code_of(scoring: str, module: str) -> str:
+    """What stands for scoring code: the first digest of those that were seen to score alike."""
+    return next((min(group) for group in alike().get(module, ()) if scoring in group), scoring)
 
 
 @cache

@@ -23,8 +23,9 @@ STATED = Path(__file__).with_name("stated.json")
 
 
 class Stated(NamedTuple):
-    """What the YAML of a protocol says: its version, the digest of its settings, and every field."""
+    """What the YAML of a protocol says: module of its class, version, digest of its settings, every field."""
 
+    module: str
     version: int
     settings: str
     options: dict[str, Any]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge.flags import DIRTY
+from downstream.judge.provenance import code_of
 from downstream.judge.records import BLIND, Record, Subject
 from downstream.leaderboard.board import Board, Cell, Column, Group, Match, Row, RowKey
 from downstream.leaderboard.comparison import (
@@ -21,7 +22,7 @@ from downstream.leaderboard.comparison import (
     with_gains,
     with_ranks,
 )
-from downstream.leaderboard.options import told_apart, unlike_stated
+from downstream.leaderboard.options import stated, told_apart, unlike_stated
 from downstream.leaderboard.statistics import Scores, interval
 from downstream.leaderboard.variances import Pooled, pool
 from downstream.protocol import Scale
@@ -52,7 +53,8 @@ def build(records: Sequence[Record]) -> Board:
     )
     codes: dict[Column, set[str]] = defaultdict(set)
     for placed in main:
-        codes[placed.column].add(placed.record.provenance.scoring)
+        own = stated().get(placed.column.protocol)
+        codes[placed.column].add(code_of(placed.record.provenance.scoring, own.module if own else ""))
     options = {placed.column: placed.record.evaluation.options for placed in main}
     return Board(
         columns,

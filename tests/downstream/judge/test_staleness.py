@@ -210,6 +210,7 @@ def test_the_board_marks_what_is_stale_and_leaves_the_commands_that_make_it_agai
 ) -> None:
     every = import_jsonl(CONF / "suite" / "tiny64.v1.jsonl.gz")
     made = next(r for r in every if r.evaluation.primary and r.result.selected and not r.subject.blind)
+    made = replace(made, provenance=replace(made.provenance, scoring="0" * 64))
     folder = tmp_path / "records"
     folder.mkdir()
     (folder / f"{made.evaluation.digest}.json").write_text(json.dumps([to_plain(made)]))

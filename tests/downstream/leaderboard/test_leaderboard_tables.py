@@ -7,11 +7,13 @@ import pytest
 from made_board import COLUMNS, TRUTH, benchmark, blind, one
 from scipy.stats import rankdata
 
+from downstream.judge import provenance
 from downstream.judge.records import Record
-from downstream.leaderboard import comparison
+from downstream.leaderboard import comparison, tables
 from downstream.leaderboard.board import Board, Cell, Row, Verdict
 from downstream.leaderboard.captions import group_title
 from downstream.leaderboard.families import Ranks
+from downstream.leaderboard.options import Stated
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
@@ -373,9 +375,14 @@ def test_blind_rows_belong_to_every_precision() -> None:
     assert set(board.blind[0].cells) == set(board.columns)
 
 
-def test_columns_that_mix_scoring_code_are_counted() -> None:
-    board = build([one("rotation", *COLUMNS[0], seed, "photos", scoring=f"code{seed}") for seed in (0, 1)])
-    assert list(board.codes.values()) == [2]
+def test_columns_that_mix_scoring_code_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [one("rotation", *COLUMNS[0], seed, "photos", scoring=f"code{seed}") for seed in (0, 1, 2)]
+    assert list(build(made).codes.values()) == [3]
+    known = {made[0].evaluation.protocol: Stated("this", 1, "", {})}
+    monkeypatch.setattr(tables, "stated", lambda: known)
+    alike = {"this": (frozenset({"code0", "code2"}),), "another": (frozenset({"code1", "code2"}),)}
+    monkeypatch.setattr(provenance, "alike", lambda: alike)
+    assert list(build(made).codes.values()) == [2]
 
 
 def test_no_primary_metric_is_an_error() -> None:

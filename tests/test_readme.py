@@ -105,7 +105,7 @@ def timed(words: list[str]) -> Any:
     return pytest.param(words, id=" ".join(words), marks=[pytest.mark.slow] * long)
 
 
-@pytest.mark.parametrize("words", map(timed, RUNS))
+@pytest.mark.parametrize("words", [timed(words) for words in RUNS])
 def test_a_command_of_the_readme(
     words: list[str],
     run: Callable[[list[str]], int],

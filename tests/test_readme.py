@@ -101,7 +101,7 @@ def job_of(words: list[str]) -> str:
 
 def timed(words: list[str]) -> Any:
     """A command; what trains for seconds, sweeps or reads every shipped row is slow."""
-    long = words[0] == "-m" or job_of(words) in ("colorize_benchmark", "plan")
+    long = words[:1] == ["-m"] or job_of(words) in ("colorize_benchmark", "plan")
     return pytest.param(words, id=" ".join(words), marks=[pytest.mark.slow] * long)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -13,7 +14,7 @@ from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.judge.record_files import picture_path
 from downstream.judge.records import Record
-from downstream.leaderboard import Beside, Board, Published
+from downstream.leaderboard import Beside, Board, Published, View, fields
 from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
 from pretext.names import slug
@@ -21,6 +22,7 @@ from pretextbench import costs, critical_difference, curves, filters, frozen
 from pretextbench.commands import command
 from pretextbench.console import console
 from pretextbench.merging import merged
+from pretextbench.named_fields import axes, wanted
 from pretextbench.recorded import Recorded, recorded
 from pretextbench.staleness import marked
 
@@ -46,7 +48,7 @@ def chosen_records(cfg: DictConfig) -> Recorded:
         records += _reference(records)
     if not records:
         raise ValueError(f"{folder} has no records; run job=benchmark first")
-    return found._replace(records=filters.chosen(records, by))
+    return found._replace(records=filters.chosen(records, by, wanted(cfg.leaderboard)))
 
 
 def shipped(records: Sequence[Record]) -> set[str]:
@@ -62,14 +64,21 @@ def show_board(
     Args:
         output: the folder of runs, records and boards.
         records: of all rows; several of one evaluation count once.
-        settings: of the leaderboard: whether published numbers are shown too, and which.
+        settings: of the leaderboard: which records, in which view; whether published numbers are shown too,
+            and which.
         notes: what else a reader must know, under the first table.
+
+    Raises:
+        ValueError: a field that no record has, a value of one that none has, a view in which two scores meet.
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
-    ordered, changed = marked(list({_key(record): record for record in every}.values()))
-    folder = folder_of(output, ordered)
+    every = filters.narrowed(list({_key(record): record for record in every}.values()), wanted(settings))
+    ordered, changed = marked(every)
+    view = View(*axes(settings))
+    folder = folder_of(output, ordered, view)
     board = leaderboard.build(ordered)
-    tables = leaderboard.Tables(ordered, board, _published(board, settings), (*notes, *changed))
+    told = (*notes, *_on_choice(wanted(settings)), *changed)
+    tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
     tables.write(folder, beside(ordered, found, runs))
@@ -80,9 +89,16 @@ def show_board(
     return folder
 
 
-def folder_of(output: Path, records: Sequence[Record]) -> Path:
-    """Where the board of these records lies, by the digest of their evaluations."""
-    return output / "boards" / short(digest(sorted({record.evaluation.digest for record in records})))
+def folder_of(output: Path, records: Sequence[Record], view: View | None = None) -> Path:
+    """Where the board of these records lies, by the digest of their evaluations, and of the view if any."""
+    evaluations = sorted({record.evaluation.digest for record in records})
+    return output / "boards" / short(digest([evaluations, *view] if view else evaluations))
+
+
+def _on_choice(where: Mapping[str, Sequence[Any]]) -> list[str]:
+    """What records were chosen by, in words."""
+    said = [f"{name}={', '.join(map(fields.text, values))}" for name, values in where.items()]
+    return [f"Of records with {'; '.join(said)} alone."] if said else []
 
 
 def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = ()) -> Path:

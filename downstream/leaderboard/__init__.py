@@ -36,6 +36,9 @@ from downstream.leaderboard.tidy import (
     scores_frame,
     scores_json,
 )
+from downstream.leaderboard.view_sheets import NAME as VIEW
+from downstream.leaderboard.view_sheets import view_sheets
+from downstream.leaderboard.views import View, lay_out
 from pretext.atomic import write_bytes
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "Paths",
     "Published",
     "Tables",
+    "View",
     "beside",
     "build",
     "cells_frame",
@@ -52,8 +56,8 @@ __all__ = [
     "scores_frame",
 ]
 
-SHOWN = ("scores", "gains", "across_inputs")
-"""Tables that a terminal shows; the stage curves are in the files."""
+SHOWN = ("scores", "gains", "across_inputs", VIEW, NAME, LEAGUE)
+"""Beginnings of the names of tables that a terminal shows; the stage curves are in the files."""
 
 
 class Paths(NamedTuple):
@@ -76,6 +80,10 @@ class Tables:
         records: what `board` was built of.
         published: others' numbers, in tables of their own behind the measured ones and in `published.csv`.
         notes: what else a reader must know, under the first table.
+        view: what rows, columns and sections are made of, instead of the board's own.
+
+    Raises:
+        ValueError: a view of fields that records have not, or in which two scores meet in one cell.
     """
 
     def __init__(
@@ -84,21 +92,24 @@ class Tables:
         board: Board,
         published: Sequence[Published] = (),
         notes: Sequence[str] = (),
+        view: View | None = None,
     ) -> None:
-        first, *others = sheets(board)
-        leagues = league_sheets(records)
         self.records, self.board, self.published = records, board, published
-        made: tuple[Sheet, ...] = (
-            replace(first, notes=(*first.notes, *notes)),
-            *others,
-            *(replace(league, notes=(*league.notes, *notes)) for league in leagues),
-            *published_sheets(board, published),
-        )
+        first, *others = sheets(board)
+        self.main = printable(_with(first, notes))
+        self.boards: tuple[Board, ...] = (board,)
+        if view:
+            laid = lay_out(board, records, view)
+            self.boards = laid.boards
+            first, *others = view_sheets(laid)
+        else:
+            others += [_with(league, notes) for league in league_sheets(records)]
+        made = (_with(first, notes), *others, *published_sheets(board, published))
         self.sheets = tuple(map(printable, made))
 
     def part(self, title: str = "", text: str = "", command: str = "") -> Part:
         """This board as a page shows it, see `downstream.leaderboard.page.Part`."""
-        return Part(self.board, self.records, self.sheets[0], title, text, command)
+        return Part(self.board, self.records, self.main, title, text, command)
 
     def write(self, folder: Path, beside: Beside | None = None) -> Paths:
         """Write all tables, each file whole or not at all.
@@ -125,9 +136,9 @@ class Tables:
             latex(self.sheets).encode(),
             plain_text(self.sheets).encode(),
             page([self.part()], beside),
-            cells_csv(self.board).encode(),
+            cells_csv(self.boards).encode(),
             scores_csv(self.records).encode(),
-            cells_json(self.board),
+            cells_json(self.boards),
             scores_json(self.records),
         )
         for path, content in zip(paths, contents, strict=True):
@@ -146,6 +157,9 @@ class Tables:
             only: beginning of the names of those that are printed.
         """
         for sheet in self.sheets:
-            shown = sheet.name in SHOWN or sheet.name.startswith((NAME, LEAGUE))
-            if shown and sheet.name.startswith(only):
+            if sheet.name.startswith(SHOWN) and sheet.name.startswith(only):
                 print_sheet(sheet, console)
+
+
+def _with(sheet: Sheet, notes: Sequence[str]) -> Sheet:
+    return replace(sheet, notes=(*sheet.notes, *notes))

@@ -156,7 +156,7 @@ def gain_sheet(board: Board) -> Sheet:
     sections = []
     for group in board.groups:
         lines = [
-            Line(row.label, tuple(_gain_text(row.cells.get(column)) for column in board.columns))
+            Line(row.label, tuple(gain_text(row.cells.get(column)) for column in board.columns))
             for row in group.pretext
         ]
         if lines:
@@ -166,7 +166,7 @@ def gain_sheet(board: Board) -> Sheet:
         "Gain over the random twin, in points",
         heads_of(board),
         tuple(sections),
-        on_gains(board),
+        on_gains([board]),
     )
 
 
@@ -176,9 +176,7 @@ def across_sheet(board: Board) -> Sheet:
     sections = []
     for name in names:
         lines = [
-            Line(
-                apart(group, board.groups), tuple(_score_text(row.cells.get(c), None) for c in board.columns)
-            )
+            Line(apart(group, board.groups), tuple(score_text(row.cells.get(c), None) for c in board.columns))
             for group in board.groups
             for row in group.rows
             if row.key.pretext == name
@@ -232,15 +230,15 @@ def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
         summary.append(Text("" if row.rank is None else f"{row.rank:.1f}"))
     if board.ranked:
         summary.append(Text("" if row.gain is None else f"{100 * row.gain:.0f}%"))
-    cells = [_score_text(row.cells.get(column), footnotes) for column in board.columns]
+    cells = [score_text(row.cells.get(column), footnotes) for column in board.columns]
     remark = (
         "" if row.complete else f"{row.covered[0]}/{row.covered[1]}" + ("" if row.twin else ", not ranked")
     )
     return Line(row.label, (*summary, *cells), remark)
 
 
-def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
-    """Without footnotes neither flags, marks nor bold are shown."""
+def score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
+    """A score as it is written; without footnotes neither flags, marks nor bold are shown."""
     if cell is None:
         return Text("–")
     notes = _basis(cell.interval)
@@ -253,7 +251,8 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     return Text(body, under, notes + footnotes.of({**cell.flags, **zero}), mark, cell.best, cell.second)
 
 
-def _gain_text(cell: Cell | None) -> Text:
+def gain_text(cell: Cell | None) -> Text:
+    """What a row gained over its random twin; below, its share of the gap."""
     if cell is None or cell.gain is None:
         return Text("–")
     gain = cell.gain

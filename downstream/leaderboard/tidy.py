@@ -38,14 +38,22 @@ def cells_frame(board: Board) -> pd.DataFrame:
     return pd.DataFrame(_cells(board))
 
 
-def cells_csv(board: Board) -> str:
-    """`cells_frame` as CSV."""
-    return _csv(_cells(board))
+def cells_csv(boards: Sequence[Board]) -> str:
+    """`cells_frame` as CSV, of the cells of these boards."""
+    return _csv(_lines(boards))
 
 
-def cells_json(board: Board) -> bytes:
+def cells_json(boards: Sequence[Board]) -> bytes:
     """The same as a list of objects, one line a cell."""
-    return _json(map(msgspec.json.encode, _cells(board)))
+    return _json(map(msgspec.json.encode, _lines(boards)))
+
+
+def _lines(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Every cell of these boards; of several boards, one that more than one has is there once."""
+    if len(boards) == 1:
+        return _cells(boards[0])
+    lines = [line for board in boards for line in _cells(board)]
+    return list({repr(line): line for line in lines}.values())
 
 
 def scores_frame(records: Sequence[Record]) -> pd.DataFrame:

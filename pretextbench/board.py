@@ -14,7 +14,7 @@ from downstream import leaderboard
 from downstream.digest import digest, short
 from downstream.judge.record_files import picture_path
 from downstream.judge.records import Record
-from downstream.leaderboard import Beside, Board, Published, View, fields
+from downstream.leaderboard import Beside, Board, Published, View, fields, parquet
 from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
 from pretext.names import slug
@@ -24,6 +24,7 @@ from pretextbench.console import console
 from pretextbench.merging import merged
 from pretextbench.named_fields import axes, wanted
 from pretextbench.recorded import Recorded, recorded
+from pretextbench.schema import Notes
 from pretextbench.staleness import marked
 
 
@@ -81,12 +82,28 @@ def show_board(
     tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
-    tables.write(folder, beside(ordered, found, runs))
+    tables.write(folder, beside(ordered, found, runs), parquet=_parquet(settings))
     count = gather_pictures(found, folder / "pictures")
     count += draw(ordered, board, runs, folder / "pictures")
-    tables.show(console)
+    short = settings.notes is Notes.short
+    tables.show(console, short=short)
     console.print(f"Tables, a page and {count} pictures are in {folder}", soft_wrap=True)
+    if short:
+        console.print("The files say how to read them; leaderboard.notes=full does so here.", soft_wrap=True)
     return folder
+
+
+def _parquet(settings: DictConfig) -> bool:
+    """Whether tables are to be written as Parquet too, and can be; what is missing is said."""
+    if not settings.parquet or parquet.can_be_written():
+        return bool(settings.parquet)
+    console.print(
+        "leaderboard.parquet=true takes pyarrow, which is not installed and comes with the extra "
+        f"pretextbench[{parquet.EXTRA}]: tables are in CSV and JSON alone.",
+        style="yellow",
+        soft_wrap=True,
+    )
+    return False
 
 
 def folder_of(output: Path, records: Sequence[Record], view: View | None = None) -> Path:
@@ -101,12 +118,14 @@ def _on_choice(where: Mapping[str, Sequence[Any]]) -> list[str]:
     return [f"Of records with {'; '.join(said)} alone."] if said else []
 
 
-def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = ()) -> Path:
+def show_league(
+    output: Path, records: Sequence[Record], settings: DictConfig, notes: Sequence[str] = ()
+) -> Path:
     """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
     folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
-    tables.write(folder)
-    tables.show(console, leaderboard.LEAGUE)
+    tables.write(folder, parquet=_parquet(settings))
+    tables.show(console, leaderboard.LEAGUE, short=settings.notes is Notes.short)
     console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)
     return folder
 

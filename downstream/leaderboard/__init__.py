@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,16 +24,18 @@ from downstream.leaderboard.published import (
     published_sheets,
     read_published,
 )
-from downstream.leaderboard.sheets import Sheet, sheets
+from downstream.leaderboard.sheets import sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import plain_text, print_sheet
 from downstream.leaderboard.tidy import (
     cells_csv,
     cells_frame,
     cells_json,
+    cells_parquet,
     scores_csv,
     scores_frame,
     scores_json,
+    scores_parquet,
 )
 from downstream.leaderboard.view_sheets import NAME as VIEW
 from downstream.leaderboard.view_sheets import view_sheets
@@ -96,30 +97,37 @@ class Tables:
     ) -> None:
         self.records, self.board, self.published = records, board, published
         first, *others = sheets(board)
-        self.main = printable(_with(first, notes))
+        self.main = printable(first.with_notes(notes))
         self.boards: tuple[Board, ...] = (board,)
         if view:
             laid = lay_out(board, records, view)
             self.boards = laid.boards
             first, *others = view_sheets(laid)
         else:
-            others += [_with(league, notes) for league in league_sheets(records)]
-        made = (_with(first, notes), *others, *published_sheets(board, published))
+            others += [league.with_notes(notes) for league in league_sheets(records)]
+        made = (first.with_notes(notes), *others, *published_sheets(board, published))
         self.sheets = tuple(map(printable, made))
 
     def part(self, title: str = "", text: str = "", command: str = "") -> Part:
         """This board as a page shows it, see `downstream.leaderboard.page.Part`."""
-        return Part(self.board, self.records, self.main, title, text, command)
+        view, published = (
+            [sheet for sheet in self.sheets if sheet.name.startswith(name)] for name in (VIEW, NAME)
+        )
+        return Part(self.board, self.records, self.main, title, text, command, view, published)
 
-    def write(self, folder: Path, beside: Beside | None = None) -> Paths:
+    def write(self, folder: Path, beside: Beside | None = None, *, parquet: bool = False) -> Paths:
         """Write all tables, each file whole or not at all.
 
         Args:
             beside: what the page shows that no record holds.
+            parquet: whether `cells.parquet` and `scores.parquet` stand beside the same in CSV and JSON.
 
         Returns:
             Markdown, LaTeX and plain text (80 columns); one HTML page that sorts, filters and draws;
             `cells.csv`, one line a cell; `scores.csv`, one a record; the same two as lists in JSON.
+
+        Raises:
+            ModuleNotFoundError: Parquet without pyarrow.
         """
         paths = Paths(
             markdown=folder / "leaderboard.md",
@@ -148,18 +156,22 @@ class Tables:
             write_bytes(others, published_csv(self.published).encode())
         else:
             others.unlink(missing_ok=True)  # of an earlier table with them
+        tables = (folder / "cells.parquet", folder / "scores.parquet")
+        if parquet:
+            write_bytes(tables[0], cells_parquet(self.boards))
+            write_bytes(tables[1], scores_parquet(self.records))
+        else:
+            for table in tables:
+                table.unlink(missing_ok=True)
         return paths
 
-    def show(self, console: Console, only: str = "") -> None:
+    def show(self, console: Console, only: str = "", *, short: bool = False) -> None:
         """Print the tables, but the stage curves, then those of others' numbers.
 
         Args:
             only: beginning of the names of those that are printed.
+            short: without how to read them and what each column is.
         """
         for sheet in self.sheets:
             if sheet.name.startswith(SHOWN) and sheet.name.startswith(only):
-                print_sheet(sheet, console)
-
-
-def _with(sheet: Sheet, notes: Sequence[str]) -> Sheet:
-    return replace(sheet, notes=(*sheet.notes, *notes))
+                print_sheet(sheet, console, short=short)

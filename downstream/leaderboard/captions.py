@@ -114,6 +114,41 @@ def how_to_read(board: Board) -> list[str]:
     return on_cells([board]) + on_versions(board) + _on_ranking(board)
 
 
+def in_short(boards: Sequence[Board]) -> list[str]:
+    """The caption in a line: what each sign stands for, not why."""
+    cells = cells_of(boards)
+    intervals = [cell.interval for cell in cells if cell.interval is not None]
+    signs = {
+        "+a −b: a up and b down": any(lopsided(c.value, c.interval) for c in cells if c.interval is not None),
+        f"[{IMAGES_ONLY}] one run, over test images only": any(i.kind is Kind.IMAGES for i in intervals),
+        f"[{OWN_SPREAD}] the row's own variance between seeds": any(
+            i.between is Between.OWN for i in intervals
+        ),
+        "bold: best of its section": any(cell.best for cell in cells),
+        f"{NOT_APART} not separated from best": any(c.verdict is Verdict.NOT_SEPARATED for c in cells),
+        "#: ranks it may have": any(cell.ranks is not None for cell in cells),
+        f"{LESS.strip()} less is better": any(cell.scale.direction is Direction.LOWER for cell in cells),
+        f"{OTHER_SETTINGS} settings other than its protocol's": any(board.unlike for board in boards),
+    }
+    told = ["± half a 95 % interval", "n: seeds", *(sign for sign, there in signs.items() if there)]
+    rank_nothing = any(not column.ranks for board in boards for column in board.columns)
+    return [
+        f"{'; '.join(told)}.",
+        *[f"Scores on {MACHINERY} check the machinery and rank nothing."] * rank_nothing,
+    ]
+
+
+def gains_in_short(boards: Sequence[Board]) -> tuple[str, ...]:
+    """How to read the gains, in a line."""
+    gains = [cell.gain for cell in cells_of(boards)]
+    apart = any(gain is not None and gain.separated is False for gain in gains)
+    return (
+        "± half a 95 % interval, paired by image; below: share of the gap from random to supervised"
+        + f"; {NOT_APART} not separated from random" * apart
+        + ".",
+    )
+
+
 def on_cells(boards: Sequence[Board]) -> list[str]:
     """How to read the cells of these boards: values, intervals, marks."""
     cells = cells_of(boards)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from downstream.digest import digest, short
 from downstream.judge.flags import ZERO_WIDTH, meaning
@@ -14,9 +14,11 @@ from downstream.leaderboard.captions import (
     NOT_APART,
     OWN_SPREAD,
     apart,
+    gains_in_short,
     group_title,
     heads_of,
     how_to_read,
+    in_short,
     legend,
     on_gains,
     several_scales,
@@ -71,7 +73,8 @@ class Section:
 class Sheet:
     """A table: column heads of several lines each, sections of rows, notes below.
 
-    The first `summary` columns stay beside the labels when a narrow page splits the others.
+    The first `summary` columns stay beside the labels when a narrow page splits the others. short: what
+    stands in place of the notes where it is only said what must be known; None for the notes themselves.
     """
 
     name: str
@@ -80,6 +83,13 @@ class Sheet:
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
     summary: int = 0
+    short: tuple[str, ...] | None = None
+
+    def with_notes(self, notes: Iterable[str]) -> Sheet:
+        """The same with more to be known."""
+        more = tuple(notes)
+        short = None if self.short is None else self.short + more
+        return replace(self, notes=self.notes + more, short=short)
 
 
 @dataclass
@@ -146,9 +156,11 @@ def main_sheet(board: Board) -> Sheet:
         sections.append(Section("encoder-blind predictors", blind))
     summary = (("n",), *([("rank",)] if board.over_sets else ()), *([("gain",)] if board.ranked else ()))
     heads = summary + heads_of(board)
-    notes = [*how_to_read(board), *legend(board), *footnotes.notes(), *board.notes]
+    told = (*footnotes.notes(), *board.notes)
+    notes = (*how_to_read(board), *legend(board), *told)
+    short = (*in_short([board]), *told)
     title = "Scores in % (higher is better)" + ", where a head says nothing else" * several_scales(board)
-    return Sheet("scores", title, heads, tuple(sections), tuple(notes), len(summary))
+    return Sheet("scores", title, heads, tuple(sections), notes, len(summary), short)
 
 
 def gain_sheet(board: Board) -> Sheet:
@@ -167,6 +179,7 @@ def gain_sheet(board: Board) -> Sheet:
         heads_of(board),
         tuple(sections),
         on_gains([board]),
+        short=gains_in_short([board]),
     )
 
 

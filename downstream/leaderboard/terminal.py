@@ -18,8 +18,8 @@ LABEL = 26
 """Widest label; longer ones are folded."""
 
 
-def print_sheet(sheet: Sheet, console: Console) -> None:
-    """Print one table with its notes."""
+def print_sheet(sheet: Sheet, console: Console, *, short: bool = False) -> None:
+    """Print one table with its notes, or with what must be known of it alone."""
     labels = [line for section in sheet.sections for line in section.lines]
     label = min(LABEL, max((cell_len(part) for line in labels for part in _label(line)), default=0))
     widths = [
@@ -34,7 +34,7 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
     console.print(Rich(sheet.title, style="bold"))
     for block in _blocks(widths, sheet.summary, label, console.width):
         _print_block(sheet, block, widths, label, console)
-    for note in sheet.notes:
+    for note in sheet.short if short and sheet.short is not None else sheet.notes:
         console.print(Rich(note, style="dim"))
 
 

@@ -8,8 +8,10 @@ from downstream.leaderboard import fields
 from downstream.leaderboard.board import Cell, Column, Group
 from downstream.leaderboard.captions import (
     described,
+    gains_in_short,
     group_title,
     heads_of,
+    in_short,
     on_cells,
     on_gains,
     on_machinery,
@@ -43,25 +45,32 @@ def view_sheets(laid: Laid) -> list[Sheet]:
         Shown(_title(laid, section), tuple(_line(laid, label, own, footnotes) for label, own in rows.items()))
         for section, rows in laid.lines.items()
     ]
-    of = [described(laid.base, column, spread_of(laid.boards, column)) for column in _all_columns(laid)]
     units = " in % (higher is better)" + ", where a head says nothing else" * several_scales(laid.base)
-    notes = [
+    title = f"Scores{units}: {_named(laid)}"
+    known = (*footnotes.notes(), *_on_absent(laid), *laid.base.notes)
+    notes, short = (*_how_to_read(laid), *known), (*_in_short(laid), *known)
+    scores = Sheet(NAME, title, (*summary, *_heads(laid)), tuple(sections), notes, len(summary), short)
+    cells = [cell for rows in laid.lines.values() for own in rows.values() for cell in own.values()]
+    return [scores, *([_gains(laid)] if any(cell.gain for cell in cells) else [])]
+
+
+def _how_to_read(laid: Laid) -> list[str]:
+    return [
         *on_cells(laid.boards),
         COMPARED,
         *([STAGES] if laid.axes.has(STAGE) else []),
         *on_versions(laid.base),
         *on_machinery(laid.base),
-        *(f"Scores: {each}" for each in of),
-        *footnotes.notes(),
-        *_on_absent(laid),
-        *laid.base.notes,
+        *(f"Scores: {described(laid.base, c, spread_of(laid.boards, c))}" for c in _all_columns(laid)),
     ]
-    scores = Sheet(
-        NAME, f"Scores{units}: {_named(laid)}", (*summary, *_heads(laid)), tuple(sections), tuple(notes)
+
+
+def _in_short(laid: Laid) -> list[str]:
+    named = dict.fromkeys(
+        f"{c.data} · {c.task} · {c.mode}: {c.protocol} ({metric_name(c.metric, laid.base.scales[c])})"
+        for c in _all_columns(laid)
     )
-    cells = [cell for rows in laid.lines.values() for own in rows.values() for cell in own.values()]
-    gains = [_gains(laid)] if any(cell.gain for cell in cells) else []
-    return [scores, *gains]
+    return [*in_short(laid.boards), f"Scores: {'; '.join(named)}."]
 
 
 def _line(laid: Laid, label: str, own: Mapping[Hashable, Cell], footnotes: Footnotes) -> Line:
@@ -82,7 +91,8 @@ def _gains(laid: Laid) -> Sheet:
         )
         sections += [Shown(_title(laid, section), lines)] if lines else []
     title = f"Gain over the random twin, in points: {_named(laid)}"
-    return Sheet(f"{NAME}_gains", title, _heads(laid), tuple(sections), on_gains(laid.boards))
+    notes, short = on_gains(laid.boards), gains_in_short(laid.boards)
+    return Sheet(f"{NAME}_gains", title, _heads(laid), tuple(sections), notes, short=short)
 
 
 def _heads(laid: Laid) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ from downstream.leaderboard.captions import group_title, heads_of
 from downstream.leaderboard.friedman import ENOUGH_SETS, bars
 from downstream.leaderboard.page.parts import Part
 from downstream.leaderboard.page.runs import Origins, metrics_beside, rounded, rows_data, scored
-from downstream.leaderboard.sheets import Line, Text
+from downstream.leaderboard.sheets import Line, Sheet, Text
 from downstream.leaderboard.statistics import Interval
 from downstream.protocol import Direction, Scale
 
@@ -55,7 +55,27 @@ def board_data(part: Part, origins: Origins) -> dict[str, Any]:
             if group.over_sets is not None
         ],
         "enough": ENOUGH_SETS,
+        "view": list(map(_sheet, part.view)),
+        "published": list(map(_sheet, part.published)),
     }
+
+
+def _sheet(sheet: Sheet) -> dict[str, Any]:
+    """A table as it is written."""
+    return {
+        "title": sheet.title,
+        "heads": sheet.heads,
+        "sections": [
+            {"title": each.title, "lines": list(map(_written, each.lines))} for each in sheet.sections
+        ],
+        "notes": sheet.notes,
+    }
+
+
+def _written(line: Line) -> dict[str, Any]:
+    told = ("body", "under", "notes", "mark", "bold")
+    cells = [{name: getattr(text, name) for name in told} for text in line.cells]
+    return {"label": line.label, "remark": line.remark, "cells": cells}
 
 
 def _lines(part: Part) -> Iterator[tuple[int | None, Row, Line]]:

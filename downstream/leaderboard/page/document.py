@@ -25,7 +25,7 @@ from downstream.leaderboard.page.runs import Origins, rounded
 FOLDER = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
 SCRIPTS = (
-    "dom.js", "words.js", "table.js", "detail.js", "charts.js",
+    "dom.js", "words.js", "table.js", "sheets.js", "detail.js", "charts.js",
     "stages.js", "cost.js", "tuned.js", "ranks.js", "sets.js", "classes.js", "main.js",
 )  # fmt: skip
 """The page's own script, in the order in which its parts lean on each other."""

@@ -18,6 +18,8 @@ class Part(NamedTuple):
         board: built of `records`.
         scores: its main sheet: how each score is written, its footnotes, and what they mean.
         title, text, command: what a reader chooses it by, what is to be said of it, what made it; or empty.
+        view, published: tables that stand above and below it as they are written elsewhere: a view by other
+            fields, numbers that others published.
     """
 
     board: Board
@@ -26,6 +28,8 @@ class Part(NamedTuple):
     title: str = ""
     text: str = ""
     command: str = ""
+    view: Sequence[Sheet] = ()
+    published: Sequence[Sheet] = ()
 
 
 class Curve(NamedTuple):

@@ -178,9 +178,15 @@ class TestLayout:
 
     def test_names_are_those_of_the_whole_board(self) -> None:
         """Two recipes of one task, of which each seed has one: the name says which."""
-        records = [plain("rotation", seed, 0.1, recipe=f"{seed}recipe") for seed in (1, 2)]
+        records = [plain("rotation", seed, 0.1, recipe="1recipe") for seed in (1, 2)]
+        records.append(plain("rotation", 1, 0.2, recipe="2recipe"))
         (lines,) = bodies(shown(records, columns=("seed",))).values()
-        assert sorted(lines) == [["rotation 1rec", "10.0", "–"], ["rotation 2rec", "–", "10.0"]]
+        assert sorted(lines) == [["rotation 1rec", "10.0", "10.0"], ["rotation 2rec", "20.0", "–"]]
+
+    def test_rows_are_in_the_order_of_the_whole_board(self) -> None:
+        values = {("rotation", 0): 0.1, ("rotation", 1): 0.9, ("jigsaw", 0): 0.3, ("jigsaw", 1): 0.3}
+        (lines,) = bodies(shown([plain(p, s, v) for (p, s), v in values.items()], columns=("seed",))).values()
+        assert [line[0] for line in lines] == ["rotation", "jigsaw"]
 
 
 class TestCells:
@@ -256,6 +262,29 @@ class TestCells:
             for cell in own.values()
         }
         assert best == {"kmeans_init": False, "rotation": False, "jigsaw": True}
+
+    def test_a_gain_that_a_row_has_not_in_all_its_groups_is_left_out(self) -> None:
+        records = [
+            plain("kmeans_init", 0, 0.4, resampled=(0.4, 0.4), budget=""),
+            plain("random", 0, 0.2, resampled=(0.2, 0.2)),
+        ]
+        records += [
+            plain("supervised", 0, value, resampled=(value, value), budget=budget, recipe=budget)
+            for value, budget in ((0.6, "4 epochs"), (0.8, "8 epochs"))
+        ]
+        of = {
+            section.match.budget: cell.gain
+            for section, rows in laid(records, columns=("data",)).lines.items()
+            if section.match is not None
+            for label, own in rows.items()
+            if label == "kmeans_init"
+            for cell in own.values()
+        }
+        shares = {budget: gain.share.value for budget, gain in of.items() if gain is not None}
+        assert shares == {"4 epochs": pytest.approx(1 / 2), "8 epochs": pytest.approx(1 / 3)}
+        joined = laid(records, columns=("data",), sections=("input",), rows=("pretext", "recipe"))
+        cells = [own for rows in joined.lines.values() for label, own in rows.items() if "kmeans" in label]
+        assert [cell.gain for own in cells for cell in own.values()] == [None]
 
 
 class TestMeeting:

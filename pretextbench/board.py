@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 
 from downstream import leaderboard
 from downstream.digest import digest, short
+from downstream.judge import class_names
 from downstream.judge.record_files import picture_path
-from downstream.judge.records import Record
+from downstream.judge.records import Record, RecordError
 from downstream.leaderboard import Beside, Board, Published, View, fields, parquet
 from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
@@ -58,7 +59,11 @@ def shipped(records: Sequence[Record]) -> set[str]:
 
 
 def show_board(
-    output: Path, records: Sequence[Record], settings: DictConfig, notes: Sequence[str] = ()
+    output: Path,
+    records: Sequence[Record],
+    settings: DictConfig,
+    notes: Sequence[str] = (),
+    folders: Sequence[Path] = (),
 ) -> Path:
     """Print the table, write it and its pictures to `boards/<digest of its evaluations>`, name the folder.
 
@@ -68,6 +73,7 @@ def show_board(
         settings: of the leaderboard: which records, in which view; whether published numbers are shown too,
             and which.
         notes: what else a reader must know, under the first table.
+        folders: where records lie, beside those of `output`.
 
     Raises:
         ValueError: a field that no record has, a value of one that none has, a view in which two scores meet.
@@ -82,7 +88,9 @@ def show_board(
     tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
-    tables.write(folder, beside(ordered, found, runs), parquet=_parquet(settings))
+    classes = class_names.files((output / "records", *folders), ordered)
+    shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
+    tables.write(folder, shown, parquet=_parquet(settings))
     count = gather_pictures(found, folder / "pictures")
     count += draw(ordered, board, runs, folder / "pictures")
     short = settings.notes is Notes.short
@@ -91,6 +99,10 @@ def show_board(
     if short:
         console.print("The files say how to read them; leaderboard.notes=full does so here.", soft_wrap=True)
     return folder
+
+
+def _tell(error: RecordError) -> None:
+    console.print(f"{error}; classes are told by number", style="yellow", soft_wrap=True)
 
 
 def _parquet(settings: DictConfig) -> bool:

@@ -60,7 +60,7 @@ def page(parts: Sequence[Part], beside: Beside | None = None) -> bytes:
 def data(parts: Sequence[Part], beside: Beside) -> bytes:
     """What the page shows, as JSON that may stand in a script element."""
     origins = Origins(beside.command)
-    boards = [board_data(part, origins) for part in parts]
+    boards = [board_data(part, origins, beside.classes) for part in parts]
     content = {
         "boards": boards,
         "flags": {flag: meaning(flag) for flag in sorted(_flags(boards))},

@@ -61,9 +61,12 @@ class Beside(NamedTuple):
         pictures: the more important ones first: those that come when the room is full are left out.
         left: where those lie that are left out, in words.
         command: the command line that makes a record again; empty where nobody can say.
+        classes: what the classes of a test split are called, by its digest and by task, in the order of
+            their numbers.
     """
 
     curves: Mapping[str, Sequence[Curve]] = {}
     pictures: Sequence[Picture] = ()
     left: str = ""
     command: Callable[[Record], str] | None = None
+    classes: Mapping[str, Mapping[str, Sequence[str]]] = {}

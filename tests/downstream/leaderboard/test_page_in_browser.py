@@ -421,6 +421,10 @@ def test_classes_of_two_rows_are_set_against_each_other(show: Show) -> None:
         ["IoU 3", "+20.0", "20.0, 20.0"], ["IoU 2", "+10.0", "10.0, 10.0"], ["IoU 1", "0.0", "0.0, 0.0"],
         ["IoU 0", "-10.0", "-10.0, -10.0"],
     ]  # fmt: skip
+    of = {"photos": {"segmentation": ("sky", "sea", "<b>land</b>")}}
+    called = show([part(photographs())], Beside(classes=of))
+    _, *rows = numbers(called, "Differences by class")
+    assert {row[0] for row in rows} == {"IoU 3", "<b>land</b> (2)", "sea (1)", "sky (0)"}
 
 
 def test_mean_ranks_over_sets_are_those_of_the_board_with_bars_where_it_has_them(show: Show) -> None:

@@ -265,28 +265,36 @@ def _spots(
         for column, cell in row.cells.items():
             record = example.get((row.key, column)) or example[row.key, column._replace(precision="")]
 
+            name = labels[row.key]
+
             def of(
-                own: Sequence[Field], record: Record = record, match: Match | None = match
+                own: Sequence[Field], name: str = name, record: Record = record, match: Match | None = match
             ) -> tuple[Any, ...]:
-                return tuple(_value(field, record, match, values) for field in own)
+                return tuple(_value(field, name, record, match, values) for field in own)
 
             nowhere = not all(f in values or f.applies(record) or match for f in axes.columns)
             yield Spot(
-                _section(match, row, axes, of(axes.sections)),
+                _section(match, row.twin, name, axes, of(axes.sections)),
                 # A predictor without an encoder has no name but its own.
-                " · ".join(map(fields.text, of(axes.rows))) if axes.rows and match else labels[row.key],
+                " · ".join(map(fields.text, of(axes.rows))) if axes.rows and match else name,
                 None if nowhere else of(axes.columns) or column,
                 cell,
                 match,
                 row.key,
                 column,
-                of(TELLING),
+                of(TELLING, record.subject.pretext),
             )
 
 
-def _value(field: Field, record: Record, match: Match | None, values: Mapping[Field, Any]) -> Any:
-    """What a cell stands under; what a part has alike is everybody's there."""
-    if field in values:
+def _value(field: Field, name: str, record: Record, match: Match | None, values: Mapping[Field, Any]) -> Any:
+    """What a cell stands under; what a part has alike is everybody's there.
+
+    Args:
+        name: of the row, in which several recipes of one pretext task are told apart.
+    """
+    if field.path == fields.NAME:
+        found: Any = name
+    elif field in values:
         found = values[field]
     elif match is not None and field.path in OF_MATCH:
         found = getattr(match, OF_MATCH[field.path])
@@ -295,14 +303,14 @@ def _value(field: Field, record: Record, match: Match | None, values: Mapping[Fi
     return fields.text(found) if isinstance(found, list | tuple | dict) else found
 
 
-def _section(match: Match | None, row: Row, axes: Axes, values: tuple[Any, ...]) -> Section:
+def _section(match: Match | None, twin: bool, name: str, axes: Axes, values: tuple[Any, ...]) -> Section:
     """Under which heading a row stands: what it is matched by, or the view's own fields."""
     if match is None:
         return Section(BLIND, None, ())
     kind = ""
-    if row.twin and fields.NAME not in [field.path for field in axes.columns + axes.sections]:
+    if twin and fields.NAME not in [field.path for field in axes.columns + axes.sections]:
         named = not axes.rows or fields.NAME in [field.path for field in axes.rows]
-        kind = "twins" if named else f"twin {row.key.pretext}"
+        kind = "twins" if named else f"twin {name}"
     if axes.sections:
         return Section(kind, None, values)
     told = {OF_MATCH[field.path]: "" for field in axes.rows + axes.columns if field.path in OF_MATCH}

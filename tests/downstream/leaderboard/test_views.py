@@ -309,8 +309,24 @@ class TestMeeting:
     def test_recipes_are_named_where_nothing_else_differs(self) -> None:
         records = [plain("rotation", 0, 0.1), plain("rotation", 0, 0.2, recipe="another")]
         with pytest.raises(ValueError, match=r"differ in recipe \(another, rotation-recipe\)"):
-            laid(records, rows=("pretext",))
-        assert len(laid(records, rows=("pretext", "recipe")).lines) == 1
+            laid(records, rows=("backbone",))
+        (lines,) = laid(records, rows=("backbone", "recipe")).lines.values()
+        assert set(lines) == {"small · another", "small · rotation-recipe"}
+
+    def test_pretext_tasks_are_called_as_the_board_calls_them_by_their_recipes_where_it_must(self) -> None:
+        records = [plain("rotation", 0, 0.1), plain("rotation", 0, 0.2, recipe="another")]
+        records += [plain("random", 0, 0.1), plain("random", 0, 0.2, recipe="else")]
+        rows = bodies(shown(records, rows=("pretext",)))
+        assert [line[0] for lines in rows.values() for line in lines] == [
+            "rotation anot", "rotation rota", "random else", "random rand",
+        ]  # fmt: skip
+        columns = shown(records, rows=("data",), columns=("pretext",)).heads
+        assert columns == (("n",), ("random else",), ("random rand",), ("rotation anot",), ("rotation rota",))
+        rotation = [records[0], *records[2:]]
+        apart = bodies(shown(rotation, rows=("backbone",)))
+        assert [title.partition(" · ")[0] for title in apart] == [
+            "input rgb", "twin random else", "twin random rand",
+        ]  # fmt: skip
 
     def test_a_field_stands_once(self) -> None:
         with pytest.raises(ValueError, match=r"evaluation\.data cannot be two of rows, columns and sections"):

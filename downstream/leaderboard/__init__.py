@@ -105,7 +105,8 @@ class Tables:
             first, *others = view_sheets(laid)
         else:
             others += [league.with_notes(notes) for league in league_sheets(records)]
-        made = (first.with_notes(notes), *others, *published_sheets(board, published))
+        columns = () if view else board.columns
+        made = (first.with_notes(notes), *others, *published_sheets(columns, published))
         self.sheets = tuple(map(printable, made))
 
     def part(self, title: str = "", text: str = "", command: str = "") -> Part:

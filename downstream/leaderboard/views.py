@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 from downstream.judge.records import Record
@@ -150,13 +152,14 @@ def lay_out(base: Board, records: Sequence[Record], view: View) -> Laid:
     for place, field in enumerate(axes.every):
         if field.path in [other.path for other in axes.every[:place]]:
             raise ValueError(f"{field.name} cannot be two of rows, columns and sections")
+    whole = {(group, row.key): row for group, row in _rows(base)}
     boards, spots = [], list[Spot]()
     for values, part, some in _parts(records, axes):
         board = build(part) if some else base
         boards.append(board)
-        spots += _spots(part, board, axes, values, _labels(base))
-    order = {at: place for place, at in enumerate((group, row.key) for group, row in _rows(base))}
-    spots.sort(key=lambda spot: order.get((spot.group, spot.row), len(order)))
+        spots += _spots(part, board, axes, values, whole)
+    order = {at: place for place, at in enumerate(whole)}
+    spots.sort(key=lambda spot: order[spot.group, spot.row])
     placed = [spot for spot in spots if spot.column is not None]
     absent = dict.fromkeys(spot.label for spot in spots if spot.column is None)
     return _laid(axes, base, boards, placed, tuple(absent))
@@ -169,11 +172,6 @@ def _rows(board: Board) -> Iterator[tuple[Match | None, Row]]:
             yield group.match, row
     for row in board.blind:
         yield None, row
-
-
-def _labels(board: Board) -> dict[RowKey, str]:
-    """What rows are called among all of them; of one part alone a name may say too little."""
-    return {row.key: row.label for _, row in _rows(board)}
 
 
 def _laid(
@@ -218,7 +216,7 @@ def _parts(records: Sequence[Record], axes: Axes) -> list[Part]:
     mixed = [
         field
         for field in axes.every
-        if any(len({_key(field.of(record)) for record in own}) > 1 for own in cells.values())
+        if any(len({_key(field.of(r)) for r in own if field.applies(r)}) > 1 for own in cells.values())
     ]
     found: dict[tuple[str, ...], dict[Field, Any]] = {}
     for record in (placed.record for placed in kept):
@@ -253,37 +251,45 @@ def _spots(
     board: Board,
     axes: Axes,
     values: Mapping[Field, Any],
-    labels: Mapping[RowKey, str],
+    whole: Mapping[tuple[Match | None, RowKey], Row],
 ) -> Iterator[Spot]:
     """Every cell of a board, with its place in the view; without a column where it has none.
 
     Args:
         values: of the fields that all records of the part have alike.
+        whole: rows of all parts together, by group; where a row stands, what it is called, and whether there
+            is one twin that it may be read against are asked of these.
     """
     example = {(placed.row, placed.column): placed.record for placed in newest(records)[0]}
-    for match, row in _rows(board):
-        for column, cell in row.cells.items():
+    for group, row in _rows(board):
+        at = [group] if (group, row.key) in whole else [match for match, key in whole if key == row.key]
+        for match, (column, cell) in product(at, row.cells.items()):
+            of = whole[match, row.key]
             record = example.get((row.key, column)) or example[row.key, column._replace(precision="")]
-
-            name = labels[row.key]
-
-            def of(
-                own: Sequence[Field], name: str = name, record: Record = record, match: Match | None = match
-            ) -> tuple[Any, ...]:
-                return tuple(_value(field, name, record, match, values) for field in own)
-
+            told = partial(_told, of.label, record, match, values)
             nowhere = not all(f in values or f.applies(record) or match for f in axes.columns)
             yield Spot(
-                _section(match, row.twin, name, axes, of(axes.sections)),
+                _section(match, of, axes, told(axes.sections)),
                 # A predictor without an encoder has no name but its own.
-                " · ".join(map(fields.text, of(axes.rows))) if axes.rows and match else name,
-                None if nowhere else of(axes.columns) or column,
-                cell,
+                " · ".join(map(fields.text, told(axes.rows))) if axes.rows and match else of.label,
+                None if nowhere else told(axes.columns) or column,
+                cell if of.cells[column].gain else replace(cell, gain=None),
                 match,
                 row.key,
                 column,
-                of(TELLING, record.subject.pretext),
+                _told(record.subject.pretext, record, match, values, TELLING),
             )
+
+
+def _told(
+    name: str, record: Record, match: Match | None, values: Mapping[Field, Any], own: Sequence[Field]
+) -> tuple[Any, ...]:
+    """What a cell stands under by these fields.
+
+    Args:
+        name: of the row, in which several recipes of one pretext task are told apart.
+    """
+    return tuple(_value(field, name, record, match, values) for field in own)
 
 
 def _value(field: Field, name: str, record: Record, match: Match | None, values: Mapping[Field, Any]) -> Any:
@@ -303,14 +309,14 @@ def _value(field: Field, name: str, record: Record, match: Match | None, values:
     return fields.text(found) if isinstance(found, list | tuple | dict) else found
 
 
-def _section(match: Match | None, twin: bool, name: str, axes: Axes, values: tuple[Any, ...]) -> Section:
+def _section(match: Match | None, row: Row, axes: Axes, values: tuple[Any, ...]) -> Section:
     """Under which heading a row stands: what it is matched by, or the view's own fields."""
     if match is None:
         return Section(BLIND, None, ())
     kind = ""
-    if twin and fields.NAME not in [field.path for field in axes.columns + axes.sections]:
+    if row.twin and fields.NAME not in [field.path for field in axes.columns + axes.sections]:
         named = not axes.rows or fields.NAME in [field.path for field in axes.rows]
-        kind = "twins" if named else f"twin {name}"
+        kind = "twins" if named else f"twin {row.label}"
     if axes.sections:
         return Section(kind, None, values)
     told = {OF_MATCH[field.path]: "" for field in axes.rows + axes.columns if field.path in OF_MATCH}

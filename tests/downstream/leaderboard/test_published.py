@@ -116,7 +116,7 @@ class TestShown:
         return out.getvalue()
 
     def test_every_number_is_shown_once_under_its_mark(self) -> None:
-        made = published_sheets(build(on_imagenet()), ROWS)
+        made = published_sheets(build(on_imagenet()).columns, ROWS)
         assert all(MARK in sheet.title for sheet in made)
         bodies = Counter(
             text.body
@@ -172,7 +172,7 @@ class TestShown:
             alone, beside_it = getattr(plain, name).read_text(), getattr(both, name).read_text()
             assert beside_it.startswith(alone.rstrip("\n"))
             rest = beside_it[len(alone.rstrip("\n")) :]
-            assert rest.count(MARK) == len(published_sheets(build(records), ROWS))
+            assert rest.count(MARK) == len(published_sheets(build(records).columns, ROWS))
             assert MARK not in alone
             assert rest.index(MARK) < rest.index("49.54")
         with (tmp_path / "both" / "published.csv").open(newline="") as file:

@@ -238,6 +238,29 @@ class TestCells:
         (line,) = gains.sections[0].lines
         assert [text.body for text in line.cells] == ["+30.0±0.0", "+10.0±0.0"]
 
+    def test_a_twin_that_is_one_of_several_is_none_in_a_part_either(self) -> None:
+        """Of two recipes of random, seed 1 has but one: which is the row's nobody said, so none is."""
+        at = [
+            ("rotation", 0, 0.5, "r"),
+            ("rotation", 1, 0.6, "r"),
+            ("random", 0, 0.2, "a"),
+            ("random", 1, 0.3, "a"),
+        ]
+        records = [
+            plain(p, s, v, recipe=r, resampled=(v, v)) for p, s, v, r in [*at, ("random", 0, 0.1, "b")]
+        ]
+        assert len(view_sheets(laid(records, columns=("seed",)))) == 1
+        assert len(view_sheets(laid(records[:4], columns=("seed",)))) == 2
+
+    def test_a_row_stands_where_the_board_has_it_also_in_a_part_in_which_it_is_alone(self) -> None:
+        """Untrained rows stand beside a budget; in a part without any they stand there still."""
+        records = [plain("rotation", 0, 0.5), plain("random", 0, 0.2), plain("random", 1, 0.3)]
+        rows = bodies(shown(records, columns=("seed",)))
+        assert [(title.count("4 epochs"), lines[0][1:]) for title, lines in rows.items()] == [
+            (1, ["50.0", "–"]),
+            (1, ["20.0", "30.0"]),
+        ]
+
     def test_marks_that_a_row_has_in_one_group_alone_are_left_out(self) -> None:
         """Untrained rows stand in the groups of every budget; the best of one is not the best of another."""
         free = [plain("kmeans_init", s, 0.5, budget="") for s in range(3)]

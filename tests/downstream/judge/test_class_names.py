@@ -87,7 +87,7 @@ def test_a_digest_that_is_none_names_no_file(tmp_path: Path) -> None:
         '{"segmentation": "cat"}',
         '{"segmentation": [1]}',
         '{"segmentation": ["' + "a" * 201 + '"]}',
-        " " * 2**21,
+        '{"segmentation": ["cat"]}' + " " * 2**20,
     ],
     ids=["empty", "list", "text", "numbers", "long", "large"],
 )
@@ -104,6 +104,9 @@ def test_the_page_names_classes_of_the_set_and_task_that_it_knows() -> None:
     assert named(page([tables.part()], Beside(classes=of)).decode()) == WANTED
     for other in ({}, {"a" * 64: {"segmentation": NAMES}}, {DIGEST: {"classification": NAMES}}):
         assert set(named(page([tables.part()], Beside(classes=other)).decode()).values()) == {""}
+    boxes = [replace(r, evaluation=replace(r.evaluation, task="detection")) for r in scored()]
+    of_boxes = Tables(boxes, build(boxes)).part()
+    assert set(named(page([of_boxes], Beside(classes=of)).decode()).values()) == {""}
 
 
 def test_a_board_takes_them_from_beside_its_records_and_an_export_hands_them_on(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from downstream.digest import short
 from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Verdict
@@ -136,6 +136,16 @@ def in_short(boards: Sequence[Board]) -> list[str]:
         f"{'; '.join(told)}.",
         *[f"Scores on {MACHINERY} check the machinery and rank nothing."] * rank_nothing,
     ]
+
+
+def on_columns(board: Board, columns: Iterable[Column]) -> str:
+    """Which protocols on which data sets columns are of, in a line."""
+    by_set: dict[str, dict[str, None]] = {}
+    for column in columns:
+        metric = metric_name(column.metric, board.scales[column])
+        by_set.setdefault(column.data, {})[f"{column.protocol} v{column.version} ({metric})"] = None
+    told = (f"{data}: {', '.join(own)}" for data, own in by_set.items())
+    return f"On {'; on '.join(told)}."
 
 
 def gains_in_short(boards: Sequence[Board]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from downstream.leaderboard.captions import (
     how_to_read,
     in_short,
     legend,
+    on_columns,
     on_gains,
     several_scales,
 )
@@ -158,7 +159,7 @@ def main_sheet(board: Board) -> Sheet:
     heads = summary + heads_of(board)
     told = (*footnotes.notes(), *board.notes)
     notes = (*how_to_read(board), *legend(board), *told)
-    short = (*in_short([board]), *told)
+    short = (*in_short([board]), on_columns(board, board.columns), *told)
     title = "Scores in % (higher is better)" + ", where a head says nothing else" * several_scales(board)
     return Sheet("scores", title, heads, tuple(sections), notes, len(summary), short)
 

@@ -13,6 +13,7 @@ from downstream.leaderboard.captions import (
     heads_of,
     in_short,
     on_cells,
+    on_columns,
     on_gains,
     on_machinery,
     on_versions,
@@ -66,11 +67,7 @@ def _how_to_read(laid: Laid) -> list[str]:
 
 
 def _in_short(laid: Laid) -> list[str]:
-    named = dict.fromkeys(
-        f"{c.data} · {c.task} · {c.mode}: {c.protocol} ({metric_name(c.metric, laid.base.scales[c])})"
-        for c in _all_columns(laid)
-    )
-    return [*in_short(laid.boards), f"Scores: {'; '.join(named)}."]
+    return [*in_short(laid.boards), on_columns(laid.base, _all_columns(laid))]
 
 
 def _line(laid: Laid, label: str, own: Mapping[Hashable, Cell], footnotes: Footnotes) -> Line:

@@ -29,6 +29,8 @@ FLAGGED = [*benchmark(), *blind(), one("jigsaw", *COLUMNS[0], 0, "photos", flags
 
 def test_what_must_be_known_is_there_and_explanations_are_not() -> None:
     short, full = printed(FLAGGED, short=True), printed(FLAGGED, short=False)
+    every = "On photos: frozen_classification v1 (mAP), tuned_classification v1 (mAP), "
+    assert every in short
     for must in ("Somebody's remark.", "[a] the selected hyper-parameter lies at the end of its grid (lr)."):
         assert must in short
         assert must in full
@@ -59,7 +61,7 @@ def test_only_signs_that_are_there_are_told(records: list[Record], there: str, a
 def test_a_view_is_short_too_but_says_what_it_is_of() -> None:
     records = [r for r in benchmark() if r.evaluation.protocol == "frozen_detection"]
     short = printed(records, short=True, view=View(columns=("seed",)))
-    assert "photos · detection · frozen: frozen_detection (AP50)" in short
+    assert "On photos: frozen_detection v1 (AP50)." in short
     assert "grid.batch_size" not in short
     assert "says nothing of other seeds" not in short
     assert "says nothing of other seeds" in printed(records, short=False, view=View(columns=("seed",)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from downstream import leaderboard
 from downstream.digest import digest, short
+from downstream.judge import class_names
 from downstream.judge.record_files import picture_path
-from downstream.judge.records import Record
-from downstream.leaderboard import Beside, Board, Published
+from downstream.judge.records import Record, RecordError
+from downstream.leaderboard import Beside, Board, Published, View, fields, parquet
 from downstream.leaderboard.page import Curve, Picture
 from pretext.atomic import write_bytes
 from pretext.names import slug
@@ -21,7 +23,9 @@ from pretextbench import costs, critical_difference, curves, filters, frozen
 from pretextbench.commands import command
 from pretextbench.console import console
 from pretextbench.merging import merged
+from pretextbench.named_fields import axes, wanted
 from pretextbench.recorded import Recorded, recorded
+from pretextbench.schema import Notes
 from pretextbench.staleness import marked
 
 
@@ -46,7 +50,7 @@ def chosen_records(cfg: DictConfig) -> Recorded:
         records += _reference(records)
     if not records:
         raise ValueError(f"{folder} has no records; run job=benchmark first")
-    return found._replace(records=filters.chosen(records, by))
+    return found._replace(records=filters.chosen(records, by, wanted(cfg.leaderboard)))
 
 
 def shipped(records: Sequence[Record]) -> set[str]:
@@ -55,42 +59,85 @@ def shipped(records: Sequence[Record]) -> set[str]:
 
 
 def show_board(
-    output: Path, records: Sequence[Record], settings: DictConfig, notes: Sequence[str] = ()
+    output: Path,
+    records: Sequence[Record],
+    settings: DictConfig,
+    notes: Sequence[str] = (),
+    folders: Sequence[Path] = (),
 ) -> Path:
     """Print the table, write it and its pictures to `boards/<digest of its evaluations>`, name the folder.
 
     Args:
         output: the folder of runs, records and boards.
         records: of all rows; several of one evaluation count once.
-        settings: of the leaderboard: whether published numbers are shown too, and which.
+        settings: of the leaderboard: which records, in which view; whether published numbers are shown too,
+            and which.
         notes: what else a reader must know, under the first table.
+        folders: where records lie, beside those of `output`.
+
+    Raises:
+        ValueError: a field that no record has, a value of one that none has, a view in which two scores meet.
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
-    ordered, changed = marked(list({_key(record): record for record in every}.values()))
-    folder = folder_of(output, ordered)
+    every = filters.narrowed(list({_key(record): record for record in every}.values()), wanted(settings))
+    ordered, changed = marked(every)
+    view = View(*axes(settings))
+    folder = folder_of(output, ordered, view)
     board = leaderboard.build(ordered)
-    tables = leaderboard.Tables(ordered, board, _published(board, settings), (*notes, *changed))
+    told = (*notes, *_on_choice(wanted(settings)), *changed)
+    tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
-    tables.write(folder, beside(ordered, found, runs))
+    classes = class_names.files((output / "records", *folders), ordered)
+    shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
+    tables.write(folder, shown, parquet=_parquet(settings))
     count = gather_pictures(found, folder / "pictures")
     count += draw(ordered, board, runs, folder / "pictures")
-    tables.show(console)
+    short = settings.notes is Notes.short
+    tables.show(console, short=short)
     console.print(f"Tables, a page and {count} pictures are in {folder}", soft_wrap=True)
+    if short:
+        console.print("The files say how to read them; leaderboard.notes=full does so here.", soft_wrap=True)
     return folder
 
 
-def folder_of(output: Path, records: Sequence[Record]) -> Path:
-    """Where the board of these records lies, by the digest of their evaluations."""
-    return output / "boards" / short(digest(sorted({record.evaluation.digest for record in records})))
+def _tell(error: RecordError) -> None:
+    console.print(f"{error}; classes are told by number", style="yellow", soft_wrap=True)
 
 
-def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = ()) -> Path:
+def _parquet(settings: DictConfig) -> bool:
+    """Whether tables are to be written as Parquet too, and can be; what is missing is said."""
+    if not settings.parquet or parquet.can_be_written():
+        return bool(settings.parquet)
+    console.print(
+        "leaderboard.parquet=true takes pyarrow, which is not installed and comes with the extra "
+        f"pretextbench[{parquet.EXTRA}]: tables are in CSV and JSON alone.",
+        style="yellow",
+        soft_wrap=True,
+    )
+    return False
+
+
+def folder_of(output: Path, records: Sequence[Record], view: View | None = None) -> Path:
+    """Where the board of these records lies, by the digest of their evaluations, and of the view if any."""
+    evaluations = sorted({record.evaluation.digest for record in records})
+    return output / "boards" / short(digest([evaluations, *view] if view else evaluations))
+
+
+def _on_choice(where: Mapping[str, Sequence[Any]]) -> list[str]:
+    """What records were chosen by, in words."""
+    said = [f"{name}={', '.join(map(fields.text, values))}" for name, values in where.items()]
+    return [f"Of records with {'; '.join(said)} alone."] if said else []
+
+
+def show_league(
+    output: Path, records: Sequence[Record], settings: DictConfig, notes: Sequence[str] = ()
+) -> Path:
     """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
     folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
-    tables.write(folder)
-    tables.show(console, leaderboard.LEAGUE)
+    tables.write(folder, parquet=_parquet(settings))
+    tables.show(console, leaderboard.LEAGUE, short=settings.notes is Notes.short)
     console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)
     return folder
 

@@ -1,12 +1,14 @@
-"""`job=leaderboard`, `job=plan`: `suite=`, `pretext=`, `data=` and `data@target=` choose rows."""
+"""Which records a table is of: chosen by `suite=`, `pretext=`, `data=`, `data@target=`, and by any field."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from downstream.judge.records import Record
+from downstream.leaderboard import fields
 
 TWINS = ("random", "supervised")
 CHOOSING = {
@@ -43,10 +45,13 @@ def asked(overrides: Sequence[str], job: str = "leaderboard") -> dict[str, str]:
     return found
 
 
-def chosen(records: Sequence[Record], by: dict[str, str]) -> list[Record]:
+def chosen(
+    records: Sequence[Record], by: Mapping[str, str], where: Mapping[str, Sequence[Any]] | None = None
+) -> list[Record]:
     """Records of the rows that were asked for.
 
     Args:
+        where: as in `narrowed`, of what `by` leaves.
         by: as in the main job `data` is the set that was pretrained on, and judged on where `data@target`
             names no other. The twins and the predictors without an encoder stay beside every `pretext`.
 
@@ -76,13 +81,45 @@ def chosen(records: Sequence[Record], by: dict[str, str]) -> list[Record]:
         named = [r for r in own if r.subject.pretext == task]
         _some(named, "of", task, [r.subject.pretext for r in own], before)
         own = [r for r in own if r.subject.pretext in (task, *TWINS)]
-    return [r for r in kept if r.subject.blind] + own
+        before.append(f"pretext={task} left {len(own)} of {len(encoders)}")
+    return narrowed([r for r in kept if r.subject.blind] + own, where or {}, before)
+
+
+def narrowed(
+    records: Sequence[Record], where: Mapping[str, Sequence[Any]], before: Sequence[str] = ()
+) -> list[Record]:
+    """Records that have one of the values asked for in each field, or to which the field does not apply.
+
+    A predictor without an encoder has no network that could be another, what takes no training no budget.
+
+    Args:
+        where: values by the name of a field, see `downstream.leaderboard.fields`.
+        before: what earlier filters left, in words.
+
+    Raises:
+        ValueError: no field of that name; a value that no record has, of those that the filters before left.
+    """
+    kept, told = list(records), list(before)
+    for name, values in where.items():
+        field = fields.field(name, records)
+        own = {id(r): _said(field.of(r)) for r in kept if field.applies(r)}
+        for value in map(_said, values):
+            _some(value in own.values(), "with", f"{name}={value}", own.values(), told)
+        left = [r for r in kept if id(r) not in own or own[id(r)] in map(_said, values)]
+        told.append(f"{name}={','.join(map(_said, values))} left {len(left)} of {len(kept)}")
+        kept = left
+    return kept
+
+
+def _said(value: Any) -> str:
+    """A value as it is compared: as text, whole."""
+    return value if isinstance(value, str) else fields.text(value)
 
 
 def _some(
-    found: Sequence[Record], what: str, name: str | None, names: Sequence[str], before: Sequence[str]
+    found: Sequence[Record] | bool, what: str, name: str | None, names: Iterable[str], before: Sequence[str]
 ) -> None:
     if not found:
-        known = ", ".join(sorted({known for known in names if known})) or "nothing"
+        known = ", ".join(map(str, fields.in_order({known for known in names if known}))) or "nothing"
         left = f" ({'; '.join(before)})" if before else ""
         raise ValueError(f"no record {what} {name!r}; recorded: {known}{left}")

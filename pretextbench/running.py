@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from downstream.judge import class_names
 from downstream.judge.evaluate import evaluate as judge
 from downstream.judge.evaluate import evaluate_blind, evaluation_digest, lacks_head, reusable
 from downstream.judge.kept import keeps
@@ -102,6 +103,7 @@ def judged(
         seen: splits that it was trained on.
     """
     encoder.to(context.device)
+    class_names.keep(context.records, context.target)
     records: list[Record] = []
     for name, protocol in context.protocols.items():
         what = f"{subject.pretext} {name}"

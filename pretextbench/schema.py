@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from pydantic import Field
 
-from pretextbench import names
+from pretextbench import named_fields, names
 from pretextbench.fitting import fit
 from pretextbench.names import Label, Name
 
@@ -123,12 +123,29 @@ class Logger:
     artifact: bool = True
 
 
+class Notes(Enum):
+    """Whether a terminal says how to read a table and what each column is, or what must be known alone."""
+
+    short = "short"
+    full = "full"
+
+
+def _open() -> Any:
+    """A mapping that takes any key, as the names of fields are not known before records are read."""
+    return OmegaConf.create({}, flags={"struct": False})
+
+
 @dataclass
 class Leaderboard:
     """What stands in a table beside what was measured.
 
     published: numbers of others on the table's data sets. published_everywhere: all that are known.
     reference: rows of a suite that ship with it, beside one's own of that suite.
+    rows, columns, sections: fields of records that these are made of, one or a list; by default the pretext
+        tasks, the protocols, and what rows are compared within. where: by field, the value, or a list of
+        values, that rows have.
+    notes: what stands under the tables of a terminal; files have all of it.
+    parquet: write `cells.parquet` and `scores.parquet` too, which takes pyarrow.
     export: file of JSON Lines that the chosen records are written to, with their rows in `rows/` beside it.
     push: log the chosen records to W&B, from where `records=[wandb:ENTITY/PROJECT]` takes them.
     """
@@ -136,6 +153,12 @@ class Leaderboard:
     published: bool = False
     published_everywhere: bool = False
     reference: bool = False
+    rows: Any = field(default_factory=list)
+    columns: Any = field(default_factory=list)
+    sections: Any = field(default_factory=list)
+    where: Any = field(default_factory=_open)
+    notes: Notes = Notes.short
+    parquet: bool = False
     export: Annotated[str, Field(pattern=r"\.jsonl(\.gz)?$")] | None = None
     push: bool = False
 
@@ -275,6 +298,7 @@ def check(cfg: DictConfig) -> None:
     fit(Config, plain, "")
     fit(Needs, plain["pretext"]["needs"], "pretext.needs")
     fit(Drops, plain["trainer"]["drops"], "trainer.drops")
+    named_fields.check(plain["leaderboard"])
     for place in ("data", "target", "monitor"):
         if (given := (plain[place] or {}).get("name")) is not None:
             fit(Name, given, f"{place}.name")

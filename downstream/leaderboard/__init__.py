@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,17 +24,22 @@ from downstream.leaderboard.published import (
     published_sheets,
     read_published,
 )
-from downstream.leaderboard.sheets import Sheet, sheets
+from downstream.leaderboard.sheets import sheets
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.terminal import plain_text, print_sheet
 from downstream.leaderboard.tidy import (
     cells_csv,
     cells_frame,
     cells_json,
+    cells_parquet,
     scores_csv,
     scores_frame,
     scores_json,
+    scores_parquet,
 )
+from downstream.leaderboard.view_sheets import NAME as VIEW
+from downstream.leaderboard.view_sheets import view_sheets
+from downstream.leaderboard.views import View, lay_out
 from pretext.atomic import write_bytes
 
 __all__ = [
@@ -45,6 +49,7 @@ __all__ = [
     "Paths",
     "Published",
     "Tables",
+    "View",
     "beside",
     "build",
     "cells_frame",
@@ -52,8 +57,8 @@ __all__ = [
     "scores_frame",
 ]
 
-SHOWN = ("scores", "gains", "across_inputs")
-"""Tables that a terminal shows; the stage curves are in the files."""
+SHOWN = ("scores", "gains", "across_inputs", VIEW, NAME, LEAGUE)
+"""Beginnings of the names of tables that a terminal shows; the stage curves are in the files."""
 
 
 class Paths(NamedTuple):
@@ -76,6 +81,10 @@ class Tables:
         records: what `board` was built of.
         published: others' numbers, in tables of their own behind the measured ones and in `published.csv`.
         notes: what else a reader must know, under the first table.
+        view: what rows, columns and sections are made of, instead of the board's own.
+
+    Raises:
+        ValueError: a view of fields that records have not, or in which two scores meet in one cell.
     """
 
     def __init__(
@@ -84,31 +93,42 @@ class Tables:
         board: Board,
         published: Sequence[Published] = (),
         notes: Sequence[str] = (),
+        view: View | None = None,
     ) -> None:
-        first, *others = sheets(board)
-        leagues = league_sheets(records)
         self.records, self.board, self.published = records, board, published
-        made: tuple[Sheet, ...] = (
-            replace(first, notes=(*first.notes, *notes)),
-            *others,
-            *(replace(league, notes=(*league.notes, *notes)) for league in leagues),
-            *published_sheets(board, published),
-        )
+        first, *others = sheets(board)
+        self.main = printable(first.with_notes(notes))
+        self.boards: tuple[Board, ...] = (board,)
+        if view:
+            laid = lay_out(board, records, view)
+            self.boards = laid.boards
+            first, *others = view_sheets(laid)
+        else:
+            others += [league.with_notes(notes) for league in league_sheets(records)]
+        columns = () if view else board.columns
+        made = (first.with_notes(notes), *others, *published_sheets(columns, published))
         self.sheets = tuple(map(printable, made))
 
     def part(self, title: str = "", text: str = "", command: str = "") -> Part:
         """This board as a page shows it, see `downstream.leaderboard.page.Part`."""
-        return Part(self.board, self.records, self.sheets[0], title, text, command)
+        view, published = (
+            [sheet for sheet in self.sheets if sheet.name.startswith(name)] for name in (VIEW, NAME)
+        )
+        return Part(self.board, self.records, self.main, title, text, command, view, published)
 
-    def write(self, folder: Path, beside: Beside | None = None) -> Paths:
+    def write(self, folder: Path, beside: Beside | None = None, *, parquet: bool = False) -> Paths:
         """Write all tables, each file whole or not at all.
 
         Args:
             beside: what the page shows that no record holds.
+            parquet: whether `cells.parquet` and `scores.parquet` stand beside the same in CSV and JSON.
 
         Returns:
             Markdown, LaTeX and plain text (80 columns); one HTML page that sorts, filters and draws;
             `cells.csv`, one line a cell; `scores.csv`, one a record; the same two as lists in JSON.
+
+        Raises:
+            ModuleNotFoundError: Parquet without pyarrow.
         """
         paths = Paths(
             markdown=folder / "leaderboard.md",
@@ -125,9 +145,9 @@ class Tables:
             latex(self.sheets).encode(),
             plain_text(self.sheets).encode(),
             page([self.part()], beside),
-            cells_csv(self.board).encode(),
+            cells_csv(self.boards).encode(),
             scores_csv(self.records).encode(),
-            cells_json(self.board),
+            cells_json(self.boards),
             scores_json(self.records),
         )
         for path, content in zip(paths, contents, strict=True):
@@ -137,15 +157,22 @@ class Tables:
             write_bytes(others, published_csv(self.published).encode())
         else:
             others.unlink(missing_ok=True)  # of an earlier table with them
+        tables = (folder / "cells.parquet", folder / "scores.parquet")
+        if parquet:
+            write_bytes(tables[0], cells_parquet(self.boards))
+            write_bytes(tables[1], scores_parquet(self.records))
+        else:
+            for table in tables:
+                table.unlink(missing_ok=True)
         return paths
 
-    def show(self, console: Console, only: str = "") -> None:
+    def show(self, console: Console, only: str = "", *, short: bool = False) -> None:
         """Print the tables, but the stage curves, then those of others' numbers.
 
         Args:
             only: beginning of the names of those that are printed.
+            short: without how to read them and what each column is.
         """
         for sheet in self.sheets:
-            shown = sheet.name in SHOWN or sheet.name.startswith((NAME, LEAGUE))
-            if shown and sheet.name.startswith(only):
-                print_sheet(sheet, console)
+            if sheet.name.startswith(SHOWN) and sheet.name.startswith(only):
+                print_sheet(sheet, console, short=short)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from downstream.digest import short
-from downstream.leaderboard.board import MACHINERY, Board, Group, Verdict
+from downstream.leaderboard.board import MACHINERY, Board, Cell, Column, Group, Verdict
 from downstream.leaderboard.families import ENOUGH_SEEDS
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.units import LESS, lopsided, metric_name
@@ -26,14 +26,21 @@ TASKS = {"classification": "classify", "detection": "detect", "segmentation": "s
 MODES = {"frozen": "frozen", "fine-tuned": "tuned"}
 
 
-def group_title(group: Group, groups: Sequence[Group]) -> str:
-    """What the rows of a group share; images of one name that are not the same are told by their digest."""
+def group_title(group: Group, groups: Sequence[Group], without: Collection[str] = ()) -> str:
+    """What the rows of a group share; images of one name that are not the same are told by their digest.
+
+    Args:
+        without: names of fields of `Match` that are told elsewhere.
+    """
     match = group.match
-    parts = [f"input {match.input}", *([match.backbone] if match.backbone else [])]
-    parts += [f"pretrained on {_images(group, groups)}"] if match.pretraining else []
-    parts += [match.budget] if match.budget else []
-    parts += [f"calibration {match.calibration}"] if match.calibration != "none" else []
-    return " · ".join(parts)
+    parts = {
+        "input": f"input {match.input}",
+        "backbone": match.backbone,
+        "pretraining": f"pretrained on {_images(group, groups)}" if match.pretraining else "",
+        "budget": match.budget,
+        "calibration": f"calibration {match.calibration}" if match.calibration != "none" else "",
+    }
+    return " · ".join(part for name, part in parts.items() if part and name not in without)
 
 
 def _images(group: Group, groups: Sequence[Group]) -> str:
@@ -78,8 +85,8 @@ def several_scales(board: Board) -> bool:
     return any((scale.unit, scale.direction) != usual for scale in board.scales.values())
 
 
-def on_gains(board: Board) -> tuple[str, ...]:
-    """How to read the gains."""
+def on_gains(boards: Sequence[Board]) -> tuple[str, ...]:
+    """How to read the gains of these boards."""
     notes: tuple[str, ...] = (
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
@@ -87,7 +94,7 @@ def on_gains(board: Board) -> tuple[str, ...]:
         f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
         "of one of the rows, or of both.",
     )
-    gains = [c.gain for group in board.groups for row in group.rows for c in row.cells.values()]
+    gains = [cell.gain for cell in cells_of(boards)]
     known = [(g.over_random, g.interval) for g in gains if g is not None]
     if any(lopsided(value, own) for value, own in known if value is not None and own is not None):
         notes += (f"{BOTH_WAYS}.",)
@@ -97,15 +104,64 @@ def on_gains(board: Board) -> tuple[str, ...]:
             f"together (5 %, as Dunnett's), where both have {ENOUGH_SEEDS} seeds and the column ranks. The "
             "intervals are each row's own.",
         )
-    if several_scales(board):
+    if any(map(several_scales, boards)):
         notes += ("Where a head names a unit, in that unit; where less is better, points below the twin.",)
     return notes
 
 
 def how_to_read(board: Board) -> list[str]:
     """The caption: only what this board needs."""
-    cells = [c for g in board.groups for row in g.rows for c in row.cells.values()]
-    cells += [c for row in board.blind for c in row.cells.values()]
+    return on_cells([board]) + on_versions(board) + _on_ranking(board)
+
+
+def in_short(boards: Sequence[Board]) -> list[str]:
+    """The caption in a line: what each sign stands for, not why."""
+    cells = cells_of(boards)
+    intervals = [cell.interval for cell in cells if cell.interval is not None]
+    signs = {
+        "+a −b: a up and b down": any(lopsided(c.value, c.interval) for c in cells if c.interval is not None),
+        f"[{IMAGES_ONLY}] one run, over test images only": any(i.kind is Kind.IMAGES for i in intervals),
+        f"[{OWN_SPREAD}] the row's own variance between seeds": any(
+            i.between is Between.OWN for i in intervals
+        ),
+        "bold: best of its section": any(cell.best for cell in cells),
+        f"{NOT_APART} not separated from best": any(c.verdict is Verdict.NOT_SEPARATED for c in cells),
+        "#: ranks it may have": any(cell.ranks is not None for cell in cells),
+        f"{LESS.strip()} less is better": any(cell.scale.direction is Direction.LOWER for cell in cells),
+        f"{OTHER_SETTINGS} settings other than its protocol's": any(board.unlike for board in boards),
+    }
+    told = ["± half a 95 % interval", "n: seeds", *(sign for sign, there in signs.items() if there)]
+    rank_nothing = any(not column.ranks for board in boards for column in board.columns)
+    return [
+        f"{'; '.join(told)}.",
+        *[f"Scores on {MACHINERY} check the machinery and rank nothing."] * rank_nothing,
+    ]
+
+
+def on_columns(board: Board, columns: Iterable[Column]) -> str:
+    """Which protocols on which data sets columns are of, in a line."""
+    by_set: dict[str, dict[str, None]] = {}
+    for column in columns:
+        metric = metric_name(column.metric, board.scales[column])
+        by_set.setdefault(column.data, {})[f"{column.protocol} v{column.version} ({metric})"] = None
+    told = (f"{data}: {', '.join(own)}" for data, own in by_set.items())
+    return f"On {'; on '.join(told)}."
+
+
+def gains_in_short(boards: Sequence[Board]) -> tuple[str, ...]:
+    """How to read the gains, in a line."""
+    gains = [cell.gain for cell in cells_of(boards)]
+    apart = any(gain is not None and gain.separated is False for gain in gains)
+    return (
+        "± half a 95 % interval, paired by image; below: share of the gap from random to supervised"
+        + f"; {NOT_APART} not separated from random" * apart
+        + ".",
+    )
+
+
+def on_cells(boards: Sequence[Board]) -> list[str]:
+    """How to read the cells of these boards: values, intervals, marks."""
+    cells = cells_of(boards)
     kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
     bases = {cell.interval.between for cell in cells if cell.interval is not None}
     verdicts = {cell.verdict for cell in cells}
@@ -128,7 +184,7 @@ def how_to_read(board: Board) -> list[str]:
             f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
             "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
         )
-    if any(scale.direction is Direction.LOWER for scale in board.scales.values()):
+    if any(scale.direction is Direction.LOWER for board in boards for scale in board.scales.values()):
         notes.append(f"{LESS.strip()} less is better.")
     if any(cell.best for cell in cells):
         notes.append("Bold: best pretext task of its section.")
@@ -145,10 +201,17 @@ def how_to_read(board: Board) -> list[str]:
         )
     if Verdict.TOO_FEW in verdicts:
         notes.append(f"Rows of fewer than {ENOUGH_SEEDS} seeds beside the best: too few runs to say.")
-    return notes + _on_versions(board) + _on_ranking(board)
+    return notes
 
 
-def _on_versions(board: Board) -> list[str]:
+def cells_of(boards: Sequence[Board]) -> list[Cell]:
+    """Every cell of these boards."""
+    rows = [row for board in boards for group in board.groups for row in group.rows]
+    rows += [row for board in boards for row in board.blind]
+    return [cell for row in rows for cell in row.cells.values()]
+
+
+def on_versions(board: Board) -> list[str]:
     """Protocols that stand there in several versions."""
     found: dict[tuple[str, str], set[int]] = {}
     for column in board.columns:
@@ -170,12 +233,17 @@ def _on_ranking(board: Board) -> list[str]:
             "over data sets. Rows that lack a column are not ranked."
         )
     notes += [_on_sets(group, board) for group in board.groups if group.over_sets is not None]
-    if any(not column.ranks for column in board.columns):
-        notes.append(
-            f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "
-            "generator of the images decides who wins; they enter no average, no bold and no mark."
-        )
-    return notes
+    return notes + on_machinery(board)
+
+
+def on_machinery(board: Board) -> list[str]:
+    """Of scores that rank nothing, where there are any."""
+    if all(column.ranks for column in board.columns):
+        return []
+    return [
+        f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "
+        "generator of the images decides who wins; they enter no average, no bold and no mark."
+    ]
 
 
 def _on_sets(group: Group, board: Board) -> str:
@@ -193,16 +261,28 @@ def _on_sets(group: Group, board: Board) -> str:
 
 def legend(board: Board) -> list[str]:
     """What each column is."""
-    notes = []
-    for place, column in enumerate(board.columns, start=1):
-        pooled = board.pooled[column]
-        df = f", df {pooled.df}" if pooled is not None else ""
-        df += f" ({pooled.outside} rows of larger variance left out)" if pooled and pooled.outside else ""
-        notes.append(
-            f"({place}) {column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
-            f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{df}"
-            + (f"; {board.options[column]}" if column in board.options else "")
-            + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")
-            + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
-        )
-    return notes
+    return [
+        f"({place}) {described(board, column, spread_of([board], column))}"
+        for place, column in enumerate(board.columns, start=1)
+    ]
+
+
+def spread_of(boards: Sequence[Board], column: Column) -> str:
+    """The degrees of freedom of the variance between seeds that these boards pool over a column."""
+    found = [pooled for board in boards if (pooled := board.pooled.get(column)) is not None]
+    if not found:
+        return ""
+    df, outside = sorted({pooled.df for pooled in found}), sum(pooled.outside for pooled in found)
+    ends = " to ".join(map(str, dict.fromkeys((df[0], df[-1]))))
+    return f", df {ends}" + (f" ({outside} rows of larger variance left out)" if outside else "")
+
+
+def described(board: Board, column: Column, more: str = "") -> str:
+    """What a column is."""
+    return (
+        f"{column.data} · {column.task} · {column.mode}: {column.protocol} v{column.version} "
+        f"{short(column.settings)}, {column.metric}, {column.images} test images, {column.precision}{more}"
+        + (f"; {board.options[column]}" if column in board.options else "")
+        + (f"; {OTHER_SETTINGS} {board.unlike[column]}" if column in board.unlike else "")
+        + (f"; scored by {board.codes[column]} versions of the code" if board.codes[column] > 1 else "")
+    )

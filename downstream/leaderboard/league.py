@@ -104,8 +104,9 @@ def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) 
     said = [f"{meaning(flag)}: {', '.join(_flagged(records, flag))}." for flag in flags]
     name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}{key[2][:6]}" if several else "")
     compared = len(rows) > 1 and [row.name for row in rows].count(FULL) == 1
+    short = (*NOTES[:1], *[DIFFERENCES] * compared, *said)
     notes = (*NOTES[:1], *[DIFFERENCES] * compared, *NOTES[1:], *said)
-    return Sheet(name, title, tuple(heads), tuple(sections), notes)
+    return Sheet(name, title, tuple(heads), tuple(sections), notes, short=short)
 
 
 def _head(metric: str, scale: Scale) -> tuple[str, ...]:

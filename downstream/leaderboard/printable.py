@@ -18,6 +18,7 @@ def printable(sheet: Sheet) -> Sheet:
         heads=tuple(tuple(map(_clean, head)) for head in sheet.heads),
         sections=tuple(_section(section) for section in sheet.sections),
         notes=tuple(map(_clean, sheet.notes)),
+        short=None if sheet.short is None else tuple(map(_clean, sheet.short)),
     )
 
 

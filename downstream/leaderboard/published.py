@@ -98,12 +98,16 @@ def beside(board: Board, rows: Iterable[Published]) -> tuple[Published, ...]:
     return tuple(row for row in rows if (row.data, row.task) in shown)
 
 
-def published_sheets(board: Board, rows: Sequence[Published]) -> list[Sheet]:
-    """One sheet a data set, task and protocol; a section a network, variant and source."""
+def published_sheets(columns: Sequence[Column], rows: Sequence[Published]) -> list[Sheet]:
+    """One sheet a data set, task and protocol; a section a network, variant and source.
+
+    Args:
+        columns: of the tables beside, by their numbers; none where these have others.
+    """
     groups: dict[tuple[str, str, str], list[Published]] = defaultdict(list)
     for row in rows:
         groups[row.data, row.task, row.protocol].append(row)
-    made = [_sheet(board, group) for group in groups.values()]
+    made = [_sheet(columns, group) for group in groups.values()]
     return [replace(sheet, notes=(HOW_TO_READ, *sheet.notes)) for sheet in made[:1]] + made[1:]
 
 
@@ -115,7 +119,7 @@ def published_csv(rows: Iterable[Published]) -> str:
     return text.getvalue()
 
 
-def _sheet(board: Board, rows: Sequence[Published]) -> Sheet:
+def _sheet(columns: Sequence[Column], rows: Sequence[Published]) -> Sheet:
     first = rows[0]
     heads = tuple(dict.fromkeys(_head(row) for row in rows))
     sections: dict[str, dict[tuple[str, str], dict[Head, Published]]] = defaultdict(lambda: defaultdict(dict))
@@ -134,7 +138,7 @@ def _sheet(board: Board, rows: Sequence[Published]) -> Sheet:
         for name, lines in sections.items()
     )
     name = f"{NAME}_{short(digest([first.data, first.task, first.protocol]))}"
-    return Sheet(name, title, heads, made, _notes(board, rows))
+    return Sheet(name, title, heads, made, _notes(columns, rows))
 
 
 def _head(row: Published) -> Head:
@@ -156,9 +160,9 @@ def _text(row: Published | None) -> Text:
     return Text(f"{row.value}{spread}", notes=REMEMBERED if row.checked == "remembered" else "")
 
 
-def _notes(board: Board, rows: Sequence[Published]) -> tuple[str, ...]:
+def _notes(columns: Sequence[Column], rows: Sequence[Published]) -> tuple[str, ...]:
     first = rows[0]
-    same = [f"({i})" for i, column in enumerate(board.columns, start=1) if _same_protocol(column, rows)]
+    same = [f"({i})" for i, column in enumerate(columns, start=1) if _same_protocol(column, rows)]
     notes = []
     if same:
         notes.append(f"The protocol of column {', '.join(same)}, but for what a section's heading says.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from downstream.digest import digest, short
 from downstream.judge.flags import ZERO_WIDTH, meaning
@@ -14,10 +14,13 @@ from downstream.leaderboard.captions import (
     NOT_APART,
     OWN_SPREAD,
     apart,
+    gains_in_short,
     group_title,
     heads_of,
     how_to_read,
+    in_short,
     legend,
+    on_columns,
     on_gains,
     several_scales,
 )
@@ -71,7 +74,8 @@ class Section:
 class Sheet:
     """A table: column heads of several lines each, sections of rows, notes below.
 
-    The first `summary` columns stay beside the labels when a narrow page splits the others.
+    The first `summary` columns stay beside the labels when a narrow page splits the others. short: what
+    stands in place of the notes where it is only said what must be known; None for the notes themselves.
     """
 
     name: str
@@ -80,6 +84,13 @@ class Sheet:
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
     summary: int = 0
+    short: tuple[str, ...] | None = None
+
+    def with_notes(self, notes: Iterable[str]) -> Sheet:
+        """The same with more to be known."""
+        more = tuple(notes)
+        short = None if self.short is None else self.short + more
+        return replace(self, notes=self.notes + more, short=short)
 
 
 @dataclass
@@ -146,9 +157,11 @@ def main_sheet(board: Board) -> Sheet:
         sections.append(Section("encoder-blind predictors", blind))
     summary = (("n",), *([("rank",)] if board.over_sets else ()), *([("gain",)] if board.ranked else ()))
     heads = summary + heads_of(board)
-    notes = [*how_to_read(board), *legend(board), *footnotes.notes(), *board.notes]
+    told = (*footnotes.notes(), *board.notes)
+    notes = (*how_to_read(board), *legend(board), *told)
+    short = (*in_short([board]), on_columns(board, board.columns), *told)
     title = "Scores in % (higher is better)" + ", where a head says nothing else" * several_scales(board)
-    return Sheet("scores", title, heads, tuple(sections), tuple(notes), len(summary))
+    return Sheet("scores", title, heads, tuple(sections), notes, len(summary), short)
 
 
 def gain_sheet(board: Board) -> Sheet:
@@ -156,7 +169,7 @@ def gain_sheet(board: Board) -> Sheet:
     sections = []
     for group in board.groups:
         lines = [
-            Line(row.label, tuple(_gain_text(row.cells.get(column)) for column in board.columns))
+            Line(row.label, tuple(gain_text(row.cells.get(column)) for column in board.columns))
             for row in group.pretext
         ]
         if lines:
@@ -166,7 +179,8 @@ def gain_sheet(board: Board) -> Sheet:
         "Gain over the random twin, in points",
         heads_of(board),
         tuple(sections),
-        on_gains(board),
+        on_gains([board]),
+        short=gains_in_short([board]),
     )
 
 
@@ -176,9 +190,7 @@ def across_sheet(board: Board) -> Sheet:
     sections = []
     for name in names:
         lines = [
-            Line(
-                apart(group, board.groups), tuple(_score_text(row.cells.get(c), None) for c in board.columns)
-            )
+            Line(apart(group, board.groups), tuple(score_text(row.cells.get(c), None) for c in board.columns))
             for group in board.groups
             for row in group.rows
             if row.key.pretext == name
@@ -232,15 +244,15 @@ def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
         summary.append(Text("" if row.rank is None else f"{row.rank:.1f}"))
     if board.ranked:
         summary.append(Text("" if row.gain is None else f"{100 * row.gain:.0f}%"))
-    cells = [_score_text(row.cells.get(column), footnotes) for column in board.columns]
+    cells = [score_text(row.cells.get(column), footnotes) for column in board.columns]
     remark = (
         "" if row.complete else f"{row.covered[0]}/{row.covered[1]}" + ("" if row.twin else ", not ranked")
     )
     return Line(row.label, (*summary, *cells), remark)
 
 
-def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
-    """Without footnotes neither flags, marks nor bold are shown."""
+def score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
+    """A score as it is written; without footnotes neither flags, marks nor bold are shown."""
     if cell is None:
         return Text("–")
     notes = _basis(cell.interval)
@@ -253,7 +265,8 @@ def _score_text(cell: Cell | None, footnotes: Footnotes | None) -> Text:
     return Text(body, under, notes + footnotes.of({**cell.flags, **zero}), mark, cell.best, cell.second)
 
 
-def _gain_text(cell: Cell | None) -> Text:
+def gain_text(cell: Cell | None) -> Text:
+    """What a row gained over its random twin; below, its share of the gap."""
     if cell is None or cell.gain is None:
         return Text("–")
     gain = cell.gain

@@ -35,7 +35,7 @@ def build(records: Sequence[Record]) -> Board:
         ValueError: no record of a primary metric; records of one column that differ in unit, direction or
             range.
     """
-    kept, notes = _newest(_placed(r for r in records if r.evaluation.primary))
+    kept, notes = newest(records)
     if not kept:
         raise ValueError("a leaderboard takes records of primary metrics; there are none")
     main = [p for p in kept if p.record.result.selected]
@@ -159,15 +159,21 @@ def row_of(subject: Subject) -> RowKey:
     return RowKey(match, subject.pretext, subject.calibration, subject.recipe, subject.images_seen)
 
 
-def _newest(records: Sequence[Placed]) -> tuple[list[Placed], tuple[str, ...]]:
-    """One record for each row, column, stage, seed and draw: the newest, the others counted in a note."""
-    newest: dict[object, Placed] = {}
-    for placed in sorted(records, key=lambda p: (p.record.provenance.utc, p.record.evaluation.digest)):
-        e, s = placed.record.evaluation, placed.record.subject
-        newest[placed.row, placed.column, e.stage, s.seed, e.draw] = placed
-    dropped = len(records) - len(newest)
+def newest(records: Iterable[Record]) -> tuple[list[Placed], tuple[str, ...]]:
+    """Of records of primary metrics one for each row, column, stage, seed and draw: the newest.
+
+    Returns:
+        Those records with their places; how many others there were, as a note.
+    """
+    placed = _placed(record for record in records if record.evaluation.primary)
+    placed.sort(key=lambda p: (p.record.provenance.utc, p.record.evaluation.digest))
+    found: dict[object, Placed] = {}
+    for each in placed:
+        e, s = each.record.evaluation, each.record.subject
+        found[each.row, each.column, e.stage, s.seed, e.draw] = each
+    dropped = len(placed) - len(found)
     note = f"{dropped} records were left out: a newer one has the same row, column, stage, seed and draw."
-    return list(newest.values()), (note,) if dropped else ()
+    return list(found.values()), (note,) if dropped else ()
 
 
 def _cells(records: Iterable[Placed]) -> dict[tuple[RowKey, Column], Cell]:

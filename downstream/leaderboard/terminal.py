@@ -19,10 +19,11 @@ LABEL = 26
 """Widest label; longer ones are folded."""
 
 
-def print_sheet(sheet: Sheet, console: Console) -> None:
-    """Print one table with its notes."""
+def print_sheet(sheet: Sheet, console: Console, *, short: bool = False) -> None:
+    """Print one table with its notes, or with what must be known of it alone."""
+    notes = sheet.short if short and sheet.short is not None else sheet.notes
     segments = []
-    for line in _lines(sheet, console):
+    for line in _lines(sheet, notes, console):
         segments += [Segment(text, console.get_style(style)) for text, style in line]
         segments.append(Segment.line())
     console.print(Segments(segments), soft_wrap=True, end="")
@@ -31,7 +32,7 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
 def plain_text(sheets: Iterable[Sheet]) -> str:
     """The tables as they are printed without colour, 80 columns wide."""
     console = Console(file=io.StringIO(), width=80, markup=False)
-    lines = (line for sheet in sheets for line in _lines(sheet, console))
+    lines = (line for sheet in sheets for line in _lines(sheet, sheet.notes, console))
     return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
 
 
@@ -56,8 +57,8 @@ def _blocks(widths: Sequence[int], summary: int, label: int, total: int) -> list
     return blocks
 
 
-def _lines(sheet: Sheet, console: Console) -> Iterator[Parts]:
-    """A table with its notes, in lines that are no wider than the console."""
+def _lines(sheet: Sheet, notes: Iterable[str], console: Console) -> Iterator[Parts]:
+    """A table with notes, in lines that are no wider than the console."""
     rows = [line for section in sheet.sections for line in section.lines]
     label = min(LABEL, max((cell_len(part) for line in rows for part in _label(line)), default=0))
     widths = [
@@ -68,7 +69,7 @@ def _lines(sheet: Sheet, console: Console) -> Iterator[Parts]:
     yield from ([(part, "bold")] for part in _folded(sheet.title, console.width, console))
     for block in _blocks(widths, sheet.summary, label, console.width):
         yield from _block(sheet, block, widths, label, console)
-    for note in sheet.notes:
+    for note in notes:
         yield from ([(part, "dim")] for part in _folded(note, console.width, console))
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from downstream.judge.records import Record
 from downstream.leaderboard.board import Board, Cell, Column, Row
+from downstream.leaderboard.parquet import parquet
 from downstream.leaderboard.statistics import Interval
 
 if TYPE_CHECKING:
@@ -38,28 +39,56 @@ def cells_frame(board: Board) -> pd.DataFrame:
     return pd.DataFrame(_cells(board))
 
 
-def cells_csv(board: Board) -> str:
-    """`cells_frame` as CSV."""
-    return _csv(_cells(board))
+def cells_csv(boards: Sequence[Board]) -> str:
+    """`cells_frame` as CSV, of the cells of these boards."""
+    return _csv(_lines(boards))
 
 
-def cells_json(board: Board) -> bytes:
+def cells_json(boards: Sequence[Board]) -> bytes:
     """The same as a list of objects, one line a cell."""
-    return _json(map(msgspec.json.encode, _cells(board)))
+    return _json(map(msgspec.json.encode, _lines(boards)))
+
+
+def cells_parquet(boards: Sequence[Board]) -> bytes:
+    """The same as Parquet."""
+    return parquet(_lines(boards))
+
+
+def _lines(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Every cell of these boards; of several boards, one that more than one has is there once."""
+    if len(boards) == 1:
+        return _cells(boards[0])
+    lines = [line for board in boards for line in _cells(board)]
+    return list({repr(line): line for line in lines}.values())
 
 
 def scores_frame(records: Sequence[Record]) -> pd.DataFrame:
     """One line a record: every metric and stage, the resamples left out."""
     import pandas as pd
 
-    columns = [key for name in PARTS for key in _fields(name).keys]
-    lines = [[_flat(value) for name in PARTS for value in _fields(name).of(record)] for record in records]
-    return pd.DataFrame(lines, columns=columns)
+    return pd.DataFrame(_scores(records), columns=_score_keys())
+
+
+def scores_parquet(records: Sequence[Record]) -> bytes:
+    """The same as Parquet."""
+    return parquet(_scores(records))
+
+
+def _scores(records: Iterable[Record]) -> list[dict[str, Any]]:
+    keys = _score_keys()
+    return [
+        dict(zip(keys, (_flat(value) for name in PARTS for value in _fields(name).of(record)), strict=True))
+        for record in records
+    ]
+
+
+def _score_keys() -> list[str]:
+    return [key for name in PARTS for key in _fields(name).keys]
 
 
 def scores_csv(records: Sequence[Record]) -> str:
     """`scores_frame` as CSV; what records have alike is written down once."""
-    lines = [_line(key for name in PARTS for key in _fields(name).keys)]
+    lines = [_line(_score_keys())]
     parts: dict[int, str] = {}
     texts: dict[int | str, str] = {}
     for record in records:

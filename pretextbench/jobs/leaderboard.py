@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> list[str]:
     records, notes, folders = chosen_records(cfg)
     alone = cfg.leaderboard.copy()
     alone.reference = False  # what ships with suites is among the records already
-    folder = show_board(output, records, alone, notes)
+    folder = show_board(output, records, alone, notes, folders)
     own = _own(records, cfg)
     if not cfg.records:
         tell_how_to_redo(own, output, folder)

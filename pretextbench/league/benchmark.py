@@ -93,7 +93,7 @@ def compare(context: Context) -> list[str]:
             flags=made[one.name].flags,
         )
     ]
-    folder = show_league(context.output, records, (*league.notes, *notes))
+    folder = show_league(context.output, records, context.cfg.leaderboard, (*league.notes, *notes))
     pictures = write_sheets(folder, judged.test, made, kept)
     _log(context, records, pictures)
     return list(dict.fromkeys(record.evaluation.digest for record in records))

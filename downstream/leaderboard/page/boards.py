@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from downstream.digest import short
@@ -12,12 +13,16 @@ from downstream.leaderboard.captions import group_title, heads_of
 from downstream.leaderboard.friedman import ENOUGH_SETS, bars
 from downstream.leaderboard.page.parts import Part
 from downstream.leaderboard.page.runs import Origins, metrics_beside, rounded, rows_data, scored
-from downstream.leaderboard.sheets import Line, Text
+from downstream.leaderboard.sheets import Line, Sheet, Text
 from downstream.leaderboard.statistics import Interval
 from downstream.protocol import Direction, Scale
 
+Classes = Mapping[str, Mapping[str, Sequence[str]]]
+"""Names of classes by the digest of a test split, and by task."""
+_OF_CLASS = re.compile(r"\w+_(\d+)", re.ASCII)
 
-def board_data(part: Part, origins: Origins) -> dict[str, Any]:
+
+def board_data(part: Part, origins: Origins, classes: Classes) -> dict[str, Any]:
     """One board; values are in their metrics' units."""
     board = part.board
     found = scored(part.records)
@@ -33,7 +38,7 @@ def board_data(part: Part, origins: Origins) -> dict[str, Any]:
         "notes": part.scores.notes,
         "ranked": board.ranked,
         "columns": [
-            _column(board, column, head, metrics)
+            _column(board, column, head, metrics, classes)
             for column, head, metrics in zip(board.columns, heads, beside, strict=True)
         ],
         "groups": [group_title(group, board.groups) for group in board.groups],
@@ -55,7 +60,27 @@ def board_data(part: Part, origins: Origins) -> dict[str, Any]:
             if group.over_sets is not None
         ],
         "enough": ENOUGH_SETS,
+        "view": list(map(_sheet, part.view)),
+        "published": list(map(_sheet, part.published)),
     }
+
+
+def _sheet(sheet: Sheet) -> dict[str, Any]:
+    """A table as it is written."""
+    return {
+        "title": sheet.title,
+        "heads": sheet.heads,
+        "sections": [
+            {"title": each.title, "lines": list(map(_written, each.lines))} for each in sheet.sections
+        ],
+        "notes": sheet.notes,
+    }
+
+
+def _written(line: Line) -> dict[str, Any]:
+    told = ("body", "under", "notes", "mark", "bold")
+    cells = [{name: getattr(text, name) for name in told} for text in line.cells]
+    return {"label": line.label, "remark": line.remark, "cells": cells}
 
 
 def _lines(part: Part) -> Iterator[tuple[int | None, Row, Line]]:
@@ -71,7 +96,7 @@ def _lines(part: Part) -> Iterator[tuple[int | None, Row, Line]]:
 
 
 def _column(
-    board: Board, column: Column, head: tuple[str, ...], beside: Mapping[str, Record]
+    board: Board, column: Column, head: tuple[str, ...], beside: Mapping[str, Record], classes: Classes
 ) -> dict[str, Any]:
     pooled = board.pooled[column]
     return {
@@ -91,8 +116,19 @@ def _column(
         "unlike": board.unlike.get(column, ""),
         "codes": board.codes[column],
         "df": pooled.df if pooled else None,
-        "beside": [{"metric": name, **_scale(record.result.scale)} for name, record in beside.items()],
+        "beside": [
+            {"metric": name, **_scale(record.result.scale), **_class(name, record, classes)}
+            for name, record in beside.items()
+        ],
     }
+
+
+def _class(metric: str, record: Record, classes: Classes) -> dict[str, str]:
+    """The name of the class that a metric is of, where it is of one that has a name."""
+    scored = record.data.digests[record.evaluation.split]
+    names = classes.get(scored, {}).get(record.evaluation.task, ())
+    found = _OF_CLASS.fullmatch(metric)
+    return {"class": names[int(found[1])]} if found and int(found[1]) < len(names) else {}
 
 
 def _scale(scale: Scale) -> dict[str, Any]:

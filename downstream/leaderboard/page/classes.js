@@ -1,6 +1,7 @@
 /* What two rows differ in, class by class. */
 
 const CLASS = /^(.+)_(\d+)$/;
+const LONGEST = 28; // letters of a name beside a bar; the table below has all
 
 /** Columns that come with scores of single classes, and where these stand. */
 function classColumns(board) {
@@ -8,7 +9,7 @@ function classColumns(board) {
     place,
     name: columnName(column),
     classes: column.beside
-      .map((each, i) => ({ i, unit: each.unit, found: CLASS.exec(each.metric) }))
+      .map((each, i) => ({ i, unit: each.unit, called: each.class, found: CLASS.exec(each.metric) }))
       .filter(({ found }) => found),
   }));
   return made.filter(({ classes }) => classes.length > 1);
@@ -78,14 +79,14 @@ function offerPair(controls, columns, options, state, figure) {
 
 /** By class the difference of means, and of each seed that both have; the largest first. */
 function differences(mine, others, classes) {
-  const made = classes.map(({ i, unit, found }) => {
+  const made = classes.map(({ i, unit, called, found }) => {
     const known = (evaluations) => evaluations.filter((e) => e.beside[i] !== null);
     const [one, two] = [known(mine), known(others)];
     if (!one.length || !two.length) return null;
     const average = (evaluations) => mean(evaluations.map((e) => e.beside[i]));
     const partners = one.map((e) => [e, two.find((other) => other.seed === e.seed && other.draw === e.draw)]);
     return {
-      name: `${found[1]} ${found[2]}`,
+      name: called ? `${called} (${found[2]})` : `${found[1]} ${found[2]}`,
       diff: scale(unit) * (average(one) - average(two)),
       seeds: partners
         .filter(([, other]) => other)
@@ -102,6 +103,7 @@ function drawClasses(board, column, one, two, called, width) {
     column.classes,
   );
   if (!made.length) return "These two rows have no class in common.";
+  const longest = Math.max(...made.map((p) => Math.min(p.name.length, LONGEST)));
   const ticks = made.flatMap((p) => p.seeds.map((diff) => ({ name: p.name, diff })));
   const told = (diff) => signed((diff > 0 ? "+" : "") + diff.toFixed(1));
   const label = plain(`${called.get(one)} − ${called.get(two)}, points`);
@@ -110,10 +112,10 @@ function drawClasses(board, column, one, two, called, width) {
     {
       width,
       height: 20 * made.length + 70,
-      marginLeft: 90,
+      marginLeft: Math.min(Math.max(90, 7 * longest + 16), width / 3),
       marginRight: 60,
       x: { label, domain: extent([0, ...made.map((p) => p.diff), ...ticks.map((p) => p.diff)]) },
-      y: { type: "band", domain: made.map((p) => p.name), label: null, tickFormat: plain, tickSize: 0 },
+      y: { type: "band", domain: made.map((p) => p.name), label: null, tickFormat: (name) => cut(plain(name), LONGEST), tickSize: 0 },
     },
     [
       Plot.ruleX([0], { stroke: "var(--muted)" }),

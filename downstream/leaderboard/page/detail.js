@@ -294,10 +294,10 @@ function metricsOf(board, behind) {
     const column = board.columns[place];
     const own = behind.evaluations.filter((e) => e.column === place);
     const rows = column.beside
-      .map(({ metric, unit }, i) => {
+      .map(({ metric, unit, class: called }, i) => {
         const values = own.map((e) => e.beside[i]).filter((value) => value !== null);
         return values.length
-          ? [metric, `${shown(mean(values), unit)}`, inUnit(unit), String(values.length)]
+          ? [called ? `${metric} ${called}` : metric, `${shown(mean(values), unit)}`, inUnit(unit), String(values.length)]
           : null;
       })
       .filter(Boolean);

@@ -25,7 +25,7 @@ from downstream.leaderboard.page.runs import Origins, rounded
 FOLDER = Path(__file__).parent
 LIBRARIES = ("d3.min.js", "plot.umd.min.js")
 SCRIPTS = (
-    "dom.js", "words.js", "table.js", "detail.js", "charts.js",
+    "dom.js", "words.js", "table.js", "sheets.js", "detail.js", "charts.js",
     "stages.js", "cost.js", "tuned.js", "ranks.js", "sets.js", "classes.js", "main.js",
 )  # fmt: skip
 """The page's own script, in the order in which its parts lean on each other."""
@@ -60,7 +60,7 @@ def page(parts: Sequence[Part], beside: Beside | None = None) -> bytes:
 def data(parts: Sequence[Part], beside: Beside) -> bytes:
     """What the page shows, as JSON that may stand in a script element."""
     origins = Origins(beside.command)
-    boards = [board_data(part, origins) for part in parts]
+    boards = [board_data(part, origins, beside.classes) for part in parts]
     content = {
         "boards": boards,
         "flags": {flag: meaning(flag) for flag in sorted(_flags(boards))},

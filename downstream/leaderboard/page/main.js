@@ -22,6 +22,8 @@ function open(board) {
   at("said").replaceChildren(...said(board));
   at("facets").replaceChildren(...facets(board));
   at("choices").replaceChildren(...choices());
+  placeSheets(at("view"), board.view);
+  placeSheets(at("published"), board.published);
   at("notes").lastElementChild.replaceChildren(...board.notes.map((note) => el("li", {}, note)));
   state.figures = FIGURES.map((make) => make(board, () => state.rows));
   at("figures").replaceChildren(...state.figures.map((figure) => figure.node));

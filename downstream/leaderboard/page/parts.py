@@ -18,6 +18,8 @@ class Part(NamedTuple):
         board: built of `records`.
         scores: its main sheet: how each score is written, its footnotes, and what they mean.
         title, text, command: what a reader chooses it by, what is to be said of it, what made it; or empty.
+        view, published: tables that stand above and below it as they are written elsewhere: a view by other
+            fields, numbers that others published.
     """
 
     board: Board
@@ -26,6 +28,8 @@ class Part(NamedTuple):
     title: str = ""
     text: str = ""
     command: str = ""
+    view: Sequence[Sheet] = ()
+    published: Sequence[Sheet] = ()
 
 
 class Curve(NamedTuple):
@@ -57,9 +61,12 @@ class Beside(NamedTuple):
         pictures: the more important ones first: those that come when the room is full are left out.
         left: where those lie that are left out, in words.
         command: the command line that makes a record again; empty where nobody can say.
+        classes: what the classes of a test split are called, by its digest and by task, in the order of
+            their numbers.
     """
 
     curves: Mapping[str, Sequence[Curve]] = {}
     pictures: Sequence[Picture] = ()
     left: str = ""
     command: Callable[[Record], str] | None = None
+    classes: Mapping[str, Mapping[str, Sequence[str]]] = {}

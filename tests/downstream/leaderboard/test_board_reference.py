@@ -11,10 +11,11 @@ from omegaconf import OmegaConf
 from downstream.judge.records import Record
 from pretextbench import frozen
 from pretextbench.board import show_board
+from pretextbench.schema import Leaderboard
 
 
 def shown(records: list[Record], folder: Path, reference: bool) -> str:
-    settings = OmegaConf.create({"published": False, "published_everywhere": False, "reference": reference})
+    settings = OmegaConf.structured(Leaderboard(reference=reference))
     return (show_board(folder, records, settings) / "leaderboard.md").read_text()
 
 

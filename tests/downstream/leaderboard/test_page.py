@@ -15,7 +15,7 @@ from made_board import benchmark, blind, one
 from made_records import record
 
 from downstream.judge.records import Record
-from downstream.leaderboard import Beside, Tables, build
+from downstream.leaderboard import Beside, Tables, View, build, read_published
 from downstream.leaderboard.page import Curve, Picture, page
 from downstream.leaderboard.page.document import FOLDER, escaped
 from downstream.leaderboard.page.pictures import PNG, pictures_data
@@ -272,6 +272,34 @@ def test_curves_are_in_the_page_by_their_run() -> None:
     beside = Beside({"run": [Curve("val/knn", [(400.0, 0.25), (800.0, 1 / 3)])]})
     made = data_of(page_of([record()], beside))
     assert made["curves"] == {"run": [{"name": "val/knn", "points": [[400, 0.25], [800, 0.333333]]}]}
+
+
+def test_a_view_and_published_numbers_are_in_the_page_as_they_are_written_elsewhere() -> None:
+    records = [r for r in benchmark(data="imagenet") if r.evaluation.task == "classification"]
+    published = tuple(row for row in read_published() if row.source == "arXiv:1803.07728")
+    view = View(rows=("pretext",), columns=("seed", "protocol"))
+    tables = Tables(records, build(records), published, view=view)
+    board = data_of(page([tables.part()]).decode())["boards"][0]
+    for place, sheet in zip((*board["view"], *board["published"]), tables.sheets, strict=True):
+        assert place["title"] == sheet.title
+        assert place["heads"] == [list(head) for head in sheet.heads]
+        assert place["notes"] == list(sheet.notes)
+        lines = [line for section in sheet.sections for line in section.lines]
+        made = [line for section in place["sections"] for line in section["lines"]]
+        assert [line["label"] for line in made] == [line.label for line in lines]
+        assert [[cell["body"] for cell in line["cells"]] for line in made] == [
+            [text.body for text in line.cells] for line in lines
+        ]
+    assert len(board["view"]) == 2
+    assert all("NOT MEASURED HERE" in sheet["title"] for sheet in board["published"])
+    assert any(
+        "arXiv:1803.07728" in each["title"] for sheet in board["published"] for each in sheet["sections"]
+    )
+    assert "85.07" in json.dumps(board["published"])
+    assert "85.07" not in json.dumps([board["rows"], board["columns"]])
+    plain = data_of(page_of(records))["boards"][0]
+    assert (plain["view"], plain["published"]) == ([], [])
+    assert plain["rows"] == board["rows"]
 
 
 def test_a_page_needs_a_board() -> None:

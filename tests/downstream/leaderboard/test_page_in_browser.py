@@ -19,7 +19,7 @@ from scipy.stats import rankdata, spearmanr
 from test_page import HOSTILE
 
 from downstream.judge.records import Record
-from downstream.leaderboard import Beside, Board, Tables, build
+from downstream.leaderboard import Beside, Board, Tables, View, build, read_published
 from downstream.leaderboard.friedman import bars
 from downstream.leaderboard.page import Curve, Part, Picture, page
 
@@ -120,6 +120,28 @@ def merits(board: Board, column: int) -> dict[str, float]:
 
 def head(shown: Any, column: int) -> Any:
     return shown.locator(f"table.scores thead th.score-{column}")
+
+
+def test_a_view_stands_above_the_scores_and_published_numbers_below(show: Show) -> None:
+    records = [r for r in benchmark(data="imagenet") if r.evaluation.protocol == "frozen_classification"]
+    published = tuple(row for row in read_published() if row.source == "arXiv:1803.07728")
+    tables = Tables(records, build(records), published, view=View(columns=("seed",)))
+    shown = show([tables.part()])
+    places = ["#view", "#scores", "#published"]
+    tops = [shown.locator(place).bounding_box()["y"] for place in places]
+    assert tops == sorted(tops)
+    view = shown.locator("#view table").first
+    assert view.locator("thead th").all_text_contents() == ["Row", "0", "1", "2"]
+    first = tables.sheets[0].sections[0].lines[0]
+    assert view.locator("tbody tr:not(.section) th").first.text_content() == first.label
+    assert view.locator("tbody tr:not(.section) td").first.text_content().startswith(first.cells[0].body)
+    captions = shown.locator("#published caption").all_text_contents()
+    assert captions
+    assert all(caption.startswith("PUBLISHED, NOT MEASURED HERE") for caption in captions)
+    assert "85.07" in shown.locator("#published").text_content()
+    assert "85.07" not in shown.locator("#scores").text_content()
+    plain = show([part(records)])
+    assert [plain.locator(place).is_visible() for place in places] == [False, True, False]
 
 
 def test_a_head_sorts_the_best_first_then_last_then_not_at_all(show: Show) -> None:
@@ -399,6 +421,10 @@ def test_classes_of_two_rows_are_set_against_each_other(show: Show) -> None:
         ["IoU 3", "+20.0", "20.0, 20.0"], ["IoU 2", "+10.0", "10.0, 10.0"], ["IoU 1", "0.0", "0.0, 0.0"],
         ["IoU 0", "-10.0", "-10.0, -10.0"],
     ]  # fmt: skip
+    of = {"photos": {"segmentation": ("sky", "sea", "<b>land</b>")}}
+    called = show([part(photographs())], Beside(classes=of))
+    _, *rows = numbers(called, "Differences by class")
+    assert {row[0] for row in rows} == {"IoU 3", "<b>land</b> (2)", "sea (1)", "sky (0)"}
 
 
 def test_mean_ranks_over_sets_are_those_of_the_board_with_bars_where_it_has_them(show: Show) -> None:

@@ -21,6 +21,7 @@ from downstream.leaderboard import Tables, beside, build, read_published
 from downstream.leaderboard.published import DATA, EXTERNAL, Published, published_sheets
 from downstream.leaderboard.sheets import sheets
 from pretextbench import board as boards
+from pretextbench.schema import Leaderboard
 
 CONF = Path(__file__).parents[3] / "conf"
 ROWS = read_published()
@@ -115,7 +116,7 @@ class TestShown:
         return out.getvalue()
 
     def test_every_number_is_shown_once_under_its_mark(self) -> None:
-        made = published_sheets(build(on_imagenet()), ROWS)
+        made = published_sheets(build(on_imagenet()).columns, ROWS)
         assert all(MARK in sheet.title for sheet in made)
         bodies = Counter(
             text.body
@@ -171,7 +172,7 @@ class TestShown:
             alone, beside_it = getattr(plain, name).read_text(), getattr(both, name).read_text()
             assert beside_it.startswith(alone.rstrip("\n"))
             rest = beside_it[len(alone.rstrip("\n")) :]
-            assert rest.count(MARK) == len(published_sheets(build(records), ROWS))
+            assert rest.count(MARK) == len(published_sheets(build(records).columns, ROWS))
             assert MARK not in alone
             assert rest.index(MARK) < rest.index("49.54")
         with (tmp_path / "both" / "published.csv").open(newline="") as file:
@@ -207,13 +208,10 @@ def test_settings_of_the_job(
     out = io.StringIO()
     monkeypatch.setattr(boards, "console", Console(file=out, width=200, color_system=None))
     records = [one("rotation", *COLUMNS[0], 0, data)]
-    settings = OmegaConf.create(
-        {"published": published, "published_everywhere": everywhere, "reference": False}
-    )
+    settings = OmegaConf.structured(Leaderboard(published=published, published_everywhere=everywhere))
     boards.show_board(tmp_path, records, settings)
     assert said in out.getvalue()
-    off = OmegaConf.create({"published": False, "published_everywhere": False, "reference": False})
-    folder = boards.show_board(tmp_path, records, off)
+    folder = boards.show_board(tmp_path, records, OmegaConf.structured(Leaderboard))
     assert MARK not in (folder / "leaderboard.md").read_text()
 
 
@@ -227,6 +225,6 @@ def test_a_board_is_built_once_and_so_are_its_tables(tmp_path: Path, monkeypatch
             return plain(*args)
 
         monkeypatch.setattr(module, name, counted)
-    settings = OmegaConf.create({"published": True, "published_everywhere": False, "reference": False})
+    settings = OmegaConf.structured(Leaderboard(published=True))
     boards.show_board(tmp_path, on_imagenet(), settings)
     assert made == {"build": 1, "sheets": 1}

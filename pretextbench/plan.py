@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from downstream.judge.evaluate import evaluation_digest, lacks_head, reusable
+from downstream.judge.address import evaluation_digest, reusable
+from downstream.judge.evaluate import lacks_head
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
 from downstream.tuning.finetuning import Tuning

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from downstream.judge.address import evaluation_digest, reusable
 from downstream.judge.evaluate import evaluate as judge
-from downstream.judge.evaluate import evaluate_blind, evaluation_digest, lacks_head, reusable
+from downstream.judge.evaluate import lacks_head
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.kept import keeps
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol

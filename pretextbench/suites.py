@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from downstream.digest import digest
-from downstream.judge.evaluate import evaluation_digest
+from downstream.judge.address import evaluation_digest
 from downstream.judge.records import Record
 from downstream.protocol import Protocol
 from pretext.data.dataset import DataSet

@@ -16,7 +16,8 @@ from hydra.utils import instantiate
 
 from downstream.head import WithHead
 from downstream.judge import gates
-from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.evaluate import evaluate
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.kept import open_kept
 from downstream.judge.record_files import read_rows
 from downstream.judge.records import Record

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from downstream.features.cache import ArrayCache
-from downstream.judge.evaluate import stored
+from downstream.judge.address import stored
 from downstream.judge.record_files import read_all, read_rows
 from downstream.judge.records import Record
 from pretext.data.embedded import scenes

@@ -21,7 +21,8 @@ from downstream.classification.linear import LinearProbe
 from downstream.classification.retrieval import Retrieval
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.consistent import hold_together
-from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.evaluate import evaluate
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import Found

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from downstream.digest import digest, short
 from downstream.head import Form, Head, Prediction, WithHead
+from downstream.judge.head_checks import check_encoder, check_form, check_record
 from downstream.judge.plain import JSON, from_plain, to_plain
 from downstream.judge.record_files import export_jsonl, import_jsonl
 from downstream.judge.records import Record, RecordError
@@ -37,7 +38,6 @@ from pretext.data.dataset import DataSet, Split
 from pretext.data.split import make_split
 from pretext.data.square import Square
 from pretext.encoder import Encoder, untrained
-from pretext.identity import identity_of
 
 FORMAT = 1
 WEIGHTS, RECORD, DESCRIPTION = "head.safetensors", "record.jsonl", "head.json"
@@ -236,7 +236,8 @@ def open_kept(
         about = _described(folder)
         record = _recorded(folder, about)
         protocol = restored(about.protocol, WithHead)
-        _check_protocol(protocol, record)
+        check_record(record, protocol)
+        check_form(about.form, about.names, about.whole, protocol, record)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
     _check_encoder(folder, encoder, protocol, record)
@@ -244,7 +245,7 @@ def open_kept(
     runtime = Runtime(device, autocast, record.evaluation.draw)
     try:
         state = safetensors_load((folder / WEIGHTS).read_bytes())
-        head = _built(about, protocol, encoder, state, runtime)
+        head = _built(about, protocol, encoder, state, record, runtime)
     except (ValueError, TypeError, RuntimeError, OverflowError, KeyError, SafetensorError) as error:
         raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
     return KeptHead(head, record, about, runtime)
@@ -275,13 +276,6 @@ def _recorded(folder: Path, about: About) -> Record:
     return records[0]
 
 
-def _check_protocol(protocol: WithHead, record: Record) -> None:
-    """The settings are those of the record."""
-    if digest(identity_of(protocol)) != record.evaluation.settings:
-        e = record.evaluation
-        raise ValueError(f"it has other settings than its record of {e.protocol} v{e.version}")
-
-
 def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, record: Record) -> None:
     subject, wanted = record.subject, record.provenance.weights
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
@@ -294,7 +288,12 @@ def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, re
 
 
 def _built(
-    about: About, protocol: WithHead, encoder: Encoder | None, state: Mapping[str, Tensor], runtime: Runtime
+    about: About,
+    protocol: WithHead,
+    encoder: Encoder | None,
+    state: Mapping[str, Tensor],
+    record: Record,
+    runtime: Runtime,
 ) -> Head:
     """The head with its weights; nothing that is described is trusted."""
     form = about.form
@@ -304,7 +303,9 @@ def _built(
     if encoder is None:
         with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
             bare = replace(runtime, device=torch.device("meta"), autocast=None)
-            _check(protocol.untrained_head(untrained(about.encoder), form, bare), state)
+            described = untrained(about.encoder)
+            check_encoder(described, record)
+            _check(protocol.untrained_head(described, form, bare), state)
         encoder = untrained(about.encoder)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         head = protocol.untrained_head(encoder.eval(), form, runtime)

@@ -75,7 +75,7 @@ def gather(places: Iterable[Path], complain: Complain) -> list[Found]:
         folders = {path: path.parent for path in paths}
         for path, at, record in read_placed(paths, lambda error: complain(str(error))):
             one = Found(record, path, at, folders[path])
-            if problem := _unfit(record, sound):
+            if problem := unfit(record, sound):
                 complain(f"{one.where}: {problem}")
             else:
                 found.append(one)
@@ -149,13 +149,14 @@ def _files(place: Path) -> list[Path]:
     raise RecordError(f"{place}: the folder holds no record{named}")
 
 
-def _unfit(record: Record, known: dict[int, tuple[object, str]]) -> str:
-    """What of a record may not stand in a table of several people's, in words.
+def unfit(record: Record, known: dict[int, tuple[object, str]] | None = None) -> str:
+    """What of somebody's record may not stand in a table, or be printed, in words.
 
     Args:
         known: what was found of parts that several records have alike, by their addresses, and those parts,
             so that none goes and another takes its address.
     """
+    known = {} if known is None else known
     for name in ("subject", "data", "cost", "provenance"):
         part = getattr(record, name)
         if id(part) not in known:

@@ -11,6 +11,7 @@ from downstream.judge.kept import RECORD, KeptHead, NoEncoder, open_kept
 from downstream.judge.record_files import import_jsonl
 from downstream.judge.records import RecordError
 from pretext.encoder import Encoder, open_encoder
+from pretext.names import shown
 
 
 def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> KeptHead:
@@ -40,7 +41,8 @@ def _inside(folder: Path) -> list[str]:
         except (RecordError, ValueError):
             continue  # which would be refused as well
         s, e = record.subject, record.evaluation
-        found.append(f"head={path.parent} is {e.protocol} of {s.pretext} (seed {s.seed}) on {e.data}")
+        what = f"{shown(e.protocol)} of {shown(s.pretext)} (seed {s.seed}) on {shown(e.data)}"
+        found.append(f"head={path.parent} is {what}")
     return found
 
 

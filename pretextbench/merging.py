@@ -12,12 +12,15 @@ from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
 from downstream.protocol import Judgement
+from pretext.names import shown
 from pretextbench import frozen
 from pretextbench.console import console, progress
 from pretextbench.recorded import Recorded
 
 TOLD = 20
 """Faults that are said at once; more are counted."""
+LONGEST = 2000
+"""Characters of a fault that are said."""
 WANDB = "wandb:"
 """Beginning of a place that is a project of W&B."""
 NO_ROWS = "without their per-example rows"
@@ -124,4 +127,5 @@ def _hold_to_rows(found: Sequence[Found], path: Path, judgement: Judgement, comp
 
 def _all_of(faults: Sequence[str]) -> str:
     more = f"\nand {len(faults) - TOLD} more" if len(faults) > TOLD else ""
-    return "records that cannot be used:\n" + "\n".join(faults[:TOLD]) + more
+    told = (shown(fault, LONGEST) for fault in faults[:TOLD])
+    return "records that cannot be used:\n" + "\n".join(told) + more

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from downstream.judge.record_files import files_of, is_jsonl, line_of, read_placed
 from downstream.judge.records import BLIND, Record, RecordError, Result
 from downstream.protocol import Scale
+from pretext.names import shown
 
 Rows = tuple[Path, str]
 """The folder of records that a file of rows belongs to, and its SHA-256."""
@@ -25,6 +26,10 @@ TOLD = ("value", "unit", "direction", "range", "selected", "resampled")
 
 NOT_SHOWN = ("config", "options", "resampled")
 """Fields of free content, or of many numbers, that no table prints."""
+
+
+LONGEST = 1000
+"""Characters of a name that a table prints."""
 
 
 class Found(NamedTuple):
@@ -189,7 +194,13 @@ def _unprintable(part: Any, where: str) -> str:
         for at, text in texts:
             if isinstance(text, str) and not text.isprintable():
                 return (
-                    f"{where}.{at}: a name is printed as it is, and this has signs that cannot be: {text!r}"
+                    f"{where}.{at}: a name is printed as it is, and this has signs that cannot be: "
+                    f"{shown(repr(text))}"
+                )
+            if isinstance(text, str) and len(text) > LONGEST:
+                return (
+                    f"{where}.{shown(at)}: a name is printed as it is, in {LONGEST} characters at most, and "
+                    f"this has {len(text)}: {shown(repr(text))}"
                 )
     return ""
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pretext.names import shown
+
 MAX_PIXELS = 89_478_485
 """Pixels above which a file is refused unread, as many as Pillow takes without a warning.
 
@@ -42,6 +44,9 @@ At 2 what follows by `resize` differs by about a gray level from the same on the
 _JPEG = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 
+LONGEST = 1000
+"""Characters of a path, or of a reason, that a message has."""
+
 
 class BadImage(ValueError):
     """An image that cannot be used. name: the file, or archive and position; reason: why."""
@@ -52,7 +57,7 @@ class BadImage(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return f"{shown(self.name, LONGEST)}: {shown(self.reason, LONGEST)}"
 
 
 @dataclass(frozen=True)

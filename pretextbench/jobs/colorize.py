@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 from pretext.colorizers.beside import read_reference, read_scribbles
 from pretext.colorizers.contract import Colorizer, Division, Hints
 from pretext.colorizers.photograph import colorize_file
+from pretext.data.decode import LONGEST
 from pretext.data.loader import EpochLoader
 from pretext.data.named_images import find, targets
 from pretext.fit import Pretrained, load_task
+from pretext.names import shown
 from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
@@ -53,7 +55,7 @@ def _work(context: Context) -> list[str]:
 
     def work(image: Path) -> str:
         colorize_file(colorizer, image, wanted[image], *how)
-        return str(wanted[image])
+        return shown(wanted[image], LONGEST)
 
     each(wanted, work, "coloured")
     return []

@@ -110,6 +110,7 @@ def edited(**parts: dict[str, Any]) -> dict[str, Any]:
 
 BLIND = {"pretext": "blind:mine", "backbone": "", "input": "", "images_seen": 0}
 EVALUATED = {"config": {"job": {"name": "evaluate"}}}
+LONG = "x" * 10_000
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "missing field": (edited(), "subject: missing field seed"),
     "unknown field": (edited(cost={"euros": 3}), "cost: unknown field euros; known: seconds, device"),
@@ -164,6 +165,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a line of its own": (
         edited(result={"flags": ["fine\n| best | 99.9 |"]}),
         "result.flags[0]: a name is printed as it is, and this has signs that cannot be",
+    ),
+    "a name without an end": (
+        edited(evaluation={"protocol": LONG}),
+        "evaluation.protocol: a name is printed as it is, in 1000 characters at most, and this has 10000: 'x",
     ),
     "a key": (
         edited(result={"setting": {"lr\r": 1}}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,18 +37,23 @@ def test_names_of_classes_and_files_stay_on_their_line(
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(np.asarray(data.test.pixels[0])).save(photos / f"{NASTY.replace('/', '')}.png")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "link.png").symlink_to("nowhere")
     (photos / "bad\n\x1b[1m.png").write_bytes(b"none")
     monkeypatch.setattr(sys, "argv", ["run.py", "job=predict", f"head={head}", f"encoder={tmp_path}/encoder",
                         f"image={photos}", f"output={tmp_path}"])  # fmt: skip
     assert dispatch.main() == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6, lines
+    assert len(lines) == 10, lines
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
     assert (
         sum("[red]<b>\ufffd[2J\ufffd1m\ufffd\ufffdx.png: dark 100%\ufffd.png: " in line for line in lines)
         == 1
     )
     assert sum("bad\ufffd\ufffd[1m.png: no image that can be read" in line for line in lines) == 2
+    assert sum("link.png: a link to nothing" in line for line in lines) == 2
+    assert sum("pipe.png: no file, but a pipe, a socket or a device" in line for line in lines) == 2
+    assert any("3 of 4 images could not be predicted" in line for line in lines)
     (said,) = tmp_path.glob("predicted/*/predictions.json")
     (image,) = json.loads(said.read_text())["images"].values()
     assert {entry["class"] for entry in image["classes"]} == set(named.label_names)

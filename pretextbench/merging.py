@@ -15,12 +15,10 @@ from downstream.protocol import Judgement
 from pretext.names import shown
 from pretextbench import frozen
 from pretextbench.console import console, progress
-from pretextbench.recorded import Recorded
+from pretextbench.recorded import LONGEST, Recorded
 
 TOLD = 20
 """Faults that are said at once; more are counted."""
-LONGEST = 2000
-"""Characters of a fault that are said."""
 WANDB = "wandb:"
 """Beginning of a place that is a project of W&B."""
 NO_ROWS = "without their per-example rows"

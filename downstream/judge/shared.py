@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downstream.judge.record_files import files_of, is_jsonl, line_of, read_placed
+from downstream.judge.record_bytes import is_jsonl
+from downstream.judge.record_files import files_of, line_of, read_placed
 from downstream.judge.records import BLIND, Record, RecordError, Result
 from downstream.protocol import Scale
 from pretext.names import shown

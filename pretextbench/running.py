@@ -18,7 +18,7 @@ from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
-from pretextbench import runs, suites, tracking
+from pretextbench import runs, subjects, suites, tracking
 from pretextbench.board import show_board
 from pretextbench.console import console, progress
 from pretextbench.context import Context
@@ -28,7 +28,7 @@ from pretextbench.runs import Run
 
 def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     """Pretrain, or reuse, one run and judge it by every protocol."""
-    subject = runs.subject(run, None)
+    subject = subjects.of_run(run, None)
     runtime = context.runtime()
     names = {evaluation_digest(subject, p, context.target, runtime): p for p in context.protocols.values()}
     judged_before = all(reusable(context.records, name, p, runtime) for name, p in names.items())
@@ -36,7 +36,7 @@ def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     with logged(context, run, done) as logger:
         train(context, run, logger)
         encoder = open_encoder(str(run.folder))
-        subject = runs.subject(run, encoder)
+        subject = subjects.of_run(run, encoder)
         records = judged(context, encoder, subject, run.config, seen=(context.data.train, context.data.val))
         if logger is not None:
             pictures = context.output / "pictures"

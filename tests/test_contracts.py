@@ -28,7 +28,7 @@ from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretextbench import merging, runs, schema, trial
+from pretextbench import merging, runs, schema, subjects, trial
 from pretextbench.context import NEEDS
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -220,7 +220,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=runs.subject(run, encoder),
+        subject=subjects.of_run(run, encoder),
         records=tmp_path / "r",
         heads=tmp_path / "heads",
         draws=20,
@@ -247,7 +247,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=runs.subject(run, encoder),
+        subject=subjects.of_run(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -273,7 +273,7 @@ def test_downstream_refuses_features_that_are_not_finite(
             _small_protocol(cfg, name),
             few_scenes,
             Runtime(cache=tmp_path / "features"),
-            subject=runs.subject(run, encoder),
+            subject=subjects.of_run(run, encoder),
             records=tmp_path / "r",
             draws=20,
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -212,6 +212,35 @@ class KeptHead:
         return np.ascontiguousarray((found.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))
 
 
+class Described(NamedTuple):
+    """A head as its files say that it is, held to each other; its weights are not read."""
+
+    about: About
+    record: Record
+    protocol: WithHead
+
+
+def described(folder: Path) -> Described:
+    """What is known of a head without its encoder.
+
+    Raises:
+        FileNotFoundError: no head there.
+        ValueError: as `open_kept`, but for weights and encoder.
+    """
+    for name in (WEIGHTS, RECORD, DESCRIPTION):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no head in {folder}: {name} is missing")
+    try:
+        about = _described(folder)
+        record = _recorded(folder, about)
+        protocol = restored(about.protocol, WithHead)
+        check_record(record, protocol)
+        check_form(about.form, about.names, about.whole, protocol, record)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
+    return Described(about, record, protocol)
+
+
 def open_kept(
     folder: str | Path, encoder: Encoder | None = None, device: torch.device | None = None
 ) -> KeptHead:
@@ -229,17 +258,7 @@ def open_kept(
             encoder.
     """
     folder, device = Path(folder), device or torch.device("cpu")
-    for name in (WEIGHTS, RECORD, DESCRIPTION):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"no head in {folder}: {name} is missing")
-    try:
-        about = _described(folder)
-        record = _recorded(folder, about)
-        protocol = restored(about.protocol, WithHead)
-        check_record(record, protocol)
-        check_form(about.form, about.names, about.whole, protocol, record)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
+    about, record, protocol = described(folder)
     _check_encoder(folder, encoder, protocol, record)
     autocast = torch.bfloat16 if record.evaluation.precision == "bfloat16" else None
     runtime = Runtime(device, autocast, record.evaluation.draw)
@@ -303,9 +322,9 @@ def _built(
     if encoder is None:
         with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
             bare = replace(runtime, device=torch.device("meta"), autocast=None)
-            described = untrained(about.encoder)
-            check_encoder(described, record)
-            _check(protocol.untrained_head(described, form, bare), state)
+            said = untrained(about.encoder)
+            check_encoder(said, record)
+            _check(protocol.untrained_head(said, form, bare), state)
         encoder = untrained(about.encoder)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         head = protocol.untrained_head(encoder.eval(), form, runtime)

@@ -166,18 +166,18 @@ def unfit(record: Record, known: dict[int, tuple[object, str]] | None = None) ->
     for name in ("subject", "data", "cost", "provenance"):
         part = getattr(record, name)
         if id(part) not in known:
-            known[id(part)] = part, _unprintable(part, name)
+            known[id(part)] = part, unprintable(part, name)
         if problem := known[id(part)][1]:
             return problem
     return (
-        _unprintable(record.evaluation, "evaluation")
-        or _unprintable(record.result, "result")
+        unprintable(record.evaluation, "evaluation")
+        or unprintable(record.result, "result")
         or _misnamed(record)
         or _out_of_range(record)
     )
 
 
-def _unprintable(part: Any, where: str) -> str:
+def unprintable(part: Any, where: str) -> str:
     """The first text that could move a terminal's cursor or break a line; no configuration is printed."""
     for name, value in vars(part).items():
         if isinstance(value, str):
@@ -189,7 +189,7 @@ def _unprintable(part: Any, where: str) -> str:
         elif isinstance(value, tuple):
             texts = ((f"{name}[{place}]", text) for place, text in enumerate(value))
         else:
-            if problem := _unprintable(value, f"{where}.{name}"):
+            if problem := unprintable(value, f"{where}.{name}"):
                 return problem
             continue
         for at, text in texts:

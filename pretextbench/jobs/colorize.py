@@ -20,6 +20,7 @@ from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
 from pretextbench.context import Context, opened
+from pretextbench.finished import finished_alike
 from pretextbench.images import each
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
@@ -105,7 +106,7 @@ def _colorizer(context: Context) -> Path:
     """The folder of the run that colours: the one that is named, else the one of this configuration."""
     if context.cfg.encoder is not None:
         return Path(context.cfg.encoder)
-    alike = runs.finished_alike(context.cfg, context.precision)
+    alike = finished_alike(context.cfg, context.precision)
     if len(alike) == 1:
         return alike[0]
     name = context.cfg.pretext.name

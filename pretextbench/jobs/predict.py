@@ -17,7 +17,7 @@ from pretext.names import shown
 from pretextbench.console import console
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
-from pretextbench.heads import open_head
+from pretextbench.heads import check_head, open_head
 from pretextbench.images import each
 
 SAID = "predictions.json"
@@ -37,6 +37,7 @@ def run(cfg: DictConfig) -> list[str]:
 
 def _work(context: Context) -> None:
     folder = Path(context.cfg.head)
+    check_head(folder)
     encoder = None if context.cfg.encoder is None else named_encoder(context)
     head = open_head(folder, encoder, context.device)
     into = context.output / "predicted" / short(head.record.evaluation.digest)

@@ -17,6 +17,7 @@ from PIL import Image
 from downstream.classification.linear import LinearProbe
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.evaluate import evaluate
+from downstream.judge.kept import DESCRIPTION, RECORD, WEIGHTS
 from downstream.protocol import Runtime
 from pretextbench import dispatch
 
@@ -57,3 +58,15 @@ def test_names_of_classes_and_files_stay_on_their_line(
     (said,) = tmp_path.glob("predicted/*/predictions.json")
     (image,) = json.loads(said.read_text())["images"].values()
     assert {entry["class"] for entry in image["classes"]} == set(named.label_names)
+
+
+def test_what_is_no_head_is_said_before_an_encoder_is_made_that_reads_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretextbench.context.Context._read", lambda *_: pytest.fail("data were read"))
+    for name in (WEIGHTS, RECORD, DESCRIPTION):
+        (tmp_path / name).write_bytes(b"{}")
+    words = ["job=predict", f"head={tmp_path}", "encoder=torchvision:resnet18@random", f"image={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, f"output={tmp_path}"])
+    assert dispatch.main() == 1
+    assert "holds no head that can be opened: head.json has format None" in capsys.readouterr().out

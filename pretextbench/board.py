@@ -70,12 +70,12 @@ def show_board(
     folder = folder_of(output, ordered)
     board = leaderboard.build(ordered)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), (*notes, *changed))
+    tables.show(console)  # whether or not it can be written
     runs = runs_at_hand(output)
     found = pictures_of(output, ordered, runs)
     tables.write(folder, beside(ordered, found, runs))
     count = gather_pictures(found, folder / "pictures")
     count += draw(ordered, board, runs, folder / "pictures")
-    tables.show(console)
     console.print(f"Tables, a page and {count} pictures are in {folder}", soft_wrap=True)
     return folder
 
@@ -89,8 +89,8 @@ def show_league(output: Path, records: Sequence[Record], notes: Sequence[str] = 
     """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
     folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
-    tables.write(folder)
     tables.show(console, leaderboard.LEAGUE)
+    tables.write(folder)
     console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)
     return folder
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from downstream.judge.address import evaluation_digest, reusable
+from downstream.judge.address import evaluation_digest, reusable, stored
 from downstream.judge.evaluate import evaluate as judge
 from downstream.judge.evaluate import lacks_head
 from downstream.judge.headless import evaluate_blind
@@ -108,6 +108,7 @@ def judged(
     for name, protocol in context.protocols.items():
         what = f"{subject.pretext} {name}"
         evaluation = evaluation_digest(subject, protocol, context.target, context.runtime())
+        _say_of_redo(context, what, protocol, evaluation)
         _say_of_head(context, what, protocol, evaluation)
         lock = f".{evaluation[:16]}.lock"
         with locked(context.records, lock, what), progress(what) as move:
@@ -125,6 +126,16 @@ def judged(
                 suite=suites.label(context.target, protocol),
             )
     return records
+
+
+def _say_of_redo(context: Context, what: str, protocol: Protocol, evaluation: str) -> None:
+    """Say of a score that is asked to be made again whether it is."""
+    if not context.cfg.redo:
+        return
+    if reusable(context.records, evaluation, protocol, context.runtime()):
+        console.print(f"{what} was scored by today's code: it stays as it is", soft_wrap=True)
+    elif stored(context.records, evaluation):
+        console.print(f"{what} was scored by other code: it is made again", soft_wrap=True)
 
 
 def _say_of_head(context: Context, what: str, protocol: Protocol, evaluation: str) -> None:

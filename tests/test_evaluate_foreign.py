@@ -191,6 +191,37 @@ def test_protocols_and_labels_are_refused_before_data_are_read(
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothing_else(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small("rgb").save(folder / "redone")
+    line = ["job=evaluate", "encoder=redone", "label=redone"]
+    assert run(*line) == 0
+    assert "today's code" not in capsys.readouterr().out
+    own = judged(folder, "redone")
+    path = folder / "outputs" / "records" / f"{own.evaluation.digest}.json"
+
+    def times() -> dict[Path, int]:
+        return {p: p.stat().st_mtime_ns for p in (folder / "outputs" / "records").iterdir() if p.is_file()}
+
+    before, content = times(), path.read_text()
+    assert run(*line, "redo=true") == 0
+    assert "redone linear was scored by today's code: it stays as it is" in capsys.readouterr().out
+    assert times() == before
+
+    path.write_text(content.replace(own.provenance.scoring, "0" * 64))
+    before = times()
+    assert run(*line) == 0
+    assert times() == before, "it was not asked for"
+    assert run(*line, "redo=true") == 0
+    assert "redone linear was scored by other code: it is made again" in capsys.readouterr().out
+    assert {p for p, time in times().items() if time != before.get(p)} == {path}
+    again = judged(folder, "redone")
+    assert again.provenance.scoring == own.provenance.scoring
+    assert again.result == own.result
+
+
 def test_arguments_are_for_checkpoints(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(network().state_dict(), folder / "net.pt")
     assert run("job=evaluate", "encoder=net.pt", "+encoder_arguments.heads=3") == 1

@@ -155,7 +155,7 @@ class KeptHead:
         value = f"{result.value:.1%}" if result.unit == "fraction" else f"{result.value:g} {result.unit}"
         return (
             f"{e.protocol} of {s.pretext} (seed {s.seed}) on {e.stage}: {e.metric} {value} on the "
-            f"{self.record.data.counts['test']} test images of {e.data}"
+            f"{self.record.data.counts[e.split]} {e.split} images of {e.data}"
         )
 
     def __call__(self, images: Tensor | NDArray[np.uint8]) -> Prediction:

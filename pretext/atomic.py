@@ -34,7 +34,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     synced before the rename, so that a power cut leaves the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.", suffix=_SUFFIX)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:16]}.", suffix=_SUFFIX)
+    except OSError as error:
+        error.filename = str(path)  # of which a person has heard
+        raise
     try:
         with naming(path), os.fdopen(handle, "wb") as file:
             yield file

@@ -16,6 +16,8 @@ def main() -> int:
 
         sys.path.append(os.getcwd())  # classes of one's own are found by their `_target_`, whoever started us
         return dispatch.main()
+    except KeyboardInterrupt:  # before anything has begun; later on `dispatch` says what is kept
+        return 130
     finally:
         gc.enable()
 

@@ -1,7 +1,9 @@
 """The one door to the terminal: what a person sees while a job runs, printed letter by letter.
 
-Overrides, labels, paths and errors are other people's text: nothing in them is markup, and a character that
-the terminal's encoding does not have is replaced. tests/test_console.py holds every module to this door.
+Overrides, labels, paths and errors are other people's text: nothing in them is markup, a sign that would move
+the cursor or colour the screen is replaced, and so is a character that the terminal's encoding does not have.
+A name that has to stay on its line goes through `pretext.names.shown` before. tests/test_console.py holds
+every module to this door.
 """
 
 from __future__ import annotations
@@ -12,10 +14,37 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from pretext.names import printable
+
+
+class _Signs(RenderHook):
+    """Puts what is printed into printable signs."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(each) for each in renderables]
+
+
+class _Printable:
+    """Something printed, in printable signs and line breaks; the console's own control codes stay."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self.inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self.inner, options):
+            yield Segment(text if control else _in_lines(text), style, control)
+
+
+def _in_lines(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
 
 console = Console(markup=False, highlight=False, emoji=False)
+console.push_render_hook(_Signs())
 
 _NEAREST = {"─": "-", "–": "-", "—": "-", "−": "-", "±": "~", "·": "."}
 """What stands for a character of the tables where the encoding has not got it; of the same width."""
@@ -65,7 +94,7 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
             if what not in rows:
                 for old in rows.values():
                     bars.update(old, visible=False)
-                rows[what] = bars.add_task(f"{title}: {what}"[:40], total=total)
+                rows[what] = bars.add_task(printable(f"{title}: {what}")[:40], total=total)
             bars.update(rows[what], completed=done, total=total)
 
         yield move

@@ -23,7 +23,7 @@ from pretext.data.seal import compared_whole
 from pretext.fit import Pretrained
 from pretext.fit import check as check_pretraining
 from pretext.fit.runtime import BF16, choose_device, choose_precision
-from pretextbench import hints, runs, targets, trial
+from pretextbench import hints, runs, subjects, targets, trial
 from pretextbench.console import console, progress
 from pretextbench.runs import Run
 
@@ -153,7 +153,7 @@ class Context:
             if why := runs.unsupervised(self.data):
                 console.print(f"{why}: the supervised twin is left out", style="yellow")
             self.check_protocols()
-            subject = runs.subject(wanted[0], None)
+            subject = subjects.of_run(wanted[0], None)
             gates.unseen_by_pretraining(subject, (self.data.train, self.data.val), self.target)
 
     def _check_run(self, run: Run) -> None:
@@ -176,25 +176,36 @@ class Context:
             )
 
     @functools.cached_property
-    def protocols(self) -> dict[str, Protocol]:
-        """The chosen protocols that the target has labels and examples for; the others are named aloud.
+    def named_protocols(self) -> dict[str, Protocol]:
+        """The chosen protocols, whatever the target is; no data are read.
 
         Raises:
-            ValueError: none is named; one was asked for on the command line that the target does not suffice
-                for; settings are given for one that does not exist.
+            ValueError: none is named; settings that one does not take, or for one that does not exist.
         """
         if not self.cfg.downstream:
             known = ", ".join(hints.options("downstream"))
             raise ValueError(f"downstream=[] names no protocol to judge by; there are {known}")
-        chosen: dict[str, Protocol] = {}
+        named: dict[str, Protocol] = {}
         for name, config in self.cfg.downstream.items():
-            if "_target_" not in config:  # an experiment's settings for a protocol that was not chosen
+            if "_target_" in config:
+                named[str(name)] = instantiate(config, _convert_="all")
+            else:  # an experiment's settings for a protocol that was not chosen
                 self._check_exists(str(name))
-                continue
-            protocol: Protocol = instantiate(config, _convert_="all")
+        return named
+
+    @functools.cached_property
+    def protocols(self) -> dict[str, Protocol]:
+        """The chosen protocols that the target has labels and examples for; the others are named aloud.
+
+        Raises:
+            ValueError: as `named_protocols`; one was asked for on the command line that the target does not
+                suffice for.
+        """
+        chosen: dict[str, Protocol] = {}
+        for name, protocol in self.named_protocols.items():
             reason = self._unfit(protocol)
             if reason is None:
-                chosen[str(name)] = protocol
+                chosen[name] = protocol
                 continue
             if any(o.startswith("downstream=") for o in HydraConfig.get().overrides.task):
                 raise ValueError(f"{name} cannot be done on {self.target.name}: {reason}")

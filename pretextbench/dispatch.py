@@ -17,7 +17,10 @@ from pretextbench.configurations import CONF
 from pretextbench.console import console, open_door
 from pretextbench.locks import locked
 
-GOES_ON = "Stopped; what is finished is kept. The same command goes on, training from its last whole epoch."
+GOES_ON = (
+    "Stopped; what is finished is kept. The same command goes on: pretraining from its last whole epoch, a "
+    "head from its beginning."
+)
 SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
 
 _stopped: list[Exception] = []

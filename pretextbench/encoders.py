@@ -15,6 +15,7 @@ from pretext.encoder import Encoder, open_encoder, recalibrate_batchnorm
 from pretext.fit.pretrain import RECALIBRATION_IMAGES
 from pretext.foreign import ZOOS, open_foreign
 from pretext.inputs import Input
+from pretext.names import shown
 from pretext.spacing import evenly_spaced
 from pretextbench import runs
 from pretextbench.context import Context
@@ -62,7 +63,7 @@ def _run(runs: Path, beginning: str) -> Path:
         if (digest := _digest(folder)).startswith(beginning)
     }
     if len(found) != 1:
-        listed = "; ".join(f"{short(digest)} {folder.name}" for folder, digest in found.items())
+        listed = "; ".join(f"{shown(short(digest))} {shown(folder.name)}" for folder, digest in found.items())
         what = f"several runs' digests begin with {beginning}: {listed}" if found else f"no run {beginning}"
         raise ValueError(f"{what} under {runs}")
     return next(iter(found))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from downstream.judge.kept import RECORD, KeptHead, NoEncoder, open_kept
+from downstream.judge.kept import RECORD, KeptHead, NoEncoder, described, open_kept
 from downstream.judge.record_files import import_jsonl
 from downstream.judge.records import RecordError
 from pretext.encoder import Encoder, open_encoder
+from pretext.names import shown
 
 
 def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> KeptHead:
@@ -20,15 +21,26 @@ def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> Ke
         FileNotFoundError: no head there.
         ValueError: as `open_kept`, or no encoder beside it.
     """
+    check_head(folder)
     try:
         return open_kept(folder, encoder, device)
-    except FileNotFoundError as error:
-        raise FileNotFoundError("; ".join((str(error), *_inside(folder)))) from None
     except NoEncoder as error:
         beside = _beside(folder)
         if beside is None:
             raise ValueError(f"{error} by encoder=") from None
         return open_kept(folder, beside, device)
+
+
+def check_head(folder: Path) -> None:
+    """Refuse what is no head by its files, before its encoder is opened, which may read data.
+
+    Raises:
+        FileNotFoundError: no head there. ValueError: as `described`.
+    """
+    try:
+        described(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError("; ".join((str(error), *_inside(folder)))) from None
 
 
 def _inside(folder: Path) -> list[str]:
@@ -40,7 +52,8 @@ def _inside(folder: Path) -> list[str]:
         except (RecordError, ValueError):
             continue  # which would be refused as well
         s, e = record.subject, record.evaluation
-        found.append(f"head={path.parent} is {e.protocol} of {s.pretext} (seed {s.seed}) on {e.data}")
+        what = f"{shown(e.protocol)} of {shown(s.pretext)} (seed {s.seed}) on {shown(e.data)}"
+        found.append(f"head={path.parent} is {what}")
     return found
 
 

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from downstream.judge.budgets import hold_to_budgets
 from downstream.judge.consistent import hold_together
 from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
 from downstream.protocol import Judgement
+from pretext.names import shown
 from pretextbench import frozen
 from pretextbench.console import console, progress
-from pretextbench.recorded import Recorded
+from pretextbench.recorded import LONGEST, Recorded
 
 TOLD = 20
 """Faults that are said at once; more are counted."""
@@ -42,6 +44,7 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
     rows = rows_at_hand(found)
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
     hold_together(kept, faults.append)
+    ungiven = hold_to_budgets(kept, faults.append)
     unchecked = _check(kept, rows, faults.append)
     if faults:
         raise RecordError(_all_of(faults))
@@ -49,13 +52,24 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         f"{repeated} records are there more than once, with the same values: shown once."
     ] * bool(repeated)
     if unchecked:
-        told = ", ".join(f"{count} {why}" for why, count in sorted(unchecked.items()))
-        of = f"{sum(unchecked.values())} of {len(kept)} records"
-        notes.append(f"{of} were not computed again from their rows: {told}.")
+        notes.append(
+            f"{_counted(unchecked, kept)} were not computed again from their rows: {_told(unchecked)}."
+        )
+    if ungiven:
+        what = "do not show what their pretraining was given and took"
+        notes.append(f"{_counted(ungiven, kept)} {what}: {_told(ungiven)}.")
     for note in notes[1:]:
         console.print(note, style="yellow", soft_wrap=True)
     folders = dict.fromkeys(one.folder for one in kept)
     return Recorded([one.record for one in kept], tuple(notes), tuple(folders))
+
+
+def _counted(unchecked: Counter[str], kept: Sequence[Found]) -> str:
+    return f"{sum(unchecked.values())} of {len(kept)} records"
+
+
+def _told(unchecked: Counter[str]) -> str:
+    return ", ".join(f"{count} {why}" for why, count in sorted(unchecked.items()))
 
 
 def _paths(places: Iterable[str], output: Path) -> list[Path]:
@@ -111,4 +125,5 @@ def _hold_to_rows(found: Sequence[Found], path: Path, judgement: Judgement, comp
 
 def _all_of(faults: Sequence[str]) -> str:
     more = f"\nand {len(faults) - TOLD} more" if len(faults) > TOLD else ""
-    return "records that cannot be used:\n" + "\n".join(faults[:TOLD]) + more
+    told = (shown(fault, LONGEST) for fault in faults[:TOLD])
+    return "records that cannot be used:\n" + "\n".join(told) + more

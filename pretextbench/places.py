@@ -55,7 +55,8 @@ def check(cfg: DictConfig) -> None:
         raise ValueError("colorizers= is of job=colorize_benchmark; job=colorize takes colorizer=NAME")
     for key in ("image", "reference", "scribbles") if job in ("colorize", "predict") else ():
         if cfg[key] is not None and not Path(cfg[key]).exists():
-            raise FileNotFoundError(f"there is no image or folder {cfg[key]}")
+            what = " but a link to nothing" if Path(cfg[key]).is_symlink() else ""
+            raise FileNotFoundError(f"there is no image or folder {cfg[key]}{what}")
     check_data(cfg)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from downstream.judge.evaluate import evaluation_digest, lacks_head, reusable
+from downstream.judge.address import evaluation_digest, reusable
+from downstream.judge.evaluate import lacks_head
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
 from downstream.tuning.finetuning import Tuning
@@ -19,7 +20,7 @@ from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.fit.effort import passes
 from pretext.task import Images, Task
-from pretextbench import plans, runs, trial
+from pretextbench import plans, runs, subjects, trial
 from pretextbench.context import Context
 from pretextbench.plans import Plan, Planned, Step
 from pretextbench.recorded import recorded
@@ -72,7 +73,7 @@ def _planned_runs(
                 step, _, forward = told.get(each.digest) or _pretraining(context, each)
                 found[each.digest] = Planned(step, [], forward)
         if judged:
-            subject, forward = runs.subject(run, None), found[run.digest].forward
+            subject, forward = subjects.of_run(run, None), found[run.digest].forward
             found[run.digest].evaluations.extend(_evaluations(context, subject, past, forward))
     return list(found.values())
 

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from downstream.digest import digest
-from downstream.judge.evaluate import recorded_digest
+from downstream.judge.address import recorded_digest
 from downstream.judge.records import Record
 from downstream.protocol import Judgement
 from pretext.identity import identity_of

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from downstream.judge import class_names
+from downstream.judge.address import evaluation_digest, reusable, stored
 from downstream.judge.evaluate import evaluate as judge
-from downstream.judge.evaluate import evaluate_blind, evaluation_digest, lacks_head, reusable
+from downstream.judge.evaluate import lacks_head
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.kept import keeps
 from downstream.judge.records import Record, Subject
 from downstream.protocol import Protocol
@@ -17,7 +19,7 @@ from pretext.encoder import Encoder, open_encoder
 from pretext.fit import Pretrained, Validation, load_task
 from pretext.fit import pretrain as fit
 from pretext.fit.calibrate import calibrate
-from pretextbench import runs, suites, tracking
+from pretextbench import runs, subjects, suites, tracking
 from pretextbench.board import show_board
 from pretextbench.console import console, progress
 from pretextbench.context import Context
@@ -27,7 +29,7 @@ from pretextbench.runs import Run
 
 def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     """Pretrain, or reuse, one run and judge it by every protocol."""
-    subject = runs.subject(run, None)
+    subject = subjects.of_run(run, None)
     runtime = context.runtime()
     names = {evaluation_digest(subject, p, context.target, runtime): p for p in context.protocols.values()}
     judged_before = all(reusable(context.records, name, p, runtime) for name, p in names.items())
@@ -35,7 +37,7 @@ def pretrain_and_judge(context: Context, run: Run) -> list[Record]:
     with logged(context, run, done) as logger:
         train(context, run, logger)
         encoder = open_encoder(str(run.folder))
-        subject = runs.subject(run, encoder)
+        subject = subjects.of_run(run, encoder)
         records = judged(context, encoder, subject, run.config, seen=(context.data.train, context.data.val))
         if logger is not None:
             pictures = context.output / "pictures"
@@ -108,6 +110,7 @@ def judged(
     for name, protocol in context.protocols.items():
         what = f"{subject.pretext} {name}"
         evaluation = evaluation_digest(subject, protocol, context.target, context.runtime())
+        _say_of_redo(context, what, protocol, evaluation)
         _say_of_head(context, what, protocol, evaluation)
         lock = f".{evaluation[:16]}.lock"
         with locked(context.records, lock, what), progress(what) as move:
@@ -125,6 +128,16 @@ def judged(
                 suite=suites.label(context.target, protocol),
             )
     return records
+
+
+def _say_of_redo(context: Context, what: str, protocol: Protocol, evaluation: str) -> None:
+    """Say of a score that is asked to be made again whether it is."""
+    if not context.cfg.redo:
+        return
+    if reusable(context.records, evaluation, protocol, context.runtime()):
+        console.print(f"{what} was scored by today's code: it stays as it is", soft_wrap=True)
+    elif stored(context.records, evaluation):
+        console.print(f"{what} was scored by other code: it is made again", soft_wrap=True)
 
 
 def _say_of_head(context: Context, what: str, protocol: Protocol, evaluation: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,16 +15,14 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from downstream.digest import digest, short
-from downstream.judge.records import Subject
 from pretext import described, inputs
 from pretext.atomic import write_json
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretext.fit import Optimisation, Pretrained
+from pretext.fit import Optimisation
 from pretext.fit.calibrate import Magnitude
 from pretext.names import slug
 from pretext.task import Task
-from pretextbench import names
 from pretextbench.identities import VERSION, of_run, optimisation_options
 from pretextbench.targets import TARGET, inside
 
@@ -249,77 +246,11 @@ def build_calibration(config: Any) -> Magnitude:
     return calibration
 
 
-def subject(run: Run, encoder: Encoder | None) -> Subject:
-    """Whose score a run's is; without the encoder, before it is there, just enough to address evaluations."""
-    spec = run.spec
-    about = {} if encoder is None else encoder.provenance
-    return Subject(
-        pretext=run.name,
-        backbone="" if encoder is None else encoder.network,
-        input=spec["input"] if encoder is None else encoder.sees,
-        calibration=_calibration(run),
-        pretraining=_images(run),
-        pretraining_digest="" if run.trained_on else spec["data"]["train"],
-        budget=run.budget,
-        images_seen=int(about.get("images_seen", 0)),
-        recipe=run.recipe,
-        twins=run.twins,
-        run=run.digest,
-        seed=spec["seed"],
-        precision=spec["precision"],
-    )
-
-
-def _calibration(run: Run) -> str:
-    """What was done to the weights without labels; the twin of no training goes by its group's name."""
-    if run.spec["calibration"]:
-        return build_calibration(run.spec["calibration"]).name
-    return "none" if run.spec["budget"]["epochs"] or run.trained_on else "batchnorm"
-
-
-def _images(run: Run) -> str:
+def images(run: Run) -> str:
     """Names of the images that a run's weights have seen."""
     own: str = run.spec["data"]["name"]
     trains = run.spec["budget"]["epochs"] or not run.trained_on
     return "+".join(filter(None, (run.trained_on, own if trains else "")))
-
-
-def own_subject(encoder: Encoder, label: str | None) -> Subject:
-    """Whose score a saved encoder's is, by what was saved with it.
-
-    Args:
-        label: the row's name; without it that of the task the encoder says it was pretrained by.
-
-    Raises:
-        ValueError: an encoder that goes by a name that nobody may have.
-    """
-    about = encoder.provenance
-    weights = encoder.digest()
-    own = names.name(str(about.get("task") or "own"))
-    return Subject(
-        pretext=label or own,
-        backbone=encoder.network,
-        input=encoder.sees,
-        calibration=str(about.get("calibration", "none")),
-        pretraining=str(about.get("data_name", "")),
-        pretraining_digest=str(about.get("data", "")),
-        budget=_budget_of(about),
-        images_seen=int(about.get("images_seen", 0)),
-        recipe=str(about.get("recipe", weights)),
-        twins={str(name): str(recipe) for name, recipe in about.get("twins", {}).items()},
-        run=str(about.get("run", weights)) if label is None else weights,
-        seed=int(about.get("seed", 0)),
-        precision=str(about.get("precision", "unknown")),
-    )
-
-
-def _budget_of(about: dict[str, Any]) -> str:
-    """The budget that a saved encoder was pretrained with; one from elsewhere is like no other's."""
-    if "budget" in about:
-        return str(about["budget"])
-    if "epochs" in about:  # as it was saved before budgets were
-        return described.budget(int(about["epochs"]), None, 0)
-    return "" if about.get("weights") == "random" else "unknown"
 
 
 def build_task(run: Run) -> Task:
@@ -355,7 +286,7 @@ def provenance(run: Run) -> dict[str, Any]:
     about: dict[str, Any] = {
         "run": run.digest,
         "recipe": run.recipe,
-        "data_name": _images(run),
+        "data_name": images(run),
         "budget": run.budget,
         "twins": run.twins,
     }
@@ -371,39 +302,3 @@ def write_spec(run: Run, data: DataSet) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     kept = {"run": run.digest, "spec": run.spec, "config": run.config, "data": list(data.notes)}
     write_json(run.folder / CONFIG, kept)
-
-
-def finished_alike(cfg: DictConfig, precision: str) -> list[Path]:
-    """Folders of finished runs that were asked for by this very configuration, found without its data.
-
-    Compared is what a run depends on, the data set as the configuration describes it.
-    """
-    wanted = _asked(plain(cfg) | {"calibration": None}) | {"precision": precision}
-    found = []
-    for path in sorted((Path(cfg.output) / "runs").glob(f"{cfg.pretext.name}_*/{CONFIG}")):
-        try:
-            kept = json.loads(path.read_bytes())
-            same = _asked(kept["config"]) | {"precision": kept["spec"]["precision"]} == wanted
-            current = kept["spec"]["version"] == VERSION
-        except (ValueError, KeyError, TypeError):
-            continue  # damaged, or of another layout: not told to be alike
-        if same and current and Pretrained.read(path.parent) is not None:
-            found.append(path.parent)
-    return found
-
-
-def _asked(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that a run depends on."""
-    where = ("device", "precision", "validate_every", "twin_lr")
-    trainer = {key: value for key, value in config["trainer"].items() if key not in where}
-    keys = (
-        "pretext",
-        "backbone",
-        "data",
-        "input",
-        "input_arguments",
-        "initialisation",
-        "calibration",
-        "seed",
-    )
-    return {"trainer": trainer} | {key: config[key] for key in keys}

@@ -15,7 +15,7 @@ from pretext.atomic import write_bytes
 from pretextbench.console import console, progress
 from pretextbench.context import Context
 from pretextbench.encoders import named_encoder
-from pretextbench.runs import own_subject
+from pretextbench.subjects import of_encoder
 
 
 def show_similarity(context: Context) -> Path:
@@ -38,7 +38,7 @@ def show_similarity(context: Context) -> Path:
     weights = [first.digest(), second.digest()]
     folder = context.output / "cka" / short(digest([*weights, images.digest]))
     down, across = (
-        f"{own_subject(encoder, None).pretext} {of[:6]}"
+        f"{of_encoder(encoder, None).pretext} {of[:6]}"
         for encoder, of in zip((first, second), weights, strict=True)
     )
     heading = (

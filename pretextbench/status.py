@@ -20,6 +20,7 @@ from rich.text import Text
 from yaml import YAMLError
 
 from pretext.locks import held
+from pretext.names import printable
 from pretextbench import sweep
 from pretextbench.console import console
 from pretextbench.locks import LOCK
@@ -214,7 +215,7 @@ def _print(title: str, found: list[State]) -> None:
     table = Table("state", "what", "", title=title, title_justify="left", box=None, pad_edge=False)
     for state in found:
         note = "" if state.state == DAMAGED else state.note
-        table.add_row(Text(state.state, STYLES[state.state]), Text(state.name), Text(note))
+        table.add_row(Text(state.state, STYLES[state.state]), Text(printable(state.name)), Text(note))
     console.print(table)
     for state in found:
         if state.state == DAMAGED:  # below, whole: a table folds paths

@@ -14,13 +14,13 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from downstream.digest import digest
-from downstream.judge.evaluate import evaluation_digest
+from downstream.judge.address import evaluation_digest
 from downstream.judge.records import Record
 from downstream.protocol import Protocol
 from pretext.data.dataset import DataSet
 from pretext.data.source import MissingData
 from pretext.identity import identity_of
-from pretextbench import runs
+from pretextbench import runs, subjects
 from pretextbench.console import console
 from pretextbench.context import Context
 from pretextbench.frozen import Lock, Target, locks, reference
@@ -108,7 +108,7 @@ def _target_of(context: Context) -> Target:
 
 def known(context: Context, twin: runs.Run) -> list[Record]:
     """The records of a twin that ship with a suite, if those of all the context's evaluations of it do."""
-    subject = runs.subject(twin, None)
+    subject = subjects.of_run(twin, None)
     wanted = {
         evaluation_digest(subject, p, context.target, context.runtime()) for p in context.protocols.values()
     }

@@ -21,7 +21,7 @@ from pretext.encoder import load
 from pretext.fit import Pretrained, Validation, pretrain
 from pretext.fit.calibrate import Magnitude, calibrate
 from pretext.tasks.random import Random
-from pretextbench import dispatch, runs
+from pretextbench import dispatch, runs, subjects
 
 Compose = Callable[..., DictConfig]
 NARROW = "+backbone.widths=[8,8,8,8,8]"
@@ -95,7 +95,7 @@ def test_every_row_and_its_twins_are_calibrated_from_the_runs_that_exist_without
         assert run.parent.digest == run.spec["parent"] == parent.digest
         assert run.digest != parent.digest
         assert run.folder != parent.folder
-        assert runs.subject(run, None).calibration == "magnitude"
+        assert subjects.of_run(run, None).calibration == "magnitude"
         assert runs.provenance(run)["run"] == run.digest
     again = runs.with_twins(
         composed(NARROW, "calibration=magnitude", "calibration.images=10"), few_scenes, "fp32"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text as RichText
 
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
 from downstream.leaderboard.terminal import print_sheet
@@ -84,6 +85,36 @@ def test_text_is_no_markup_wherever_it_is_put(capsys: pytest.CaptureFixture[str]
     shown = " ".join(capsys.readouterr().out.replace("─", "").split())
     assert shown.count("[linear,knn]") >= 10
     assert shown.count("[red]x[/red] :smile:") >= 6
+
+
+SIGNS = "\x1b[2J\x1b]0;title\x07 a\rb \x9b31m \u202egnp.exe \u2028 \x00\x7f"
+
+
+def test_nothing_that_is_printed_moves_the_cursor_or_colours_the_screen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, markup=False, highlight=False, width=200)
+    screen.push_render_hook(door._Signs())
+    monkeypatch.setattr(door, "console", screen)
+    for to in (console, screen):
+        to.print(SIGNS, soft_wrap=True)
+        to.print(f"two\nlines {SIGNS}")
+        to.print(RichText(SIGNS, "red"))
+        to.rule(SIGNS)
+        table = Table(SIGNS, title=SIGNS, box=None)
+        table.add_row(RichText(SIGNS))
+        to.print(table)
+    with progress(SIGNS) as move:
+        move(SIGNS, 1, 2)
+    assert isinstance(screen.file, io.StringIO)
+    plain, coloured = capsys.readouterr().out, screen.file.getvalue()
+    assert all(line.isprintable() for line in plain.split("\n"))
+    assert "two\nlines " in plain
+    assert "gnp.exe" in plain
+    assert "\x1b[2J" not in coloured
+    assert "\x1b]0" not in coloured
+    for sign in "\x07\x9b\u202e\u2028\x00\x7f":
+        assert sign not in coloured
 
 
 def test_a_bar_shows_brackets(monkeypatch: pytest.MonkeyPatch) -> None:

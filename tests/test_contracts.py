@@ -16,7 +16,8 @@ from hydra.utils import instantiate
 
 from downstream.head import WithHead
 from downstream.judge import gates
-from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.evaluate import evaluate
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.kept import open_kept
 from downstream.judge.record_files import read_rows
 from downstream.judge.records import Record
@@ -27,7 +28,7 @@ from pretext.backbones import SmallNet
 from pretext.backbones.base import Backbone
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
-from pretextbench import merging, runs, schema, trial
+from pretextbench import merging, runs, schema, subjects, trial
 from pretextbench.context import NEEDS
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -222,7 +223,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=runs.subject(run, encoder),
+        subject=subjects.of_run(run, encoder),
         records=tmp_path / "r",
         heads=tmp_path / "heads",
         draws=20,
@@ -249,7 +250,7 @@ def test_downstream(
         protocol,
         few_scenes,
         runtime,
-        subject=runs.subject(run, encoder),
+        subject=subjects.of_run(run, encoder),
         records=tmp_path / "r",
         draws=20,
     )
@@ -275,7 +276,7 @@ def test_downstream_refuses_features_that_are_not_finite(
             _small_protocol(cfg, name),
             few_scenes,
             Runtime(cache=tmp_path / "features"),
-            subject=runs.subject(run, encoder),
+            subject=subjects.of_run(run, encoder),
             records=tmp_path / "r",
             draws=20,
         )

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from foreign_checkpoints import moco, network, vit
+from small_encoder import small
 
 from downstream.judge.flags import OVERLAP_UNCHECKED
 from downstream.judge.record_files import read_all
@@ -138,6 +140,86 @@ def test_what_is_no_encoder(
     shown = capsys.readouterr().out
     assert said in shown
     assert "Traceback" not in shown
+
+
+SAID: dict[str, tuple[dict[str, Any], str]] = {
+    "a reserved name": ({"task": "blind:mine"}, "names that begin with 'blind:' belong to predictors"),
+    "signs": ({"budget": "4\x1b[2J"}, "provenance.budget: a name is printed as it is"),
+    "images": ({"images_seen": -3}, "images_seen: expected int >= 0, got int -3"),
+    "no number": ({"images_seen": None}, "int() argument must be"),
+    "twins": ({"twins": ["random"]}, "'list' object has no attribute 'items'"),
+    "effort": ({"effort": {"images": 3}}, "provenance.effort: missing fields views, flops"),
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_an_encoder_says_of_itself_is_refused_before_data_are_read(
+    what: str, run: Run, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretextbench.context.Context._read", lambda *_: pytest.fail("data were read"))
+    provenance, said = SAID[what]
+    encoder = small("rgb")
+    encoder.provenance = provenance
+    encoder.save(folder / "said")
+    assert run("job=evaluate", "encoder=said") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the encoder says of itself what cannot be: " in shown
+    assert said in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["label=random"], "random and supervised are the twins"),
+        (["downstream=[]"], "downstream=[] names no protocol to judge by"),
+        (["downstream=[linear]", "downstream.linear.pools=[0]"], "pools"),
+        (["downstream=[linear,nowhere]"], "nowhere"),
+    ],
+)
+def test_protocols_and_labels_are_refused_before_data_are_read(
+    words: list[str],
+    said: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pretextbench.context.Context._read", lambda *_: pytest.fail("data were read"))
+    small("rgb").save(folder / "sound")
+    few = [word for word in TINY if not word.startswith("downstream")]
+    monkeypatch.setattr(sys, "argv", ["run.py", "job=evaluate", f"encoder={folder}/sound", *few, *words])
+    assert dispatch.main() != 0
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothing_else(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small("rgb").save(folder / "redone")
+    line = ["job=evaluate", "encoder=redone", "label=redone"]
+    assert run(*line) == 0
+    assert "today's code" not in capsys.readouterr().out
+    own = judged(folder, "redone")
+    path = folder / "outputs" / "records" / f"{own.evaluation.digest}.json"
+
+    def times() -> dict[Path, int]:
+        return {p: p.stat().st_mtime_ns for p in (folder / "outputs" / "records").iterdir() if p.is_file()}
+
+    before, content = times(), path.read_text()
+    assert run(*line, "redo=true") == 0
+    assert "redone linear was scored by today's code: it stays as it is" in capsys.readouterr().out
+    assert times() == before
+
+    path.write_text(content.replace(own.provenance.scoring, "0" * 64))
+    before = times()
+    assert run(*line) == 0
+    assert times() == before, "it was not asked for"
+    assert run(*line, "redo=true") == 0
+    assert "redone linear was scored by other code: it is made again" in capsys.readouterr().out
+    assert {p for p, time in times().items() if time != before.get(p)} == {path}
+    again = judged(folder, "redone")
+    assert again.provenance.scoring == own.provenance.scoring
+    assert again.result == own.result
 
 
 def test_arguments_are_for_checkpoints(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from downstream.protocol import Runtime
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 from pretext.foreign.module import wrap
-from pretextbench import runs
+from pretextbench import subjects
 
 CPU = ["trainer.device=cpu"]
 KNN = [*CPU, "downstream.knn.ks=[5]", "downstream.knn.pools=[1]"]
@@ -67,7 +67,7 @@ def test_a_module_is_judged_as_the_encoder_in_it_and_as_the_evaluator_does(
         NearestNeighbours(ks=(5,), pools=(1,)),
         few_scenes,
         Runtime(),
-        subject=runs.own_subject(encoder, "mine"),
+        subject=subjects.of_encoder(encoder, "mine"),
         records=tmp_path / "hand",
     )
     (wanted,) = [r.result.value for r in by_hand if r.evaluation.primary and r.result.selected]

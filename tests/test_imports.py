@@ -71,9 +71,11 @@ ALLOWED = {
     "downstream.judge": {
         "downstream", "downstream.heads", "downstream.metrics", "downstream.tuning", "pretext.atomic",
         "pretext.classes", "pretext.described", "pretext.encoder", "pretext.data", "pretext.identity",
-        "pretext.spacing",
+        "pretext.names", "pretext.spacing",
     },
-    "downstream.leaderboard": {"downstream", "downstream.judge", "pretext.atomic", "pretext.described"},
+    "downstream.leaderboard": {
+        "downstream", "downstream.judge", "pretext.atomic", "pretext.described", "pretext.names",
+    },
     "pretextbench": {
         "pretext", "pretext.atomic", "pretext.backbones", "pretext.color", "pretext.colorizers",
         "pretext.data", "pretext.described", "pretext.encoder", "pretext.fit", "pretext.foreign",

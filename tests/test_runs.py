@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from pretext.backbones import TokenBackbone
 from pretext.data.dataset import DataSet
+from pretext.fit import Pretrained
 from pretextbench import runs, schema
+from pretextbench.finished import finished_alike
 
 CONF = Path(__file__).parent.parent / "conf"
 TASKS = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))
@@ -85,18 +87,18 @@ def test_a_finished_run_is_found_without_its_data(
     cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2")
     run = runs.one(cfg, cfg.pretext, few_scenes, "fp32")
     runs.write_spec(run, few_scenes)
-    assert runs.finished_alike(cfg, "fp32") == []  # it has begun, no more
-    monkeypatch.setattr(runs.Pretrained, "read", lambda folder: "finished")
-    assert runs.finished_alike(cfg, "fp32") == [run.folder]
+    assert finished_alike(cfg, "fp32") == []  # it has begun, no more
+    monkeypatch.setattr(Pretrained, "read", lambda folder: "finished")
+    assert finished_alike(cfg, "fp32") == [run.folder]
     also = ["trainer.device=cpu", "downstream=[linear]", "calibration=magnitude", "job=colorize"]
     same = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", *also)
-    assert runs.finished_alike(same, "fp32") == [run.folder]
+    assert finished_alike(same, "fp32") == [run.folder]
     for other in ("seed=1", "trainer.epochs=3", "data.seed=1", "input=gray", "pretext.optimizer.lr=0.1"):
         cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", other)
-        assert runs.finished_alike(cfg, "fp32") == [], other
-    assert runs.finished_alike(same, "bf16") == []
+        assert finished_alike(cfg, "fp32") == [], other
+    assert finished_alike(same, "bf16") == []
     (run.folder / runs.CONFIG).write_text("{")
-    assert runs.finished_alike(same, "fp32") == []
+    assert finished_alike(same, "fp32") == []
 
 
 @pytest.mark.parametrize("name", TASKS)

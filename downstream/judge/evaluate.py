@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from downstream.digest import digest
 from downstream.judge import flags as flagged
 from downstream.judge import gates
+from downstream.judge.address import evaluation_digest, reusable
 from downstream.judge.chance import Chance
 from downstream.judge.cost import Meter
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.kept import is_kept, keep, keeps
 from downstream.judge.plain import from_plain
-from downstream.judge.provenance import outdated, provenance
-from downstream.judge.record_files import picture_path, read, write
-from downstream.judge.records import BLIND, Cost, Effort, Record, Subject
-from downstream.judge.scoring import Scoring, precision_of
-from downstream.protocol import (
-    BlindPredictor,
-    Fitted,
-    GateFailed,
-    Judgement,
-    Predictions,
-    Protocol,
-    Runtime,
-)
+from downstream.judge.provenance import provenance
+from downstream.judge.record_files import picture_path, write
+from downstream.judge.records import Effort, Record, Subject
+from downstream.judge.scoring import RESAMPLES, Scoring
+from downstream.protocol import Fitted, GateFailed, Measure, Protocol, Runtime
 from pretext.atomic import write_bytes
 from pretext.data.dataset import DataSet, Split
 from pretext.data.split import subset
 from pretext.encoder import Encoder, macs, parameter_count
-from pretext.identity import identity_of
 from pretext.spacing import evenly_spaced
-
-RESAMPLES = 500
-"""Bootstrap resamples of the primary metric of the selected stage."""
 
 PICTURED = 8
 """Test images that a picture shows predictions on."""
@@ -51,66 +40,6 @@ def check(protocol: Protocol, data: DataSet) -> None:
         ValueError: as `Protocol.check`.
     """
     protocol.check(data.train, *([data.test] if protocol.legacy else [data.val, data.test]))
-
-
-def evaluation_digest(subject: Subject, protocol: Judgement, data: DataSet, runtime: Runtime) -> str:
-    """Digest of all that determines an evaluation; names its file of records."""
-    splits = {name: split.digest for name, split in data.splits.items()}
-    return _digest_of(subject, data.name, splits, identity_of(protocol), runtime.seed, precision_of(runtime))
-
-
-def recorded_digest(record: Record, identity: Mapping[str, Any]) -> str:
-    """What `evaluation_digest` was where a record was made.
-
-    Args:
-        identity: of its protocol, see `pretext.identity`.
-    """
-    e = record.evaluation
-    return _digest_of(record.subject, e.data, record.data.digests, identity, e.draw, e.precision)
-
-
-def _digest_of(
-    subject: Subject,
-    data: str,
-    splits: Mapping[str, str],
-    identity: Mapping[str, Any],
-    draw: int,
-    precision: str,
-) -> str:
-    return digest(
-        {
-            "schema": 2,  # of this digest, which the form of the records does not enter
-            "run": subject.run,
-            "pretext": subject.pretext,
-            "calibration": subject.calibration,
-            "data": data,
-            "splits": dict(splits),
-            "protocol": dict(identity),
-            "draw": draw,
-            "precision": precision,
-        }
-    )
-
-
-def reusable(folder: Path, evaluation: str, judgement: Judgement, runtime: Runtime) -> list[Record]:
-    """The stored records of an evaluation, none where they are to be made: see `Runtime.redo`.
-
-    Raises:
-        RecordError: as `stored`.
-    """
-    old = stored(folder, evaluation)
-    again = runtime.redo and old and outdated(old[0].provenance.scoring, type(judgement).__module__)
-    return [] if again else old
-
-
-def stored(folder: Path, evaluation: str) -> list[Record]:
-    """The records of that evaluation, none if it was not made yet.
-
-    Raises:
-        RecordError: its file is there but cannot be trusted.
-    """
-    path = folder / f"{evaluation}.json"
-    return read(path) if path.exists() else []
 
 
 def evaluate(
@@ -160,9 +89,7 @@ def evaluate(
     flags = _check_before(encoder, protocol, data, subject, seen)
     unmoved = gates.Unmoved(encoder)
     meter = Meter(runtime.device)
-    modes = [(module, module.training) for module in encoder.modules()]
-    encoder.eval()
-    try:
+    with _in_eval_mode(encoder):
         fitted = protocol.fit(encoder, data.train, data.test if protocol.legacy else data.val, runtime)
         meter.lap("fit")
         predicted = fitted.predict(data.test)
@@ -170,25 +97,14 @@ def evaluate(
         if pictures is not None:
             names = {"detection": data.box_names, "segmentation": data.mask_names}.get(protocol.task, ())
             _picture(fitted, data.test, names, picture_path(pictures, name))
-    finally:
-        for module, training in modes:
-            module.training = training
     unmoved.check()
     predictors = protocol.blind()
-    blind = _all_blind(predictors, protocol, data, runtime, records, draws, suite)
+    blind = evaluate_blind(
+        protocol, data, runtime, records=records, draws=draws, suite=suite, predictors=predictors
+    )
     chance = Chance.of(blind, predictors, encoder.input.sees_color)
     metrics = protocol.metrics(data.test)
-    primary, measure = next(iter(metrics.items()))
-    level, scale = chance.comparable.get(primary), measure.scale
-    flags += gates.head_trained(
-        fitted,
-        (scale.worst if level is None else level.value) if protocol.trains_head else None,
-        "nothing" if level is None else level.predictor,
-        scale,
-    )
-    if protocol.trains_head:
-        flags += gates.head_fitted(fitted, protocol.trains_encoder, len(data.val), scale)
-    flags += tuple(f"{flagged.AT_EDGE}{edge}" for edge in fitted.at_edge)
+    flags += _of_head(fitted, protocol, metrics, chance, len(data.val))
     height, width = data.test.pixels.shape[1:3]
     flops = 2 * macs(encoder, (height, width))
     cost = meter.cost(len(data.test), parameter_count(encoder), flops, effort_of(encoder))
@@ -267,137 +183,37 @@ def _picture(fitted: Fitted, test: Split, names: Sequence[str], path: Path) -> N
         write_bytes(path, file.getvalue())
 
 
-def evaluate_blind(
-    protocol: Protocol,
-    data: DataSet,
-    runtime: Runtime,
-    *,
-    records: Path,
-    draws: int = RESAMPLES,
-    suite: str = "",
-) -> list[Record]:
-    """Score the protocol's encoder-blind predictors; made once for a data set and a protocol, then reused.
+@contextmanager
+def _in_eval_mode(encoder: Encoder) -> Iterator[None]:
+    """Each module is in the mode that it was in before when the block ends."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _of_head(
+    fitted: Fitted, protocol: Protocol, metrics: Mapping[str, Measure], chance: Chance, val: int
+) -> tuple[str, ...]:
+    """What a reader must know of the head that was fitted; val: images of that split.
 
     Raises:
-        GateFailed, DamagedCache, RecordError: as `evaluate`.
+        GateFailed: as `gates.head_trained`.
     """
-    return _all_blind(protocol.blind(), protocol, data, runtime, records, draws, suite)
-
-
-def _all_blind(
-    predictors: Mapping[str, BlindPredictor],
-    protocol: Protocol,
-    data: DataSet,
-    runtime: Runtime,
-    records: Path,
-    draws: int,
-    suite: str,
-) -> list[Record]:
-    runtime = replace(runtime, seed=0, autocast=None)
-    made: list[Record] = []
-    for name, predictor in predictors.items():
-        made += _evaluate_blind(name, predictor, protocol, data, runtime, records, draws, suite)
-    return made
-
-
-def _evaluate_blind(
-    name: str,
-    predictor: BlindPredictor,
-    protocol: Protocol,
-    data: DataSet,
-    runtime: Runtime,
-    folder: Path,
-    draws: int,
-    suite: str,
-) -> list[Record]:
-    run = digest({"blind": name})
-    subject = Subject(
-        pretext=f"{BLIND}{name}",
-        backbone="",
-        input="",
-        calibration="none",
-        pretraining="",
-        pretraining_digest="",
-        budget="",
-        images_seen=0,
-        recipe=run,
-        twins={},
-        run=run,
-        seed=0,
-        precision="float32",
+    primary, measure = next(iter(metrics.items()))
+    level, scale = chance.comparable.get(primary), measure.scale
+    flags = gates.head_trained(
+        fitted,
+        (scale.worst if level is None else level.value) if protocol.trains_head else None,
+        "nothing" if level is None else level.predictor,
+        scale,
     )
-    evaluation = evaluation_digest(subject, protocol, data, runtime)
-    old = reusable(folder, evaluation, protocol, runtime)
-    if old:
-        return old
-    gates.packs_unchanged(data)
-    gates.splits_disjoint(data)
-    meter = Meter(runtime.device)
-    predict = predictor.fit(data.train, data.test if protocol.legacy else data.val, runtime)
-    meter.lap("fit")
-    rows = predict(data.test)
-    meter.lap("predict")
-    cost = meter.cost(len(data.test), 0, 0, None)
-    made, packed = _scored(evaluation, subject, protocol, data, runtime, cost, rows, {}, draws, suite)
-    write(folder, made, packed)
-    return made
-
-
-def evaluate_rows(
-    rows: Predictions,
-    cost: Cost,
-    judgement: Judgement,
-    data: DataSet,
-    runtime: Runtime,
-    *,
-    subject: Subject,
-    records: Path,
-    config: Mapping[str, Any] | None = None,
-    flags: tuple[str, ...] = (),
-    draws: int = RESAMPLES,
-    suite: str = "",
-) -> list[Record]:
-    """Score what was predicted of test elsewhere, by something that is no encoder; return stored records.
-
-    Args:
-        rows: an entry an image of the test split.
-        cost: what predicting them took.
-        flags: what a reader must know of them.
-        subject, records, config, draws, suite: as in `evaluate`.
-
-    Raises:
-        GateFailed, DamagedCache, RecordError: as `evaluate`.
-    """
-    name = evaluation_digest(subject, judgement, data, runtime)
-    if old := reusable(records, name, judgement, runtime):
-        return old
-    gates.packs_unchanged(data)
-    gates.splits_disjoint(data)
-    made, packed = _scored(
-        name, subject, judgement, data, runtime, cost, rows, config or {}, draws, suite, flags
-    )
-    write(records, made, packed)
-    return made
-
-
-def _scored(
-    name: str,
-    subject: Subject,
-    judgement: Judgement,
-    data: DataSet,
-    runtime: Runtime,
-    cost: Cost,
-    rows: Predictions,
-    config: Mapping[str, Any],
-    draws: int,
-    suite: str,
-    flags: tuple[str, ...] = (),
-) -> tuple[list[Record], dict[str, bytes]]:
-    """Records of rows that no head on a stage predicted, and those rows packed."""
-    metrics = judgement.metrics(data.test)
-    where = provenance(config, "", type(judgement).__module__)
-    job = Scoring(name, judgement, metrics, data, runtime, subject, cost, where, draws, suite)
-    return job.records({"": rows}, None, flags, Chance())
+    if protocol.trains_head:
+        flags += gates.head_fitted(fitted, protocol.trains_encoder, val, scale)
+    return (*flags, *(f"{flagged.AT_EDGE}{edge}" for edge in fitted.at_edge))
 
 
 def _check_before(

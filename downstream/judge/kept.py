@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from downstream.digest import digest, short
 from downstream.head import Form, Head, Prediction, WithHead
+from downstream.judge.head_checks import check_encoder, check_form, check_record
 from downstream.judge.plain import JSON, from_plain, to_plain
 from downstream.judge.record_files import export_jsonl, import_jsonl
 from downstream.judge.records import Record, RecordError
@@ -37,7 +38,6 @@ from pretext.data.dataset import DataSet, Split
 from pretext.data.split import make_split
 from pretext.data.square import Square
 from pretext.encoder import Encoder, untrained
-from pretext.identity import identity_of
 
 FORMAT = 1
 WEIGHTS, RECORD, DESCRIPTION = "head.safetensors", "record.jsonl", "head.json"
@@ -155,7 +155,7 @@ class KeptHead:
         value = f"{result.value:.1%}" if result.unit == "fraction" else f"{result.value:g} {result.unit}"
         return (
             f"{e.protocol} of {s.pretext} (seed {s.seed}) on {e.stage}: {e.metric} {value} on the "
-            f"{self.record.data.counts['test']} test images of {e.data}"
+            f"{self.record.data.counts[e.split]} {e.split} images of {e.data}"
         )
 
     def __call__(self, images: Tensor | NDArray[np.uint8]) -> Prediction:
@@ -212,6 +212,35 @@ class KeptHead:
         return np.ascontiguousarray((found.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))
 
 
+class Described(NamedTuple):
+    """A head as its files say that it is, held to each other; its weights are not read."""
+
+    about: About
+    record: Record
+    protocol: WithHead
+
+
+def described(folder: Path) -> Described:
+    """What is known of a head without its encoder.
+
+    Raises:
+        FileNotFoundError: no head there.
+        ValueError: as `open_kept`, but for weights and encoder.
+    """
+    for name in (WEIGHTS, RECORD, DESCRIPTION):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no head in {folder}: {name} is missing")
+    try:
+        about = _described(folder)
+        record = _recorded(folder, about)
+        protocol = restored(about.protocol, WithHead)
+        check_record(record, protocol)
+        check_form(about.form, about.names, about.whole, protocol, record)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
+    return Described(about, record, protocol)
+
+
 def open_kept(
     folder: str | Path, encoder: Encoder | None = None, device: torch.device | None = None
 ) -> KeptHead:
@@ -229,22 +258,13 @@ def open_kept(
             encoder.
     """
     folder, device = Path(folder), device or torch.device("cpu")
-    for name in (WEIGHTS, RECORD, DESCRIPTION):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"no head in {folder}: {name} is missing")
-    try:
-        about = _described(folder)
-        record = _recorded(folder, about)
-        protocol = restored(about.protocol, WithHead)
-        _check_protocol(protocol, record)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
+    about, record, protocol = described(folder)
     _check_encoder(folder, encoder, protocol, record)
     autocast = torch.bfloat16 if record.evaluation.precision == "bfloat16" else None
     runtime = Runtime(device, autocast, record.evaluation.draw)
     try:
         state = safetensors_load((folder / WEIGHTS).read_bytes())
-        head = _built(about, protocol, encoder, state, runtime)
+        head = _built(about, protocol, encoder, state, record, runtime)
     except (ValueError, TypeError, RuntimeError, OverflowError, KeyError, SafetensorError) as error:
         raise ValueError(f"{folder} holds no head that can be opened: {error}") from error
     return KeptHead(head, record, about, runtime)
@@ -275,13 +295,6 @@ def _recorded(folder: Path, about: About) -> Record:
     return records[0]
 
 
-def _check_protocol(protocol: WithHead, record: Record) -> None:
-    """The settings are those of the record."""
-    if digest(identity_of(protocol)) != record.evaluation.settings:
-        e = record.evaluation
-        raise ValueError(f"it has other settings than its record of {e.protocol} v{e.version}")
-
-
 def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, record: Record) -> None:
     subject, wanted = record.subject, record.provenance.weights
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
@@ -294,7 +307,12 @@ def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, re
 
 
 def _built(
-    about: About, protocol: WithHead, encoder: Encoder | None, state: Mapping[str, Tensor], runtime: Runtime
+    about: About,
+    protocol: WithHead,
+    encoder: Encoder | None,
+    state: Mapping[str, Tensor],
+    record: Record,
+    runtime: Runtime,
 ) -> Head:
     """The head with its weights; nothing that is described is trusted."""
     form = about.form
@@ -304,7 +322,9 @@ def _built(
     if encoder is None:
         with torch.device("meta"):  # without memory: absurd widths are refused before any is taken
             bare = replace(runtime, device=torch.device("meta"), autocast=None)
-            _check(protocol.untrained_head(untrained(about.encoder), form, bare), state)
+            said = untrained(about.encoder)
+            check_encoder(said, record)
+            _check(protocol.untrained_head(said, form, bare), state)
         encoder = untrained(about.encoder)
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         head = protocol.untrained_head(encoder.eval(), form, runtime)

@@ -22,13 +22,11 @@ from msgspec import MsgspecError
 from numpy.typing import NDArray
 
 from downstream.judge.plain import FieldError, Reader, check, from_plain, to_plain
+from downstream.judge.record_bytes import LARGEST, content_of, is_jsonl, lines_of, parsed
 from downstream.judge.records import SCHEMA, Record, RecordError
 from downstream.judge.upgrade import from_schema_1
 from downstream.protocol import FRACTION, Predictions
 from pretext.atomic import write_bytes
-
-LARGEST = 4 * 2**30
-"""Bytes that a packed file may unpack to."""
 
 ZIP = b"PK"
 """What a .npz begins with."""
@@ -208,11 +206,6 @@ def import_jsonl(path: Path) -> list[Record]:
     return [record for _, record in _lines(path, _reader())]
 
 
-def is_jsonl(path: Path) -> bool:
-    """Whether a file is of JSON Lines, by its name."""
-    return path.name.endswith((".jsonl", ".jsonl.gz"))
-
-
 def line_of(path: Path, place: int) -> int:
     """The line, from 1, that a record of a file begins on.
 
@@ -231,14 +224,12 @@ def _reader() -> Reader[Record]:
 
 
 def _read(path: Path, reader: Reader[Record]) -> list[Record]:
-    try:
-        content = path.read_bytes()
-        records = _fast(reader.all, content)
-        entries = json.loads(content) if records is None else records
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not JSON ({error})") from error
+    content = content_of(path)
+    records = _fast(reader.all, content)
+    entries = parsed(content, path) if records is None else records
     if not isinstance(entries, list):
-        raise RecordError(f"{path}: expected a list of records, got {type(entries).__name__}")
+        what = "one object" if isinstance(entries, dict) else _named(entries)
+        raise RecordError(f"{path}: a list of records was expected, got {what}")
     if not entries:
         raise RecordError(f"{path}: an empty list holds no record")
     if records is None:
@@ -263,14 +254,8 @@ def _lines(
     path: Path, reader: Reader[Record], on_error: Callable[[RecordError], None] | None = None
 ) -> list[tuple[int, Record]]:
     """Records of JSON Lines with their places, but those whose error was told."""
-    try:
-        lines = _unpacked(path).splitlines()
-    except (OSError, EOFError, zlib.error) as error:
-        raise RecordError(f"{path}: not JSON Lines: {error}") from error
-    if not lines:
-        raise RecordError(f"{path}: an empty file holds no record")
     found = []
-    for place, line in enumerate(lines):
+    for place, line in enumerate(lines_of(path)):
         try:
             found.append((place, _of_line(line, _Where(path, place), reader)))
         except RecordError as error:
@@ -278,21 +263,6 @@ def _lines(
                 raise
             on_error(error)
     return found
-
-
-def _unpacked(path: Path) -> bytes:
-    """The content of a file of JSON Lines; one that is packed is unpacked up to `LARGEST`.
-
-    Raises:
-        OSError: what is no gzip, or more than that.
-    """
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    with gzip.open(path) as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise OSError(f"more than {LARGEST:,} bytes unpacked")
-    return content
 
 
 def _line_in(content: bytes, place: int) -> int:
@@ -310,14 +280,7 @@ def _line_in(content: bytes, place: int) -> int:
 
 def _of_line(line: bytes, where: _Where, reader: Reader[Record]) -> Record:
     one = _fast(lambda content: [reader.one(content)], line)
-    if one is not None:
-        record = one[0]
-    else:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"{where}: not JSON: {error}") from error
-        record = _parse(entry, where)
+    record = one[0] if one else _parse(parsed(line, where.path, where.place + 1), where)
     if problem := _unsound(record):
         raise RecordError(f"{where}: {problem}")
     return record
@@ -348,13 +311,29 @@ def _fast(read: Callable[[bytes], list[Record]], content: bytes) -> list[Record]
 
 
 def _parse(entry: Any, where: _Where) -> Record:
-    schema = entry.get("schema") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        raise RecordError(f"{where}: no record, but {_named(entry)}")
+    schema = entry.get("schema")
     if type(schema) is not int or schema not in (1, SCHEMA):
-        raise RecordError(f"{where}: schema: this version reads 1 and {SCHEMA}, the file has {schema!r}")
+        known = f"this version reads 1 and {SCHEMA}"
+        raise RecordError(f"{where}: schema: {known}, the file has {_brief(schema)}")
     try:
         return from_plain(Record, entry if schema == SCHEMA else from_schema_1(entry))
     except FieldError as error:
         raise RecordError(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise RecordError(f"{where}: nested too deeply for a record") from error
+
+
+def _named(entry: Any) -> str:
+    if isinstance(entry, list):
+        return "a list"
+    return "a text" if isinstance(entry, str) else _brief(entry)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _check(record: Record, path: Path) -> None:

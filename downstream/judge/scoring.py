@@ -21,6 +21,9 @@ from downstream.protocol import Fitted, GateFailed, Judgement, Measure, Metric, 
 from pretext.data.dataset import DataSet
 from pretext.identity import identity_of
 
+RESAMPLES = 500
+"""Bootstrap resamples of the primary metric of the selected stage."""
+
 SCORED = "test"
 """The split that is scored, as `DataSet.splits` names it."""
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from downstream.judge.record_files import files_of, is_jsonl, line_of, read_placed
+from downstream.judge.record_bytes import is_jsonl
+from downstream.judge.record_files import files_of, line_of, read_placed
 from downstream.judge.records import BLIND, Record, RecordError, Result
 from downstream.protocol import Scale
+from pretext.names import shown
 
 Rows = tuple[Path, str]
 """The folder of records that a file of rows belongs to, and its SHA-256."""
@@ -25,6 +27,10 @@ TOLD = ("value", "unit", "direction", "range", "selected", "resampled")
 
 NOT_SHOWN = ("config", "options", "resampled")
 """Fields of free content, or of many numbers, that no table prints."""
+
+
+LONGEST = 1000
+"""Characters of a name that a table prints."""
 
 
 class Found(NamedTuple):
@@ -75,7 +81,7 @@ def gather(places: Iterable[Path], complain: Complain) -> list[Found]:
         folders = {path: path.parent for path in paths}
         for path, at, record in read_placed(paths, lambda error: complain(str(error))):
             one = Found(record, path, at, folders[path])
-            if problem := _unfit(record, sound):
+            if problem := unfit(record, sound):
                 complain(f"{one.where}: {problem}")
             else:
                 found.append(one)
@@ -149,28 +155,29 @@ def _files(place: Path) -> list[Path]:
     raise RecordError(f"{place}: the folder holds no record{named}")
 
 
-def _unfit(record: Record, known: dict[int, tuple[object, str]]) -> str:
-    """What of a record may not stand in a table of several people's, in words.
+def unfit(record: Record, known: dict[int, tuple[object, str]] | None = None) -> str:
+    """What of somebody's record may not stand in a table, or be printed, in words.
 
     Args:
         known: what was found of parts that several records have alike, by their addresses, and those parts,
             so that none goes and another takes its address.
     """
+    known = {} if known is None else known
     for name in ("subject", "data", "cost", "provenance"):
         part = getattr(record, name)
         if id(part) not in known:
-            known[id(part)] = part, _unprintable(part, name)
+            known[id(part)] = part, unprintable(part, name)
         if problem := known[id(part)][1]:
             return problem
     return (
-        _unprintable(record.evaluation, "evaluation")
-        or _unprintable(record.result, "result")
+        unprintable(record.evaluation, "evaluation")
+        or unprintable(record.result, "result")
         or _misnamed(record)
         or _out_of_range(record)
     )
 
 
-def _unprintable(part: Any, where: str) -> str:
+def unprintable(part: Any, where: str) -> str:
     """The first text that could move a terminal's cursor or break a line; no configuration is printed."""
     for name, value in vars(part).items():
         if isinstance(value, str):
@@ -182,13 +189,19 @@ def _unprintable(part: Any, where: str) -> str:
         elif isinstance(value, tuple):
             texts = ((f"{name}[{place}]", text) for place, text in enumerate(value))
         else:
-            if problem := _unprintable(value, f"{where}.{name}"):
+            if problem := unprintable(value, f"{where}.{name}"):
                 return problem
             continue
         for at, text in texts:
             if isinstance(text, str) and not text.isprintable():
                 return (
-                    f"{where}.{at}: a name is printed as it is, and this has signs that cannot be: {text!r}"
+                    f"{where}.{at}: a name is printed as it is, and this has signs that cannot be: "
+                    f"{shown(repr(text))}"
+                )
+            if isinstance(text, str) and len(text) > LONGEST:
+                return (
+                    f"{where}.{shown(at)}: a name is printed as it is, in {LONGEST} characters at most, and "
+                    f"this has {len(text)}: {shown(repr(text))}"
                 )
     return ""
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
 from pretext.color import rgb_to_lab
 from pretext.colorizers.contract import Hints, Scribbles
-from pretext.data.decode import BadImage, decode_rgb
+from pretext.data.decode import BadImage, decode_rgb, decode_stored
 
 FAINT = 8
 """Levels by which channels of a marked pixel differ, where no transparency says what is marked."""
@@ -35,11 +34,7 @@ def read_scribbles(file: Path) -> Scribbles:
     Raises:
         BadImage: no readable image, or one on which nothing is marked.
     """
-    try:
-        with Image.open(file) as image:
-            layer = np.asarray(image.convert("RGBA"))  # (H, W, 4)
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        raise BadImage(str(file), str(error)) from error
+    layer = np.asarray(decode_stored(file).convert("RGBA"))  # (H, W, 4)
     rgb, opacity = layer[..., :3], layer[..., 3]
     spread = rgb.max(-1).astype(np.int16) - rgb.min(-1)
     marked = opacity > 127 if (opacity < 255).any() else spread > FAINT

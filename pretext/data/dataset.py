@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pretext.names import shown
+
 IGNORE = 255
 """Mask value of pixels that have no label."""
 
@@ -95,10 +97,10 @@ class Remark:
     def __str__(self) -> str:
         words = self.one if self.one is not None and self.count == 1 else self.what
         said = words if self.count is None else f"{self.count:,} {words}"
-        shown = list(self.names[:NAMED])
-        if shown and self.count is not None and self.count > len(shown):
-            shown.append("…")
-        return f"{said} ({', '.join(shown)})" if shown else said
+        some = [shown(name) for name in self.names[:NAMED]]
+        if some and self.count is not None and self.count > len(some):
+            some.append("…")
+        return f"{said} ({', '.join(some)})" if some else said
 
 
 def merged(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
@@ -167,7 +169,7 @@ def _classes(labels: tuple[str, ...], boxes: tuple[str, ...], masks: tuple[str, 
     said = []
     for names, kinds in of.items():
         number = f"{len(names)} class{'es' if len(names) > 1 else ''}"
-        listed = f" ({', '.join(names)})" if len(names) <= SHOWN else ""
+        listed = f" ({', '.join(map(shown, names))})" if len(names) <= SHOWN else ""
         what = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
         said.append(number + listed if kinds == ["labels"] else f"{what} of {number}{listed}")
     return ", ".join(said)

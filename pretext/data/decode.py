@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+
+from pretext.names import shown
 
 MAX_PIXELS = 89_478_485
 """Pixels above which a file is refused unread, as many as Pillow takes without a warning.
@@ -39,8 +42,12 @@ At 2 what follows by `resize` differs by about a gray level from the same on the
 `reducing_gap` says "almost indistinguishable"), at 1 visibly.
 """
 
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `MAX_PIXELS` refuses it
 _JPEG = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
+
+LONGEST = 1000
+"""Characters of a path, or of a reason, that a message has."""
 
 
 class BadImage(ValueError):
@@ -52,7 +59,7 @@ class BadImage(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return f"{shown(self.name, LONGEST)}: {shown(self.reason, LONGEST)}"
 
 
 @dataclass(frozen=True)
@@ -235,7 +242,7 @@ def _size(image: Image.Image, name: str, decoding: Decoding) -> tuple[int, int]:
     try:
         turned = decoding.upright and _lies(image)
     except Exception as error:  # EXIF is made by anybody
-        raise BadImage(name, f"corrupt or cut short ({error})") from error
+        raise BadImage(name, "corrupt or cut short") from error
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -251,7 +258,7 @@ def _decoded(image: Image.Image, name: str, decoding: Decoding) -> Decoded:
     except BadImage:
         raise
     except Exception as error:  # decoders fail in many ways on bytes made to break them
-        raise BadImage(name, f"corrupt or cut short ({error})") from error
+        raise BadImage(name, "corrupt or cut short") from error
     if deep:
         _check_deep(pixels, name, decoding)
     return Decoded(pixels, narrow=False)
@@ -283,7 +290,7 @@ def decode_stored(
         try:
             image.load()
         except Exception as error:  # as above
-            raise BadImage(name, f"corrupt or cut short ({error})") from error
+            raise BadImage(name, "corrupt or cut short") from error
         return image.copy()
 
 
@@ -293,25 +300,40 @@ def _named(source: bytes | str | Path, name: str | None) -> str:
     return "<bytes>" if isinstance(source, bytes) else str(source)
 
 
-def _opened(source: bytes | str | Path, name: str, max_pixels: int) -> Image.Image:
+def content_of(path: Path, name: str | None = None) -> bytes:
+    """The bytes of a file of any content.
+
+    Raises: BadImage for what is missing, cannot be read, or is no file: reading a pipe might never end.
+    """
+    name = str(path) if name is None else name
     try:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        if path.is_dir():
+            raise BadImage(name, "a folder, and no image")
+        if path.exists() and not path.is_file():
+            raise BadImage(name, "no file, but a pipe, a socket or a device")
+        if path.is_symlink() and not path.exists():
+            raise BadImage(name, "a link to nothing")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadImage(name, "there is no such file") from error
     except OSError as error:
-        raise BadImage(name, error.strerror or "cannot be read") from error
+        raise BadImage(name, f"cannot be read: {error.strerror}") from error
+
+
+def _opened(source: bytes | str | Path, name: str, max_pixels: int) -> Image.Image:
+    content = source if isinstance(source, bytes) else content_of(Path(source), name)
     if not content:
         raise BadImage(name, "empty")
     try:
         image = Image.open(io.BytesIO(content))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage(name, f"too many pixels ({error})") from error
-    except UnidentifiedImageError as error:  # its message is the address of the buffer
-        raise BadImage(name, "no image that can be read") from error
+        raise BadImage(name, f"more than {max_pixels:,} pixels") from error
     except Exception as error:  # broken headers raise anything
-        raise BadImage(name, f"no image that can be read ({error})") from error
+        raise BadImage(name, "no image that can be read") from error
     if image.width * image.height > max_pixels:
         size = f"{image.width}×{image.height}"
         image.close()
-        raise BadImage(name, f"{size} is more than {max_pixels} pixels")
+        raise BadImage(name, f"{size}, more than {max_pixels:,} pixels")
     return image
 
 

@@ -6,20 +6,24 @@ from collections import Counter
 from pathlib import Path
 
 from pretext.data.decode import SUFFIXES
-from pretext.data.walk import image_files
+from pretext.data.walk import walk
 
 
 def find(path: Path) -> list[Path]:
-    """Image files of a folder, subfolders included, or the one file.
+    """What is called like an image in a folder, subfolders included, or the one path that is no folder.
+
+    Links to nothing, pipes and their like are among them: whoever reads them is told so.
 
     Raises:
         FileNotFoundError: nothing there, or a folder without images.
+        MissingData, BadArchive: as `walk`.
     """
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no image or folder {path}")
-    found = image_files(path)
+        if not path.exists():
+            what = " but a link to nothing" if path.is_symlink() else ""
+            raise FileNotFoundError(f"there is no image or folder {path}{what}")
+        return [path]
+    found = walk(path).called_images
     if not found:
         raise FileNotFoundError(f"{path} has no images; recognised are {', '.join(sorted(SUFFIXES))}")
     return found

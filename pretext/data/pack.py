@@ -197,7 +197,9 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     """Raise OSError before a pack of `needed` bytes fills the disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(f"packing {what} takes {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free")
+        unit, name = (1e9, "GB") if needed >= 1e9 else (1e6, "MB")
+        takes, left = (f"{size / unit:,.1f} {name}" for size in (needed, free))
+        raise OSError(f"packing {what} takes {takes}, {folder.parent} has {left} free")
 
 
 def _commit(part: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretext.data.dataset import Remark
-from pretext.data.decode import AS_USUAL, NARROW, BadImage, Decoding, decode, decode_reduced, is_turned
+from pretext.data.decode import AS_USUAL, NARROW, Decoding, content_of, decode, decode_reduced, is_turned
 from pretext.data.labelled import VERSION, Example, Examples, Labels
 from pretext.data.source import BadArchive
 
@@ -134,7 +134,4 @@ def no_labels(position: int, height: int, width: int) -> Labels:
 
 def read_file(path: Path | str) -> Encoded:
     """The bytes of an image file; BadImage where it cannot be read."""
-    try:
-        return Encoded(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise BadImage(str(path), error.strerror or "cannot be read") from error
+    return Encoded(content_of(Path(path)), str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -21,7 +22,8 @@ class Walked:
     """What lies under `root`, at any depth, each sorted by its name relative to it with slashes.
 
     files: all that are there. folders: those in `root` itself. ignored: hidden ones and those of systems,
-    files only where they are called like images; broken: links to nothing.
+    files only where they are called like images; broken: links to nothing; odd: what is neither file nor
+    folder (pipes, sockets, devices).
     """
 
     root: Path
@@ -29,11 +31,18 @@ class Walked:
     folders: tuple[Path, ...]
     ignored: tuple[Path, ...] = ()
     broken: tuple[Path, ...] = ()
+    odd: tuple[Path, ...] = ()
 
     @property
     def images(self) -> list[Path]:
         """The files whose suffix is one of images that are read."""
         return [path for path in self.files if is_image(path)]
+
+    @property
+    def called_images(self) -> list[Path]:
+        """What is called like an image, whether or not there is a file behind it; in the order of names."""
+        found = [*self.files, *self.broken, *self.odd]
+        return sorted((path for path in found if is_image(path)), key=self.name)
 
     def name(self, path: Path) -> str:
         """The name of a path relative to `root`, with slashes."""
@@ -50,6 +59,9 @@ class Walked:
         if self.broken:
             names = tuple(map(self.name, self.broken))
             found.append(Remark("links to nothing", len(self.broken), names, one="link to nothing"))
+        if self.odd:
+            names = tuple(map(self.name, self.odd))
+            found.append(Remark("pipes, sockets or devices", len(self.odd), names, "pipe, socket or device"))
         return found
 
 
@@ -88,6 +100,7 @@ def walk(root: Path, *, deep: bool = True) -> Walked:
         by_name(path for path in found.folders if path.parent == root),
         by_name(found.ignored),
         by_name(found.broken),
+        by_name(found.odd),
     )
 
 
@@ -112,6 +125,7 @@ class _Found:
     folders: list[Path] = field(default_factory=list)
     ignored: list[Path] = field(default_factory=list)
     broken: list[Path] = field(default_factory=list)
+    odd: list[Path] = field(default_factory=list)
 
 
 def _enter(folder: Path, above: dict[tuple[int, int], Path], found: _Found, deep: bool) -> None:
@@ -130,8 +144,10 @@ def _enter(folder: Path, above: dict[tuple[int, int], Path], found: _Found, deep
             _enter(path, {**above, key: path}, found, deep)
         elif is_file:
             found.files.append(path)
-        elif path.is_symlink():
+        elif path.is_symlink() and not path.exists():
             found.broken.append(path)
+        else:
+            found.odd.append(path)
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
@@ -141,10 +157,19 @@ def _entries(folder: Path) -> list[tuple[Path, bool, bool]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = folder / entry.name
-                found.append((path, entry.is_dir(), entry.is_file()))
-    except OSError as error:  # also of a link to itself
+                found.append((path, *_kind(entry)))
+    except OSError as error:
         raise MissingData(f"{path} cannot be read ({error.strerror})") from error
     return sorted(found)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False, False  # a link that ends nowhere but at itself
 
 
 def _key(folder: Path) -> tuple[int, int]:

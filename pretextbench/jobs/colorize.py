@@ -11,13 +11,16 @@ from omegaconf import DictConfig
 from pretext.colorizers.beside import read_reference, read_scribbles
 from pretext.colorizers.contract import Colorizer, Division, Hints
 from pretext.colorizers.photograph import colorize_file
+from pretext.data.decode import LONGEST
 from pretext.data.loader import EpochLoader
 from pretext.data.named_images import find, targets
 from pretext.fit import Pretrained, load_task
+from pretext.names import shown
 from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
 from pretextbench.context import Context, opened
+from pretextbench.finished import finished_alike
 from pretextbench.images import each
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
@@ -53,7 +56,7 @@ def _work(context: Context) -> list[str]:
 
     def work(image: Path) -> str:
         colorize_file(colorizer, image, wanted[image], *how)
-        return str(wanted[image])
+        return shown(wanted[image], LONGEST)
 
     each(wanted, work, "coloured")
     return []
@@ -103,7 +106,7 @@ def _colorizer(context: Context) -> Path:
     """The folder of the run that colours: the one that is named, else the one of this configuration."""
     if context.cfg.encoder is not None:
         return Path(context.cfg.encoder)
-    alike = runs.finished_alike(context.cfg, context.precision)
+    alike = finished_alike(context.cfg, context.precision)
     if len(alike) == 1:
         return alike[0]
     name = context.cfg.pretext.name

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from downstream.judge.records import Record
 from pretext.encoder import Encoder
-from pretextbench import runs, suites
+from pretextbench import runs, subjects, suites
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.plan import show_judging
@@ -31,12 +31,13 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
     No record where the context is of a dry run, which is printed.
 
     Raises:
-        ValueError: no protocol that the data suffice for.
+        ValueError: no protocol that the data suffice for; as `subjects.of_encoder`.
     """
+    subject = subjects.of_encoder(encoder, context.cfg.label)
+    context.named_protocols  # noqa: B018  # built, and refused, before anything is read
     contexts, notes = suites.parts(context)
     for part in contexts:
         part.check_protocols()
-    subject = runs.own_subject(encoder, context.cfg.label)
     if context.cfg.dry_run:
         show_judging(contexts, encoder, subject)
         return Recorded([], notes)

@@ -11,12 +11,13 @@ from omegaconf import DictConfig
 from downstream.digest import short
 from downstream.judge.kept import KeptHead
 from pretext.atomic import replacing, write_json
-from pretext.data.decode import BadImage, decode_rgb
+from pretext.data.decode import LONGEST, BadImage, decode_rgb
 from pretext.data.named_images import targets
+from pretext.names import shown
 from pretextbench.console import console
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
-from pretextbench.heads import open_head
+from pretextbench.heads import check_head, open_head
 from pretextbench.images import each
 
 SAID = "predictions.json"
@@ -36,6 +37,7 @@ def run(cfg: DictConfig) -> list[str]:
 
 def _work(context: Context) -> None:
     folder = Path(context.cfg.head)
+    check_head(folder)
     encoder = None if context.cfg.encoder is None else named_encoder(context)
     head = open_head(folder, encoder, context.device)
     into = context.output / "predicted" / short(head.record.evaluation.digest)
@@ -48,7 +50,7 @@ def _work(context: Context) -> None:
 
     def work(image: Path) -> str:
         line, said[str(image)] = _predicted(head, image, wanted[image])
-        return f"{image}: {line}"
+        return f"{shown(image, LONGEST)}: {line}"
 
     try:
         each(wanted, work, "predicted")
@@ -79,10 +81,11 @@ def _predicted(head: KeptHead, image: Path, target: Path) -> tuple[str, dict[str
         found = head.photograph(pixels)
     except ValueError as error:
         raise BadImage(str(image), str(error)) from error
+    printed = tuple(map(shown, head.names))
     told = found.told(0, head.names)
-    picture = found.picture(0, pixels, head.names)
+    picture = found.picture(0, pixels, printed)
     if picture is not None:
         with replacing(target) as stream:
             picture.save(stream, format="PNG")
         told["picture"] = str(target)
-    return found.line(0, head.names), told
+    return found.line(0, printed), told

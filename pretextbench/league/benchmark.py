@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from downstream.colorization.league import ColourLeague
-from downstream.judge.evaluate import evaluate_rows, evaluation_digest
+from downstream.judge.address import evaluation_digest
+from downstream.judge.headless import evaluate_rows
 from downstream.judge.records import Record, Subject
 from pretext.data.cores import cores
 from pretext.data.dataset import DataSet

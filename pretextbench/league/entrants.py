@@ -16,7 +16,7 @@ from pretext.colorizers.contract import Colorizer, Division
 from pretext.data.loader import EpochLoader
 from pretext.fit import load_task
 from pretext.tasks.coloring import ColoringTask
-from pretextbench import hints, runs
+from pretextbench import hints, runs, subjects
 from pretextbench.context import Context
 from pretextbench.identities import of_node
 from pretextbench.league import beside
@@ -117,7 +117,7 @@ def _colours(name: str) -> bool:
 
 def _task(context: Context, name: str) -> Entrant:
     run = runs.one(context.cfg, runs.pretext_config(name), context.data, context.precision)
-    subject = replace(runs.subject(run, None), budget=Division.AUTOMATIC.value)
+    subject = replace(subjects.of_run(run, None), budget=Division.AUTOMATIC.value)
 
     def make() -> Ready:
         train(context, run, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,14 @@ def test_a_system_that_learns_sees_the_training_images(run: Run, tmp_path: Path)
     np.testing.assert_allclose(one, other, atol=4)
     status, shown = run("colorizer=welsh", "dry_run=true")
     assert "1 images would be coloured by welsh" in shown
+
+
+def test_scribbles_that_cannot_be_read_are_named_in_our_words(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, reason in (("cut.png", "no image that can be read"), ("pipe.png", "no file, but a pipe")):
+        with pytest.raises(BadImage, match=f"{name}: {reason}"):
+            read_scribbles(tmp_path / name)
 
 
 @pytest.mark.parametrize(

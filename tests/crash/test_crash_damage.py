@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from downstream.features.cache import ArrayCache
-from downstream.judge.evaluate import stored
+from downstream.judge.address import stored
 from downstream.judge.record_files import read_all, read_rows
 from downstream.judge.records import Record
 from pretext.data.embedded import scenes
@@ -134,7 +134,7 @@ def test_a_damaged_record_is_noted_in_every_form_of_the_table(
     monkeypatch.setattr(sys, "argv", ["run.py", "job=leaderboard", f"output={folder.parent}", "logger=none"])
     assert dispatch.main() == 0
     said = capsys.readouterr().out
-    assert said.count(f"left out: {folder}/{name}.json: not JSON") == 1
+    assert said.count(f"left out: {folder}/{name}.json, line 2: not JSON") == 1
     table = said[said.index("Scores in %") :]
     assert "supervised" in table
     assert f"{name}.json" in table.replace("\n", "")

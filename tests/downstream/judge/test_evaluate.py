@@ -12,7 +12,9 @@ from made_protocol import MeanProbe, Probe, accuracy, error_free, make_data, mak
 from made_records import SUBJECT
 from numpy.typing import NDArray
 
-from downstream.judge.evaluate import evaluate, evaluate_blind, evaluation_digest, stored
+from downstream.judge.address import evaluation_digest, stored
+from downstream.judge.evaluate import evaluate
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.record_files import read_all, read_rows
 from downstream.judge.records import Record
 from downstream.metrics.bootstrap import bootstrap, resamples

@@ -26,17 +26,20 @@ from downstream.digest import digest
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.evaluate import evaluate
 from downstream.judge.kept import DESCRIPTION, RECORD, WEIGHTS, NoEncoder, is_kept, open_kept
-from downstream.judge.record_files import export_jsonl, import_jsonl
 from downstream.judge.records import Record
 from downstream.judge.restored import named_settings, restored
 from downstream.protocol import GateFailed, Protocol, Runtime
 from downstream.segmentation.head import PixelClasses
+from downstream.segmentation.linear import SegmentationLinear
 from pretext.data.canvas import Canvas
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
 
 PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=3))
 TUNED = ClassificationFinetune(by_epochs(epochs=1))
+
+
+JUDGED = replace(SUBJECT, backbone=make_encoder().network)
 
 
 def judge(
@@ -48,7 +51,7 @@ def judge(
         protocol,
         given.pop("data", None) or make_data(),
         Runtime(cache=folder / "cache"),
-        subject=SUBJECT,
+        subject=JUDGED,
         records=folder / "records",
         heads=folder / "heads" if kept else None,
         draws=20,
@@ -98,6 +101,15 @@ def reweighed(folder: Path, change: Callable[[dict[str, torch.Tensor]], object])
     content = save(state)
     (folder / WEIGHTS).write_bytes(content)
     rewritten(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def rerecorded(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Another record, which the description fits."""
+    entry = json.loads((folder / RECORD).read_text())
+    change(entry)
+    content = (json.dumps(entry) + "\n").encode()
+    (folder / RECORD).write_bytes(content)
+    rewritten(folder, record_sha256=hashlib.sha256(content).hexdigest())
 
 
 def refused(folder: Path, said: str, encoder: Encoder | None = None) -> None:
@@ -224,9 +236,19 @@ def test_descriptions_that_were_made_up_are_refused(head: Callable[[str], Path])
     folder = head("probe")
     for fields, said in (
         ({"format": 2}, "has format 2; this version reads format 1"),
-        ({"form": form(folder, classes=10**9)}, "says 1000000000 classes"),
-        ({"form": form(folder, classes=3)}, "of another form"),
-        ({"form": form(folder, size=[10**6, 16])}, "images of"),
+        ({"form": form(folder, classes=10**9), "names": []}, "says 1000000000 classes"),
+        ({"form": form(folder, classes=3), "names": []}, "of another form"),
+        ({"form": form(folder, classes=3)}, "names has 2; there is one for each of 3 classes, or none"),
+        ({"names": ["dark"]}, "names has 1; there is one for each of 2 classes"),
+        (
+            {"form": form(folder, size=[10**6, 16])},
+            r"form.size is \[1000000, 16\], and its record is of images of \[16, 16\] \(height, width\)",
+        ),
+        ({"form": form(folder, size=[16, 15])}, r"form.size is \[16, 15\]"),
+        (
+            {"form": form(folder, several=True)},
+            "form.several is true: linear judges that by 'mAP', and its record has 'top1'",
+        ),
         ({"form": form(folder, stage="conv9")}, "is of stage 'conv9'"),
         ({"form": form(folder, classes=True)}, "form.classes"),
         ({"names": "ab"}, "names"),
@@ -247,18 +269,84 @@ def test_a_made_up_network_takes_no_memory(head: Callable[[str], Path]) -> None:
     folder = head("own")
     about = json.loads((folder / DESCRIPTION).read_text())
     about["encoder"]["backbone"]["arguments"]["widths"] = [10**7] * 5
+    rerecorded(folder, lambda r: r["subject"].update(backbone=f"SmallNet(widths={[10**7] * 5})"))
     rewritten(folder, encoder=about["encoder"])
     refused(folder, "of another form")
 
 
-def test_another_record_is_refused(head: Callable[[str], Path]) -> None:
+def test_a_head_that_has_its_encoder_has_that_of_its_record(head: Callable[[str], Path]) -> None:
+    folder = head("own")
+    about = json.loads((folder / DESCRIPTION).read_text())
+    plain = about["encoder"]["input"]
+    for seen, said in (
+        ({"name": "gray", "arguments": {}}, "encoder.input is gray, and its record is of rgb"),
+        ({"name": "rgb", "arguments": {"scale": 2}}, "rgb"),
+    ):
+        rewritten(folder, encoder={**about["encoder"], "input": seen})
+        refused(folder, said)
+    network = {**about["encoder"]["backbone"]}
+    network["arguments"] = {**network["arguments"], "widths": [4, 4, 4, 4, 8]}
+    rewritten(folder, encoder={"backbone": network, "input": plain})
+    refused(
+        folder, r"encoder.backbone is SmallNet\(widths=\[4, 4, 4, 4, 8\]\), and its record is of SmallNet"
+    )
+
+
+RECORDS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "settings": (
+        lambda r: r["evaluation"].update(settings="0" * 64),
+        "other settings than its record of linear v1",
+    ),
+    "protocol": (
+        lambda r: r["evaluation"].update(protocol="knn"),
+        "its record is of 'knn' v1, a classification protocol, and its settings are of 'linear' v1",
+    ),
+    "task": (lambda r: r["evaluation"].update(task="detection"), "a detection protocol"),
+    "whose": (
+        lambda r: r["subject"].update(pretext="mine"),
+        "evaluation.digest is none of subject, data and evaluation",
+    ),
+    "images": (
+        lambda r: r["data"]["digests"].update(test="0" * 64),
+        "evaluation.digest is none of subject, data and evaluation",
+    ),
+    "resolution": (lambda r: r["data"].update(resolution=[32, 32]), r"form.size is \[16, 16\]"),
+    "metric": (lambda r: r["evaluation"].update(metric="mAP"), "judges that by 'top1'"),
+    "stage": (lambda r: r["evaluation"].update(stage="conv9"), "of another, or another setting"),
+    "a name with signs": (
+        lambda r: r["evaluation"].update(data="\x1b[2J"),
+        r"evaluation.data: a name is printed as it is, and this has signs that cannot be: '\\x1b\[2J'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RECORDS)
+def test_another_record_is_refused(what: str, head: Callable[[str], Path]) -> None:
     folder = head("probe")
-    (record,) = import_jsonl(folder / RECORD)
-    other = replace(record, evaluation=replace(record.evaluation, settings="0" * 64))
-    export_jsonl([other], folder / RECORD)
-    content = (folder / RECORD).read_bytes()
-    rewritten(folder, record_sha256=hashlib.sha256(content).hexdigest())
-    refused(folder, "other settings than its record of linear v1", make_encoder())
+    change, said = RECORDS[what]
+    rerecorded(folder, change)
+    refused(folder, said, make_encoder())
+
+
+def test_what_only_images_with_classes_have_is_refused_of_masks(tmp_path: Path) -> None:
+    data, masks = make_data(), {}
+    for name in ("train", "val", "test"):
+        split = getattr(data, name)
+        labels = np.asarray(split.labels).astype(np.uint8)
+        masks[name] = replace(split, masks=np.broadcast_to(labels[:, None, None], (60, 16, 16)))
+    probe = SegmentationLinear(grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=1, least_steps=0))
+    folder = place(
+        tmp_path, judge(tmp_path, probe, data=replace(data, mask_names=("dark", "bright"), **masks))
+    )
+    open_kept(folder, make_encoder())
+    for fields, said in (
+        ({"form": form(folder, several=True)}, "form.several is true, which is of classification alone"),
+        ({"whole": False}, "whole is false; images of segmentation are shown whole"),
+    ):
+        before = (folder / DESCRIPTION).read_bytes()
+        rewritten(folder, **fields)
+        refused(folder, said, make_encoder())
+        (folder / DESCRIPTION).write_bytes(before)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from downstream.classification.linear import LinearProbe
 from downstream.classification.retrieval import Retrieval
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.consistent import hold_together
-from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.evaluate import evaluate
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import Found
@@ -45,10 +46,23 @@ def made(few_scenes: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     encoder = Encoder(RGB(), SmallNet(3, (4, 4, 4, 4, 4))).eval()
     runtime = Runtime(cache=folder / "cache")
-    subject = replace(SUBJECT, backbone="SmallNet(widths=[4, 4, 4, 4, 4])")
+    subject = replace(
+        SUBJECT,
+        backbone="SmallNet(widths=[4, 4, 4, 4, 4])",
+        pretraining_digest=few_scenes.train.digest,
+        images_seen=4 * 96,
+    )
+    config = {"pretext": {"name": "rotation"}, "trainer": {"epochs": 4, "batch_size": 32}}
     for protocol in (PROBE, Retrieval(train_limit=48)):
         evaluate(
-            encoder, protocol, few_scenes, runtime, subject=subject, records=folder / "records", draws=40
+            encoder,
+            protocol,
+            few_scenes,
+            runtime,
+            subject=subject,
+            records=folder / "records",
+            config=config,
+            draws=40,
         )
         evaluate_blind(protocol, few_scenes, runtime, records=folder / "records", draws=40)
     return folder
@@ -115,6 +129,20 @@ def test_a_value_that_was_changed_within_its_range_is_noticed(theirs: Path, by: 
         re.escape(where)
         + r": result\.value [\d.]+ of 'mAP' is not what its rows say, [\d.]+: it was changed",
         fault,
+    )
+
+
+def test_a_budget_that_was_changed_is_noticed_and_one_without_its_configuration_is_counted(
+    theirs: Path,
+) -> None:
+    where = change(theirs, linear, lambda r: r["subject"].update(budget="1 epoch"))
+    assert f"{where}: subject.budget '1 epoch', and its configuration gives '4 epochs'" in faults(theirs)
+    change(theirs, linear, lambda r: r["subject"].update(budget="4 epochs"))
+    change(theirs, linear, lambda r: r["provenance"].update(config={}))
+    (note,) = notes(theirs)[1:]
+    assert note == (
+        f"1 of {len(read_all(theirs))} records do not show what their pretraining was given and took: 1 "
+        "whose configuration asks for no run, or for another."
     )
 
 

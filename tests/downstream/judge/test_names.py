@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from downstream.judge.record_files import picture_path
 from downstream.judge.records import Record
-from pretext.data.dataset import DataSet
-from pretext.names import LONGEST, slug
+from pretext.data.dataset import DataSet, Remark
+from pretext.names import LONGEST, SHOWN, printable, shown, slug
 from pretextbench import dispatch, filters, names, runs, schema
 from pretextbench.board import show_board
 from pretextbench.schema import Leaderboard
@@ -33,6 +33,39 @@ def test_a_safe_form_is_one_part_of_a_path(given: str) -> None:
     assert len(safe) <= LONGEST
     assert safe[0].isalnum()
     assert not set(safe) & set('/\\:*?"<>| ')
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("größe 東京 ½ <b>", "größe 東京 ½ <b>"),
+        ("a\nb\r\tc", "a\ufffdb\ufffd\ufffdc"),
+        ("\x1b[2Jx\x9b1m", "\ufffd[2Jx\ufffd1m"),
+        ("\u202egnp\u2066", "\ufffdgnp\ufffd"),
+        ("\udcff", "\ufffd"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_printed_on_one_line_of_printable_signs(given: str, said: str) -> None:
+    assert printable(given) == said
+    assert shown(given) == said
+
+
+def test_the_middle_of_a_long_name_is_left_out() -> None:
+    assert shown("ab" * 5000) == f"{'ab' * 50}…{('ab' * 50)[1:]}"
+    assert len(shown("x" * 10_000)) == SHOWN
+    assert shown("x" * SHOWN) == "x" * SHOWN
+    assert shown(Path("a/b.png"), 6) == "a/b…ng"
+
+
+def test_what_a_set_says_of_itself_is_one_line(few_scenes: DataSet) -> None:
+    named = replace(few_scenes, label_names=("a\x1b[2J\nb", "x" * 9999), box_names=(), mask_names=())
+    remarked = replace(named, remarks=(Remark("ignored", 1, ("n\ro",)),))
+    said = remarked.summary()
+    assert said.isprintable()
+    assert "2 classes (a\ufffd[2J\ufffdb, xxx" in said
+    assert "ignored (n\ufffdo)" in said
+    assert len(said) < 500
 
 
 def test_a_safe_name_stays_and_no_two_names_share_a_form() -> None:

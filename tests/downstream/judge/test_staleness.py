@@ -15,10 +15,10 @@ from made_records import SUBJECT, record
 
 from downstream.classification.linear import LinearProbe
 from downstream.heads.linear_grid import LinearGrid
-from downstream.judge import evaluate as judging
 from downstream.judge import provenance
-from downstream.judge.evaluate import evaluate, evaluate_blind
+from downstream.judge.evaluate import evaluate
 from downstream.judge.flags import meaning
+from downstream.judge.headless import evaluate_blind
 from downstream.judge.plain import to_plain
 from downstream.judge.provenance import outdated, scoring_digest
 from downstream.judge.record_files import import_jsonl, read_all, write
@@ -200,7 +200,6 @@ def test_a_score_is_made_again_where_its_code_has_changed_and_that_is_asked_for(
         rows = {r.result.rows: (folder / "rows" / f"{r.result.rows}.npz").read_bytes() for r in own}
         write(folder, old, rows)
     assert {r.provenance.scoring for r in judge(runtime)} == {"old"}, "it was not asked for"
-    monkeypatch.setattr(judging, "RESAMPLES", 4)
     assert {r.provenance.scoring for r in judge(again)} == {scoring_digest(LINEAR)}
     assert {r.provenance.scoring for r in read_all(folder)} == {scoring_digest(LINEAR)}
 

@@ -86,18 +86,41 @@ def propagate(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_]) -> F
     """
     _check(luminance, chroma, marked)
     right = np.where(marked[..., None], chroma, 0.0).reshape(luminance.size, -1)
+    order = dissected(*luminance.shape)
     # No row's other weights outweigh its diagonal, so that nothing has to be pivoted; pivots would fill the
     # factors, and a picture of 128 pixels would take minutes for a tenth of a second.
     factors = splu(
-        _system(luminance, marked),
-        permc_spec="MMD_AT_PLUS_A",
+        csc_array(_system(luminance, marked)[order][:, order]),
+        permc_spec="NATURAL",
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-    spread = factors.solve(right)
+    spread = np.empty_like(right)
+    spread[order] = factors.solve(right[order])
     if not np.isfinite(spread).all():
         raise ValueError("propagate: the system has no finite solution")
     return np.where(marked[..., None], chroma, spread.reshape(chroma.shape))
+
+
+def dissected(height: int, width: int) -> NDArray[np.int64]:
+    """An order of an image's pixels (HW,) in which factors stay sparse: halves before the line between them.
+
+    Nested dissection (George 1973, doi:10.1137/0710032), which leaves fewer entries than minimum degree.
+    """
+    parts: list[NDArray[np.int64]] = []
+
+    def halve(block: NDArray[np.int64]) -> None:
+        long = block if len(block) >= block.shape[1] else block.T
+        if len(long) < 3:
+            parts.append(block.ravel())
+            return
+        middle = len(long) // 2
+        halve(long[:middle])
+        halve(long[middle + 1 :])
+        parts.append(long[middle])
+
+    halve(np.arange(height * width).reshape(height, width))
+    return np.concatenate(parts)
 
 
 def _check(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_]) -> None:

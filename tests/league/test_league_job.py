@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pretext.colorizers.contract import Hints
 from pretext.colorizers.gray import Gray
 from pretext.colorizers.mean import Mean
 from pretextbench import dispatch
+from pretextbench.commands import command
 
 Run = Callable[..., tuple[int, str]]
 IMAGES = 12
@@ -84,6 +86,30 @@ def test_a_task_takes_part_by_its_checkpoint_and_nothing_is_coloured_twice(
     status, shown = run(words)
     assert status == 0, shown
     assert "gray (automatic): coloured already" in run(words, "dry_run=true")[1]
+
+
+def test_one_training_is_read_in_two_ways(run: Run, tmp_path: Path) -> None:
+    status, shown = run("colorizers=[larsson,larsson_release,gray]")
+    assert status == 0, shown
+    assert len(list((tmp_path / "outputs" / "runs").glob("larsson_*"))) == 1
+    records = found(tmp_path)
+    paper, release = (records[name]["auc"] for name in ("larsson", "larsson_release"))
+    gray = records["gray"]["colourfulness_gap"].result.value
+    assert paper.result.value != release.result.value
+    gaps = [records[name]["colourfulness_gap"].result.value for name in ("larsson", "larsson_release")]
+    assert gaps[0] < gaps[1] < gray, "the release fades more"
+    assert (
+        len({r.subject.run for r in (paper, release)})
+        == len({r.subject.recipe for r in (paper, release)})
+        == 2
+    )
+    assert release.cost.parameters == paper.cost.parameters > 0
+    assert release.subject.images_seen == paper.subject.images_seen > 0
+    assert release.subject.pretraining_digest == paper.subject.pretraining_digest
+    assert "colorizers=[larsson_release]" in command(release)
+    config = release.provenance.config
+    other = {**config, "pretext": {**config["pretext"], "paper": "another"}}
+    assert command(replace(release, provenance=replace(release.provenance, config=other))) == ""
 
 
 def test_an_image_that_one_cannot_colour_is_named_and_left_out_for_all(

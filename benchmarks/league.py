@@ -8,7 +8,6 @@ make of the same errors, which are in the rows beside the records. `benchmarks/t
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.committed import RESULTS, ROOT
@@ -27,7 +27,7 @@ from downstream.judge.records import Record
 from downstream.leaderboard import build
 from downstream.leaderboard.league import by_set, judged_by, league_sheets
 from downstream.leaderboard.markdown import markdown
-from pretext.atomic import write_bytes, write_json
+from pretext.atomic import replacing, write_json
 from pretextbench.league.contact import sheet
 
 RECORDS = RESULTS / "league.jsonl.gz"
@@ -60,7 +60,8 @@ def keep(output: Path) -> None:
     measured = [r for r in records if r.evaluation.primary and judged_by([r]) == ColourLeague.name]
     for data in sorted({record.evaluation.data for record in measured}):
         own = {r.subject.pretext: r for r in measured if r.evaluation.data == data}
-        write_bytes(PICTURES / f"colour_league_{data}.png", drawn(output, own))
+        with replacing(PICTURES / f"colour_league_{data}.png") as file:
+            Image.fromarray(drawn(output, own)).save(file, format="PNG", optimize=True)
     read: list[dict[str, Any]] = []
     for record in measured:
         with np.load(output / "records" / "rows" / f"{record.result.rows}.npz") as rows:
@@ -70,7 +71,7 @@ def keep(output: Path) -> None:
     write_json(CONVENTIONS, {"rows": sorted(read, key=lambda row: (row["data"], -row["exact"]))})
 
 
-def drawn(output: Path, records: Mapping[str, Record]) -> bytes:
+def drawn(output: Path, records: Mapping[str, Record]) -> NDArray[np.uint8]:
     """Two images that full colorization colours better than gray, and two that it colours worse."""
     shown = [name for name in SHOWN if name in records]
     there = {
@@ -80,9 +81,7 @@ def drawn(output: Path, records: Mapping[str, Record]) -> bytes:
     order = (errors["colorization"] - errors["gray"]).argsort(kind="stable")
     places = [*order[:2], *order[-2:]]
     panels = {name: rows["pictures"][places] for name, rows in there.items()}
-    file = io.BytesIO()
-    Image.fromarray(sheet(panels, ["good", "good", "bad", "bad"])).save(file, format="PNG", optimize=True)
-    return file.getvalue()
+    return sheet(panels, ["good", "good", "bad", "bad"])
 
 
 def page() -> str:

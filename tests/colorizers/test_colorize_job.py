@@ -53,6 +53,7 @@ def photo(tmp_path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     layer[24, 4:28] = (200, 30, 30, 255)
     layer[24, 36:60] = (30, 160, 30, 255)
     Image.fromarray(layer, "RGBA").save(tmp_path / "marks.png")
+    Image.fromarray(layer[12:36, :32], "RGBA").save(tmp_path / "other.png")
     return levels
 
 
@@ -103,6 +104,8 @@ def test_a_system_that_learns_sees_the_training_images(run: Run, tmp_path: Path)
         ("chia_semantic", "reads label, mask, which job=colorize cannot give it"),
         ("levin scribbles=nowhere.png", "there is no image or folder nowhere.png"),
         ("levin scribbles=photo.png", "photo.png: nothing is marked"),
+        ("levin scribbles=other.png", "photo.png: its scribbles are for 32×24 pixels, and it has 64×48"),
+        ("welsh_chosen", "colorizer=welsh_chosen needs reference=FILE"),
         ("welsh_chosen reference=photo.png", "reference 0 has no colour"),
         ("levin scribbles=marks.png colorizers=[welsh]", "colorizers= is of job=colorize_benchmark"),
         ("wellsh", "wellsh"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 import toy
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 from skimage.color import lab2rgb
 
 from pretext.color import lightness, rgb_to_lab
@@ -132,6 +133,17 @@ def test_what_cannot_be_solved_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         propagate(luminance, chroma, marked)
+
+
+def test_a_system_without_a_solution_is_the_images_affair(monkeypatch: pytest.MonkeyPatch) -> None:
+    light, marked = torch.full((2, 1, 4, 4), 50.0), torch.ones(4, 4, dtype=torch.bool)
+    hints = [Hints(scribbles=Scribbles(torch.ones(2, 4, 4), marked))] * 2
+    for matrix, said in ((0 * np.eye(16), "is singular"), (1e-320 * np.eye(16), "has no finite solution")):
+        monkeypatch.setattr("pretext.colorizers.levin._system", lambda *_, one=matrix: csc_array(one))
+        with pytest.raises(
+            ValueError, match=rf"Levin, image 0 of the batch of 2: the system that spreads its colours {said}"
+        ):
+            Levin().colorize(light, hints)
 
 
 def test_scribbles_everywhere_are_the_picture_itself() -> None:

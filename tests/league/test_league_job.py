@@ -127,8 +127,10 @@ def test_an_image_that_one_cannot_colour_is_named_and_left_out_for_all(
     monkeypatch.setattr(Mean, "colorize", picky)
     status, shown = run("colorizers=[gray,mean]")
     assert status == 0, shown
-    lost = len(re.findall(r"mean: image \d+ is left out: image 0 is too bright", shown))
+    named = re.findall(r"mean: image (\d+) is left out: image 0 is too bright", shown)
+    lost = len(named)
     assert 0 < lost < IMAGES
+    assert f"mean could not colour {lost} of {IMAGES} images ({', '.join(named[:3])}" in shown
     assert f"mean could not colour {lost} of {IMAGES} images" in shown
     assert "they are left out for everybody" in shown
     for own in found(tmp_path).values():
@@ -212,6 +214,37 @@ def test_where_its_weights_are_installed_an_imagenet_classifier_reads_too(
         for metric, record in own.items():
             assert records[name][metric] == record, "no other score moves"
     assert "Semantic" not in run("colorizers=[gray]", "league.imagenet=false")[1]
+
+
+def test_who_delivers_the_originals_colours_is_asked_where_they_are_from(run: Run, tmp_path: Path) -> None:
+    """An automatic entry that was handed the answers; an oracle may be."""
+    (tmp_path / "leak.py").write_text(
+        "from functools import cache\n"
+        "import numpy as np\n"
+        "from pretext.data.embedded import scenes\n"
+        "from pretextbench.league.exported import stems\n"
+        "@cache\n"
+        "def answers():\n"
+        f"    test = scenes('outputs/cache/data', train=24, val=8, test={IMAGES}, workers=1).test\n"
+        "    return dict(zip(stems(test), test.pixels))\n"
+        "def colour(gray):\n"
+        "    from pretextbench.league.exported import stem\n"
+        "    return np.asarray(answers()[stem(gray)])\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        said = {"name": "leak", "title": "r", "paper": "none", "licence": "MIT", "trained_on": "nothing"}
+        for division, flags in (("automatic", (f"equal_to_truth:{IMAGES} images",)), ("oracle", ())):
+            (tmp_path / "entry.yaml").write_text(
+                yaml.safe_dump({**said, "name": division, "division": division, "callable": "leak:colour"})
+            )
+            status, shown = run("colorizers=[gray]", "league.entries=[entry.yaml]")
+            assert status == 0, shown
+            assert set(flags) == {f for f in found(tmp_path)[division]["auc"].result.flags if ":" in f}
+            assert ("was it told of the answer?" in shown) == bool(flags)
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("leak", None)
 
 
 def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def _colouring(config: Mapping[str, Any]) -> list[str]:
     group = "colorizer" if config["colorizer"] is not None else "pretext"
     if _from(group, _name(name), group, config[group]):
         raise Untold
+    task = config[group].get("task") if group == "colorizer" else None
+    if task is not None and _from("pretext", _name(task), "pretext", config["pretext"]):
+        raise Untold
     league = {key: value for key, value in config["league"].items() if key != "workers"}
     return [f"colorizers=[{name}]", *_differences("league", league, asdict(League()))]
 

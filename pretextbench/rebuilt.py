@@ -18,7 +18,10 @@ from downstream.protocol import Judgement
 from pretext.identity import identity_of
 from pretextbench.commands import targets
 
-LEAGUE = "downstream.colorization.league.ColourLeague"
+LEAGUE = (
+    "downstream.colorization.league.ColourLeague",
+    "downstream.colorization.interpretability.SemanticInterpretability",
+)
 OLDER = re.compile(r"0\.[01]\.")
 """Versions whose addresses followed another rule."""
 ROOM = "downstream."
@@ -101,7 +104,7 @@ def _value(value: Any) -> Any:
 @functools.cache
 def _kinds() -> dict[str, type[Judgement]]:
     """The judgements of this suite by the names of their classes."""
-    paths = {*targets("downstream").values(), LEAGUE}
+    paths = {*targets("downstream").values(), *LEAGUE}
     kinds = [get_object(path) for path in sorted(paths) if path.startswith(ROOM)]
     return {kind.__qualname__: kind for kind in kinds}
 

@@ -168,14 +168,16 @@ class League:
     """What job=colorize_benchmark does beside colouring.
 
     images: of test that are coloured, evenly spaced; null for all. entries: manifests of outside systems.
-    reader: whether a classifier, trained on the set's colours, reads the coloured images. workers: processes
-    that systems colour in, 0 for this one alone, null for one a core. export: a folder for the gray images
+    reader: whether a classifier, trained on the set's colours, reads the coloured images. imagenet: whether
+    one of ImageNet's classes does too, where its weights are installed. workers: processes that systems
+    colour in, 0 for this one alone, null for one a core. export: a folder for the gray images
     that systems from outside are to colour; then nothing else is done.
     """
 
     images: Counting | None = 500
     entries: list[str] = field(default_factory=list)
     reader: bool = True
+    imagenet: bool = True
     workers: Natural | None = None
     export: str | None = None
 

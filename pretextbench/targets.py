@@ -23,6 +23,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "pretext.task": frozenset({"encoder"}),
     "pretext.optimizer": frozenset({"params"}),
     "backbone": frozenset({"in_channels"}),
+    "colorizer.system": frozenset({"task"}),
     "data": frozenset({"cache", "progress"}),
     "target": frozenset({"cache", "progress"}),
     "monitor": frozenset({"cache", "progress"}),

@@ -21,7 +21,7 @@ WINDOW = 11
 """Pixels of the Gaussian window of SSIM (σ 1.5); a smaller image has no SSIM."""
 
 
-def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
+def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor, picture: Tensor | None = None) -> Predictions:
     """Compare coloured images with the originals, whose lightness they keep.
 
     What has to be a picture, for all but the errors in ab, is made one as it would be saved: in 8 bits, what
@@ -31,6 +31,7 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         ab: predicted, (B, 2, H, W), at the images' own size.
         truth: RGB (B, 3, H, W) in [0, 1].
         bin_weights: (313,), by which all bins of the training colours count alike (`Prior.weights(0)`).
+        picture: `painted(ab, truth)`, where it is at hand.
 
     Returns: by name, an entry an image: `error` and `weight` are sums of min(d, 150) and of pixels, d the
         distance in ab, `balanced_error` and `balanced_weight` the same by the bin of the true colour;
@@ -45,7 +46,7 @@ def rows(ab: Tensor, truth: Tensor, bin_weights: Tensor) -> Predictions:
         raise ValueError("a predicted colour is not finite")
     lab = rgb_to_lab(truth)
     errors = color_errors(ab, lab[:, 1:], bin_weights)
-    picture, original = painted(ab, truth), saved(truth)
+    picture, original = painted(ab, truth) if picture is None else picture, saved(truth)
     found = {
         "error": errors.error,
         "weight": errors.weight,

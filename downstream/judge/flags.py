@@ -17,6 +17,7 @@ COLLAPSED = "pretraining_collapsed"
 AT_CHANCE = "pretraining_at_chance"
 LIGHTNESS_CHANGED = "lightness_changed:"
 EQUAL_TO_TRUTH = "equal_to_truth:"
+JPEG = "jpeg:"
 DIRTY = "dirty_commit"
 PROTOCOL_CHANGED = "protocol_changed:"
 DATA_CHANGED = "data_changed:"
@@ -45,6 +46,7 @@ MEANING = {
     PROTOCOL_CHANGED: "stale: its protocol has changed since",
     DATA_CHANGED: "stale: the data have changed since",
     CODE_CHANGED: "stale: the code that scores it has changed since",
+    JPEG: "its pictures are JPEGs, which keep less of colours than of lightness",
     EQUAL_TO_TRUTH: "its colours are the original's: was it told of the answer?",
 }
 """Every flag, or beginning of one, in a reader's words; records of schema 1 do not name the predictor."""

@@ -27,9 +27,11 @@ UNRANKED = {
     "assisted": "told more than lightness: not ranked with the others",
     "oracle": "told of the answer",
 }
-NOTES = (
+INTERVALS = (
     "Value ± half a 95 % interval, of one seed over test images; +a −b where it reaches further to one side. "
-    "Bold: the best of the automatic division.",
+    "Bold: the best of the automatic division."
+)
+MEASURED = (
     "auc: 1 − mean of min(distance in ab, 150) / 150 over all pixels, exact; auc_balanced: every colour of "
     "the training set counts alike. psnr and ssim are of RGB in 8 bits and measure lightness mostly, which "
     "is the original's in all rows. colourfulness_gap: |mean − mean of the originals| (Hasler & "
@@ -38,9 +40,29 @@ NOTES = (
     "frechet_distance: of as many images as there are; resampled images repeat, which raises it, so that its "
     "interval lies above it: read the differences.",
 )
+READ = (
+    "imagenet_top1: share of coloured images whose first of ImageNet's thousand classes, by a classifier "
+    "that others trained on its photographs, is their own; of ground_truth, what it knows of these at all. "
+    "imagenet_alike: share of images that it takes for the same class, coloured and original. Published "
+    "values are of another classifier and other images.",
+)
 DIFFERENCES = (
     "Below each value the difference to colorization, paired by image, marked ° where its interval holds 0."
 )
+
+
+class Told(NamedTuple):
+    """What a table of one judgement is called and explained by; file: what its name has before the set's."""
+
+    title: str
+    notes: tuple[str, ...]
+    file: str = ""
+
+
+JUDGED = {
+    "colour_league": Told("Colour league", MEASURED),
+    "semantic_interpretability": Told("Semantic interpretability", READ, "imagenet_"),
+}
 
 
 class Row(NamedTuple):
@@ -56,10 +78,28 @@ Cells = Mapping[str, Mapping[Row, Scores]]
 
 
 def league_sheets(records: Sequence[Record]) -> list[Sheet]:
-    """One table for each set of images that systems coloured; none without such records."""
+    """One table for each judgement of systems on a set of images; none without such records."""
     found = by_set(records)
-    names = [data for data, *_ in found]
-    return [_sheet(key, found[key], names.count(key[0]) > 1) for key in sorted(found)]
+    files = {key: NAME + _told(own).file + key[0] for key, own in found.items()}
+    every = list(files.values())
+    return [
+        _sheet(key, found[key], files[key] + _mark(key) * (every.count(files[key]) > 1))
+        for key in sorted(found, key=lambda key: (key[0], _told(found[key]).file, key))
+    ]
+
+
+def judged_by(records: Sequence[Record]) -> str:
+    """The judgement that these are of."""
+    return records[0].evaluation.protocol
+
+
+def _told(records: Sequence[Record]) -> Told:
+    name = judged_by(records)
+    return JUDGED.get(name, Told(name, ()))
+
+
+def _mark(key: tuple[str, str, str]) -> str:
+    return f"_{key[1][:6]}{key[2][:6]}"
 
 
 def by_set(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Record]]:
@@ -72,7 +112,7 @@ def by_set(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Record]
     return dict(found)
 
 
-def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) -> Sheet:
+def _sheet(key: tuple[str, str, str], records: Sequence[Record], name: str) -> Sheet:
     first = records[0]
     scales = {r.evaluation.metric: r.result.scale for r in records}
     cells, seconds = _scores(records), {_row(r): r for r in records}
@@ -99,13 +139,13 @@ def _sheet(key: tuple[str, str, str], records: Sequence[Record], several: bool) 
     heads += [("seconds", "a megapixel"), ("memory", "MiB"), ("parameters",)]
     height, width = first.data.resolution
     images = first.data.counts[first.evaluation.split]
-    title = f"Colour league: {images} images of {key[0]}, {height}×{width}"
+    told = _told(records)
+    title = f"{told.title}: {images} images of {key[0]}, {height}×{width}"
     flags = dict.fromkeys(flag for r in records for flag in flags_of(r))
     said = [f"{meaning(flag)}: {', '.join(_flagged(records, flag))}." for flag in flags]
-    name = f"{NAME}{key[0]}" + (f"_{key[1][:6]}{key[2][:6]}" if several else "")
     compared = len(rows) > 1 and [row.name for row in rows].count(FULL) == 1
-    short = (*NOTES[:1], *[DIFFERENCES] * compared, *said)
-    notes = (*NOTES[:1], *[DIFFERENCES] * compared, *NOTES[1:], *said)
+    short = (INTERVALS, *[DIFFERENCES] * compared, *said)
+    notes = (INTERVALS, *[DIFFERENCES] * compared, *told.notes, *said)
     return Sheet(name, title, tuple(heads), tuple(sections), notes, short=short)
 
 

@@ -79,7 +79,7 @@ def pose(
             whole_distance = np.minimum(whole_distance, whole_distance[:, [via]] + whole_distance[via])
     return Problem(
         np.rint((unary - lowest) * scale).astype(np.int64),
-        edges.astype(np.int64),
+        np.asfortranarray(edges, dtype=np.int64),  # both ends are read in a row
         whole_weights.astype(np.int64),
         whole_distance.astype(np.int64),
         1 / scale,

@@ -44,6 +44,15 @@ def read_scribbles(file: Path) -> Scribbles:
     return Scribbles(rgb_to_lab(pixels)[0, 1:], torch.from_numpy(marked))
 
 
+def check_size(hints: Hints, size: tuple[int, int]) -> None:
+    """Raise ValueError for scribbles or a mask that are not of an image's height and width."""
+    marked = None if hints.scribbles is None else hints.scribbles.marked
+    for what, found in (("scribbles", marked), ("mask", hints.mask)):
+        if found is not None and found.shape != size:
+            own, wanted = ("×".join(map(str, reversed(shape))) for shape in (found.shape, size))
+            raise ValueError(f"its {what} are for {own} pixels, and it has {wanted}")
+
+
 def at_size(hints: Hints, size: tuple[int, int]) -> Hints:
     """The same beside a copy of the image of that height and width.
 

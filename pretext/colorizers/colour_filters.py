@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
-from torch.nn import functional as F
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +20,31 @@ REACH = 5
 _SIDE = 2 * REACH + 1
 _PATCHES = 6
 """Principal patches a channel and size."""
+
+
+class FiltersAtSize(NamedTuple):
+    """A·F for fields of one size, by Fourier transforms.
+
+    spectrum: of the kernels (K, 2, h, w'), padded to (h, w). size: of the fields.
+    """
+
+    spectrum: Tensor
+    padded: tuple[int, int]
+    size: tuple[int, int]
+
+    def of(self, field: Tensor) -> Tensor:
+        """Responses (B, K, H, W) of fields (B, 2, H, W)."""
+        seen = torch.fft.rfft2(field, self.padded)[:, None] * self.spectrum.conj()
+        # A correlation: a pixel's own response is that of the kernel laid REACH before it.
+        return self._cut(torch.roll(torch.fft.irfft2(seen.sum(2), self.padded), (REACH, REACH), (2, 3)), 0)
+
+    def transposed(self, responses: Tensor) -> Tensor:
+        """The transpose of `of`: (B, K, H, W) to (B, 2, H, W)."""
+        seen = torch.fft.rfft2(responses, self.padded)[:, :, None] * self.spectrum
+        return self._cut(torch.fft.irfft2(seen.sum(1), self.padded), REACH)
+
+    def _cut(self, values: Tensor, begin: int) -> Tensor:
+        return values[:, :, begin : begin + self.size[0], begin : begin + self.size[1]]
 
 
 class Filters(NamedTuple):
@@ -31,15 +57,18 @@ class Filters(NamedTuple):
 
     def of(self, field: Tensor) -> Tensor:
         """Responses (B, K, H, W) of fields (B, 2, H, W)."""
-        return F.conv2d(field, self.kernels, padding=REACH)
+        return self.at(field.shape[-2:]).of(field)
 
     def transposed(self, responses: Tensor) -> Tensor:
         """The transpose of `of`: (B, K, H, W) to (B, 2, H, W)."""
-        return F.conv_transpose2d(responses, self.kernels, padding=REACH)
+        return self.at(responses.shape[-2:]).transposed(responses)
 
-    def residual(self, field: Tensor, asked: Tensor) -> Tensor:
-        """Mean over pixels of |A·F(x) − b|², ()."""
-        return (self.of(field) - asked).square().sum(1).mean()
+    def at(self, size: Sequence[int]) -> FiltersAtSize:
+        """The same for fields of one height and width, of which many are filtered."""
+        around = [side + 2 * REACH for side in size]
+        padded = [next_fast_len(side, real=True) for side in around]
+        spectrum = torch.fft.rfft2(self.kernels, padded)
+        return FiltersAtSize(spectrum, (padded[0], padded[1]), (size[0], size[1]))
 
     def solve(self, asked: Tensor, ridge: float = 1e-5, tolerance: float = 1e-5, most: int = 30) -> Tensor:
         """The field x (1, 2, H, W) of least |A·F(x) − b|² + ridge · |x|², by conjugate gradients.
@@ -49,13 +78,14 @@ class Filters(NamedTuple):
             tolerance: of the residual, of the right-hand side's length. most: iterations.
         """
         shape = (1, 2, *asked.shape[2:])
+        filters = self.at(asked.shape[-2:])
 
         def normal(values: Floats) -> Floats:
             field = torch.from_numpy(values.reshape(shape))
-            return np.asarray((self.transposed(self.of(field)) + ridge * field).numpy().ravel())
+            return np.asarray((filters.transposed(filters.of(field)) + ridge * field).numpy().ravel())
 
         count = int(np.prod(shape))
-        right = self.transposed(asked)
+        right = filters.transposed(asked)
         found, _ = cg(
             LinearOperator((count, count), normal, dtype=np.float64),
             right.numpy().ravel(),

@@ -50,19 +50,22 @@ def _density(shares: Tensor) -> Tensor:
 
 
 def towards(
-    field: Tensor, target: Tensor, residual: Callable[[Tensor], Tensor], weight: float = 5.0
+    field: Tensor, target: Tensor, responses: Callable[[Tensor], Tensor], asked: Tensor, weight: float = 5.0
 ) -> tuple[Tensor, list[float]]:
-    """A field (2, H, W) after at most nine steps down `mismatch` + weight · residual.
+    """A field (2, H, W) after at most nine steps down `mismatch` + weight · mean over pixels of |A·x − b|².
 
     Along the gradient, scaled so that no colour moves by more than it is long, each step has the best of
     eleven lengths from 0 to 0.1; at 0 it ends.
+
+    Args:
+        responses: A, linear and differentiable: (1, 2, H, W) to (1, K, H, W). asked: b (1, K, H, W).
 
     Returns: the field, and the objective before the first step and after each.
     """
     step = torch.linspace(0, _LONGEST, 11, dtype=field.dtype)
 
     def objective(moved: Tensor) -> Tensor:
-        return mismatch(moved, target) + weight * residual(moved)
+        return mismatch(moved, target) + weight * (responses(moved[None]) - asked).square().sum(1).mean()
 
     values = [float(objective(field))]
     for _ in range(_STEPS):
@@ -73,7 +76,14 @@ def towards(
         if not largest > 0:
             break
         along = slope / largest
-        costs = torch.stack([objective(field - length * along) for length in step])
+        # A is linear: along the line the squares are a parabola, for which two answers are enough.
+        left, change = responses(field[None]) - asked, responses(along[None])
+        squares = [
+            (one * other).sum(1).mean() for one, other in ((left, left), (left, change), (change, change))
+        ]
+        bound = squares[0] - 2 * step * squares[1] + step**2 * squares[2]
+        apart = torch.stack([mismatch(field - length * along, target) for length in step])
+        costs = apart + weight * bound
         best = int(costs.argmin())
         if best == 0:
             break

@@ -200,9 +200,8 @@ class DeshpandeLearch:
         asked = self.asked(light, learned)
         field = learned.filters.solve(asked)
         if self._corrected:
-            moved, _ = colour_histogram.towards(
-                field[0], target, lambda one: learned.filters.residual(one[None], asked)
-            )
+            filters = learned.filters.at(light.shape)
+            moved, _ = colour_histogram.towards(field[0], target, filters.of, asked)
             field = moved[None]
         return own_lightness.ab_at(light, lambda gray: _rgb_of(field, gray), 0, 4)
 

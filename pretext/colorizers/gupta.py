@@ -107,7 +107,7 @@ class Gupta:
         segments = felzenszwalb(gray, scale=self._segment, sigma=0.8, min_size=4 * gray.size // self._count)
         ab = outvoted(ab, regions, segments)
         marked = centres(regions, self._scribble)
-        return levin.propagate(gray, ab[regions], marked).transpose(2, 0, 1)
+        return levin.propagate(gray, ab[regions], marked, given.where).transpose(2, 0, 1)
 
 
 def matched(target: Described, reference: Described, kept: float) -> Whole:

@@ -33,15 +33,20 @@ def smoothed(
             f"got {reach}, {by_guide}, {by_space}"
         )
     height, width = guide.shape
-    total, weight = np.zeros_like(values), np.zeros_like(guide)
-    for down in range(-min(reach, height - 1), min(reach, height - 1) + 1):
-        for right in range(-min(reach, width - 1), min(reach, width - 1) + 1):
+    rows, columns = min(reach, height - 1), min(reach, width - 1)
+    values = np.ascontiguousarray(values)
+    total, weight = values.copy(), np.ones_like(guide)
+    # Pixels are as like each other in both directions: half of the disc is enough.
+    for down in range(rows + 1):
+        for right in range(-columns if down else 1, columns + 1):
             far = down**2 + right**2
             if far > reach**2:
                 continue
-            here = slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right))
-            there = slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right))
-            like = np.exp(-((guide[there] - guide[here]) ** 2) / (2 * by_guide**2) - far / (2 * by_space**2))
-            weight[here] += like
-            total[:, here[0], here[1]] += like * values[:, there[0], there[1]]
+            upper = slice(0, height - down), slice(max(0, -right), width - max(0, right))
+            lower = slice(down, height), slice(max(0, right), width + min(0, right))
+            like = np.exp(-((guide[lower] - guide[upper]) ** 2) / (2 * by_guide**2) - far / (2 * by_space**2))
+            for one, other in ((upper, lower), (lower, upper)):
+                weight[one] += like
+                for own, smooth in zip(values, total, strict=True):
+                    smooth[one] += like * own[other]
     return total / weight

@@ -54,7 +54,7 @@ def _colored(image: Given) -> Floats:
     ab, marked = given.scribbles(image)
     luminance = _srgb(image.lightness, np.zeros_like(ab))[..., 0]  # (H, W), a gray's Y
     chroma = rgb2yiq(_srgb(image.lightness, np.where(marked, ab, 0)))[..., 1:]  # (H, W, 2)
-    spread = propagate(luminance, chroma, marked)
+    spread = propagate(luminance, chroma, marked, image.where)
     return ab_at(image.lightness, lambda y: yiq2rgb(np.dstack([y, spread])), low=-2, high=3)
 
 
@@ -64,7 +64,9 @@ def _srgb(light: Floats, ab: Floats) -> Floats:
     return np.ascontiguousarray(lab_to_rgb(lab)[0].permute(1, 2, 0).numpy())
 
 
-def propagate(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_]) -> Floats:
+def propagate(
+    luminance: Floats, chroma: Floats, marked: NDArray[np.bool_], where: str = "propagate"
+) -> Floats:
     """Spread values from marked pixels, so that each other one is the weighted mean of its neighbours.
 
     Neighbours are the pixels of the 3×3 window, cut off at the image's border. Their weights fall with the
@@ -76,47 +78,72 @@ def propagate(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_]) -> F
         luminance: (H, W) in [0, 1].
         chroma: (H, W, C), any values, read where marked.
         marked: (H, W).
+        where: system and image, for errors.
 
     Returns:
         (H, W, C), the marked values where marked.
 
     Raises:
-        ValueError: shapes that do not fit, no marked pixel, values that are not finite, or luminance out of
-            range.
+        ValueError: shapes that do not fit, no marked pixel, values that are not finite, luminance out of
+            range, or a system that is singular or has no finite solution.
     """
-    _check(luminance, chroma, marked)
+    _check(luminance, chroma, marked, where)
     right = np.where(marked[..., None], chroma, 0.0).reshape(luminance.size, -1)
+    order = dissected(*luminance.shape)
     # No row's other weights outweigh its diagonal, so that nothing has to be pivoted; pivots would fill the
     # factors, and a picture of 128 pixels would take minutes for a tenth of a second.
-    factors = splu(
-        _system(luminance, marked),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
-    spread = factors.solve(right)
+    try:
+        factors = splu(
+            csc_array(_system(luminance, marked)[order][:, order]),
+            permc_spec="NATURAL",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError as error:  # SuperLU's way to say so
+        raise ValueError(f"{where}: the system that spreads its colours is singular: {error}") from error
+    spread = np.empty_like(right)
+    spread[order] = factors.solve(right[order])
     if not np.isfinite(spread).all():
-        raise ValueError("propagate: the system has no finite solution")
+        raise ValueError(f"{where}: the system that spreads its colours has no finite solution")
     return np.where(marked[..., None], chroma, spread.reshape(chroma.shape))
 
 
-def _check(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_]) -> None:
+def dissected(height: int, width: int) -> NDArray[np.int64]:
+    """An order of an image's pixels (HW,) in which factors stay sparse: halves before the line between them.
+
+    Nested dissection (George 1973, doi:10.1137/0710032), which leaves fewer entries than minimum degree.
+    """
+    parts: list[NDArray[np.int64]] = []
+
+    def halve(block: NDArray[np.int64]) -> None:
+        long = block if len(block) >= block.shape[1] else block.T
+        if len(long) < 3:
+            parts.append(block.ravel())
+            return
+        middle = len(long) // 2
+        halve(long[:middle])
+        halve(long[middle + 1 :])
+        parts.append(long[middle])
+
+    halve(np.arange(height * width).reshape(height, width))
+    return np.concatenate(parts)
+
+
+def _check(luminance: Floats, chroma: Floats, marked: NDArray[np.bool_], where: str) -> None:
     if luminance.ndim != 2 or chroma.shape[:2] != luminance.shape or chroma.ndim != 3:
         raise ValueError(
-            f"propagate: luminance must be (H, W) and chroma (H, W, C); got {luminance.shape}, {chroma.shape}"
+            f"{where}: luminance must be (H, W) and chroma (H, W, C); got {luminance.shape}, {chroma.shape}"
         )
     if marked.shape != luminance.shape or marked.dtype != np.bool_:
-        raise ValueError(
-            f"propagate: marked must be bool {luminance.shape}; got {marked.dtype} {marked.shape}"
-        )
+        raise ValueError(f"{where}: marked must be bool {luminance.shape}; got {marked.dtype} {marked.shape}")
     if not marked.any():
-        raise ValueError("propagate: no pixel is marked, so that nothing decides the colours")
+        raise ValueError(f"{where}: no pixel is marked, so that nothing decides the colours")
     if not np.isfinite(chroma[marked]).all():
-        raise ValueError("propagate: a marked value is not finite")
+        raise ValueError(f"{where}: a marked value is not finite")
     # Not `luminance.min() < 0`: a NaN must not pass. The floor of the spread is made for this range.
     if not (luminance.min() >= -1e-6 and luminance.max() <= 1 + 1e-6):
         raise ValueError(
-            f"propagate: luminance must lie in [0, 1]; it reaches from {luminance.min()} to {luminance.max()}"
+            f"{where}: luminance must lie in [0, 1]; it reaches from {luminance.min()} to {luminance.max()}"
         )
 
 

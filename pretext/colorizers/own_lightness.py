@@ -16,7 +16,9 @@ from pretext.color import lightness, rgb_to_lab
 
 Floats = NDArray[np.float64]
 
-_HALVINGS = 48
+_NEAR = 1e-9
+"""Of L, to which it is met."""
+_HALVINGS, _MOST = 4, 60
 
 
 def ab_at(light: Floats, rgb_of: Callable[[Floats], Floats], low: float, high: float) -> Floats:
@@ -26,16 +28,39 @@ def ab_at(light: Floats, rgb_of: Callable[[Floats], Floats], low: float, high: f
 
     Args:
         rgb_of: sRGB (H, W, 3) of a brightness (H, W), not clipped, whose L rises with it.
-        low, high: brightnesses between which each pixel's lies.
+        low, high: brightnesses between which each pixel's lies; the nearer one where it does not.
     """
-    below, above = np.full_like(light, low), np.full_like(light, high)
-    wanted = torch.from_numpy(light)
-    for _ in range(_HALVINGS):
-        middle = (below + above) / 2
-        darker = (lightness(_batched(rgb_of(middle)))[0, 0] < wanted).numpy()
-        below, above = np.where(darker, middle, below), np.where(darker, above, middle)
-    shown = rgb_of((below + above) / 2).clip(0, 1)
-    return np.asarray(rgb_to_lab(_batched(shown))[0, 1:].numpy())
+
+    def above_wanted(level: Floats) -> Floats:
+        return np.asarray(lightness(_batched(rgb_of(level)))[0, 0].numpy() - light)
+
+    level = _crossing(above_wanted, np.full_like(light, low), np.full_like(light, high))
+    return np.asarray(rgb_to_lab(_batched(rgb_of(level).clip(0, 1)))[0, 1:].numpy())
+
+
+def _crossing(rising: Callable[[Floats], Floats], below: Floats, above: Floats) -> Floats:
+    """Where rising functions, one a pixel, cross 0 between two ends, or the end that is nearer to it.
+
+    A few halvings, then Illinois's regula falsi (doi:10.1007/BF01934364): an end that stays twice has its
+    value halved.
+    """
+    under, over = rising(below), rising(above)
+    crosses = (under < 0) & (over > 0)
+    below, above = np.where(over > 0, below, above), np.where(under < 0, above, below)
+    under, over = np.where(crosses, under, -1), np.where(crosses, over, 1)
+    middle, last = below, np.zeros(below.shape)
+    for turn in range(_MOST):
+        halved = turn < _HALVINGS
+        middle = (below + above) / 2 if halved else (below * over - above * under) / (over - under)
+        value = rising(middle)
+        if not halved and float(np.abs(value[crosses]).max(initial=0)) < _NEAR:
+            break
+        side = np.where(value < 0, -1, 1)
+        again = np.where(side == last, 0.5, 1) if not halved else 1
+        under, over = np.where(side < 0, value, under * again), np.where(side < 0, over * again, value)
+        below, above = np.where(side < 0, middle, below), np.where(side < 0, above, middle)
+        last = side
+    return middle
 
 
 def _batched(rgb: Floats) -> torch.Tensor:

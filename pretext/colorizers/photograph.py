@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from pretext.atomic import replacing
 from pretext.color import lab_to_rgb, lightness, upsample_ab
-from pretext.colorizers.beside import at_size
+from pretext.colorizers.beside import at_size, check_size
 from pretext.colorizers.contract import Colorizer, Hints
 from pretext.data.decode import BadImage, decode_rgb
 
@@ -33,10 +33,15 @@ def colour(
         multiple: both sides of the copy are multiples of it, the network's largest stride.
         hints: at the image's own size; None for none.
 
+    Raises:
+        ValueError: scribbles or a mask of another size.
+
     Returns:
         (1, 3, H, W) in [0, 1] with the original lightness where the gamut allows.
     """
     height, width = rgb.shape[-2:]
+    if hints is not None:
+        check_size(hints, (height, width))
     scale = size / min(height, width)
     small = [max(multiple, round(side * scale / multiple) * multiple) for side in (height, width)]
     whole = lightness(rgb)  # (1, 1, H, W)

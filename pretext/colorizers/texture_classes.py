@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 
 from pretext.colorizers import leung_malik
@@ -30,9 +31,7 @@ class TextureClasses(NamedTuple):
     def posterior(self, gray: Floats) -> Floats:
         """Shares (K, H, W), each pixel's adding up to 1: Gaussians of one variance around the centres."""
         features = _features(gray) / self.scale  # (HW, 45)
-        far = np.stack([((features - centre) ** 2).sum(1) for centre in self.centres], 1) / (
-            2 * self.variance
-        )
+        far = cdist(features, self.centres, "sqeuclidean") / (2 * self.variance)  # (HW, K)
         shares = np.exp(far.min(1, keepdims=True) - far)
         return np.asarray((shares / shares.sum(1, keepdims=True)).T.reshape(-1, *gray.shape))
 

@@ -76,7 +76,7 @@ def load_imagenet(encoder: Encoder, asked: str | None = None) -> None:
 
 def _published(backbone: Backbone, asked: str) -> Published:
     if asked in PACKAGES:
-        return _packaged(backbone, asked)
+        return packaged(backbone, asked)
     for name, kind in RESNETS.items():
         if type(backbone) is kind:
             return _of_imagenet(torchvision_weights(name, asked))
@@ -103,7 +103,7 @@ def _of_imagenet(published: Published) -> Published:
     return published
 
 
-def _packaged(backbone: Backbone, package: str) -> Published:
+def packaged(backbone: Backbone, package: str) -> Published:
     """Weights from an installed package, of EfficientNets under the names of efficientnet_pytorch.
 
     Raises:

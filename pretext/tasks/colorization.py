@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from pretext.color import (
     soft_cross_entropy,
     soft_encode,
 )
+from pretext.colorizers.contract import Hints
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
@@ -47,7 +49,7 @@ class Colorization(coloring.ColoringTask):
         neighbours: bins a soft target is spread over: 5 in the paper, 10 in the authors' training code.
         rebalance: λ, the share of the uniform distribution in the weights: 0.5 in the paper, 1 for no
             rebalancing (the paper's "classification" variant).
-        temperature: of the annealed mean.
+        temperature: of the annealed mean. No training depends on it: `Annealed` colours at another one.
         stage: where the head sits; the last by default. Stages after it are not trained.
         target_stride: distance of the predicted positions in pixels.
         hidden: channels of the head.
@@ -157,11 +159,36 @@ class Colorization(coloring.ColoringTask):
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the annealed mean, upsampled."""
+        return self.annealed(pixels, self._temperature)
+
+    def annealed(self, pixels: Tensor, temperature: float) -> Tensor:
+        """The same at any temperature: 1 for the mean, 0 for the mode."""
         size = (pixels.shape[-2], pixels.shape[-1])
         logits = self._logits(pixels, coloring.target_size(*size, self._stride))
-        return coloring.to_image(annealed_mean(logits, self._temperature), size, self._stride)
+        return coloring.to_image(annealed_mean(logits, temperature), size, self._stride)
 
     def _logits(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         maps = self.encoder(pixels, stop=self._stage).maps[self._stage]  # (B, C, ~S/8, ~S/8)
         logits: Tensor = self.head(maps, size)  # (B, 313, *size)
         return logits
+
+
+class Annealed:
+    """A trained `Colorization` that colours at a temperature of its own.
+
+    Args:
+        task: that was trained. temperature: from 0, the mode; 1 is the mean.
+
+    Raises:
+        ValueError: a negative temperature.
+    """
+
+    def __init__(self, task: Colorization, temperature: float) -> None:
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f"Annealed.temperature is a number from 0, got {temperature}")
+        self._task, self._temperature = task, temperature
+
+    @torch.no_grad()
+    def colorize(self, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
+        """See `pretext.colorizers.contract.Colorizer`; hints are not read."""
+        return self._task.annealed(coloring.gray(lightness), self._temperature)

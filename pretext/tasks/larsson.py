@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from pretext.color import (
     rgb_of_hue,
     rgb_to_lab,
 )
+from pretext.colorizers.contract import Hints
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
 from pretext.tasks import coloring
@@ -65,7 +67,8 @@ class Larsson(coloring.ColoringTask):
         hidden: width of the head; 1024 in the papers.
         dropout: probability, behind it.
         fade: length of the mean of all hues, in [0, 1], below which chroma shrinks in proportion: 0.03 in the
-            papers, and what amounts to 0.96 in the release; 0 for never.
+            papers, and what amounts to 0.96 in the release; 0 for never. No training depends on it: `Faded`
+            colours with another one.
         target_stride: distance of the coloured positions in pixels.
         crop: side of the square that is seen; None for the image's shorter side.
         padding: mirrored border in which the random square may lie.
@@ -170,6 +173,10 @@ class Larsson(coloring.ColoringTask):
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): mean hue and median chroma, as bright as the mean of the channels."""
+        return self.faded(pixels, self._fade)
+
+    def faded(self, pixels: Tensor, fade: float) -> Tensor:
+        """The same with any fade."""
         size = (pixels.shape[-2], pixels.shape[-1])
         height, width = coloring.target_size(*size, self._stride)
         rows, columns = (torch.arange(n, device=pixels.device) * self._stride for n in (height, width))
@@ -177,8 +184,8 @@ class Larsson(coloring.ColoringTask):
         shares = self._logits(pixels, points).float().softmax(dim=3)  # (B, hw, 2, K)
         hue, sureness = mean_direction(shares[:, :, 0])
         chroma = histogram_median(shares[:, :, 1])
-        if self._fade:
-            chroma = chroma * (sureness / self._fade).clamp(max=1)
+        if fade:
+            chroma = chroma * (sureness / fade).clamp(max=1)
         guess = torch.stack([hue, chroma], dim=1).view(-1, 2, height, width)
         gray = pixels[:, :, :: self._stride, :: self._stride].mean(dim=1, keepdim=True)
         ab = rgb_to_lab(rgb_of_hue(guess, gray.float()))[:, 1:]
@@ -211,6 +218,26 @@ class Larsson(coloring.ColoringTask):
         each = (torch.special.xlogy(batch.shares, batch.shares) - batch.shares * guess).sum(dim=3)
         hue, chroma = (each * batch.weights).mean(dim=1).unbind(1)  # (B,) each
         return coloring.mean_of_colored(hue, batch.counts), coloring.mean_of_colored(chroma, batch.counts)
+
+
+class Faded:
+    """A trained `Larsson` that colours with a fade of its own.
+
+    Args:
+        task: that was trained. fade: as of `Larsson`.
+
+    Raises:
+        ValueError: a fade out of its range.
+    """
+
+    def __init__(self, task: Larsson, fade: float) -> None:
+        views.check_probability("Faded.fade", fade)
+        self._task, self._fade = task, fade
+
+    @torch.no_grad()
+    def colorize(self, lightness: Tensor, hints: Sequence[Hints] = ()) -> Tensor:
+        """See `pretext.colorizers.contract.Colorizer`; hints are not read."""
+        return self._task.faded(coloring.gray(lightness), self._fade)
 
 
 def at_points(maps: Tensor, points: Tensor, stride: int, start: float = 0.0) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from pretext.colorizers.beside import read_reference, read_scribbles
@@ -44,13 +44,20 @@ def run(cfg: DictConfig) -> list[str]:
 def _work(context: Context) -> list[str]:
     wanted = targets(Path(context.cfg.image), context.output / "colorized")
     hints = _hints(context.cfg)
-    named, colorizer = ("", None) if context.cfg.colorizer is None else _system(context, hints)
-    folder = None if named else _colorizer(context)
+    system = None if context.cfg.colorizer is None else runs.plain(context.cfg.colorizer)
+    if system is not None:
+        _check_hints(system, hints)
+    folder = colorizer = None
+    if system is None or "task" in system:
+        folder = _folder(context, _of_task(context.cfg, system))
+    else:
+        colorizer = _system(context, system)
     if context.cfg.dry_run:
-        console.print(f"{len(wanted)} images would be coloured by {named or folder}", soft_wrap=True)
+        by = " from ".join(map(str, filter(None, (system and system["name"], folder))))
+        console.print(f"{len(wanted)} images would be coloured by {by}", soft_wrap=True)
         return []
     if folder is not None:
-        colorizer = _task(context, folder, hints)
+        colorizer = _task(context, folder, system, hints)
     assert colorizer is not None
     how = (context.cfg.size, context.device, hints)
 
@@ -72,9 +79,8 @@ def _hints(cfg: DictConfig) -> Hints:
     return hints
 
 
-def _system(context: Context, hints: Hints) -> tuple[str, Any]:
-    """A system's name, and the system, fitted on the training images where it is one that learns."""
-    config = runs.plain(context.cfg.colorizer)
+def _check_hints(config: dict[str, Any], hints: Hints) -> None:
+    """Raise ValueError for hints that a system does not read, or lacks."""
     name, reads = str(config["name"]), set(config["reads"])
     if Division(config["division"]) is Division.ORACLE or reads - GIVEN.keys():
         what = ", ".join(sorted(reads - GIVEN.keys())) or "the answer"
@@ -85,35 +91,58 @@ def _system(context: Context, hints: Hints) -> tuple[str, Any]:
                 f"colorizer={name} {f'needs {key}FILE' if hint in reads else f'reads no {key}'}: it takes "
                 f"{', '.join(GIVEN[each] for each in sorted(reads)) or 'nothing beside the image'}"
             )
+
+
+def _system(context: Context, config: dict[str, Any]) -> Any:
+    """A system, fitted on the training images where it is one that learns."""
     system = instantiate(config["system"], _convert_="all")
     # One that is given its colours looks none up.
-    if hasattr(system, "fit") and not reads and not context.cfg.dry_run:
+    if hasattr(system, "fit") and not config["reads"] and not context.cfg.dry_run:
         train = context.data.train
         system.fit(EpochLoader(train, FITTED_BY, shuffle=False, drop_last=False), context.cfg.seed)
-    return name, system
+    return system
 
 
-def _task(context: Context, folder: Path, hints: Hints) -> Colorizer:
+def _of_task(cfg: DictConfig, system: dict[str, Any] | None) -> DictConfig:
+    """The configuration that asks for the run whose checkpoint colours."""
+    if system is None:
+        return cfg
+    found = cfg.copy()
+    found.pretext = runs.pretext_config(system["task"])
+    return found
+
+
+def _task(context: Context, folder: Path, system: dict[str, Any] | None, hints: Hints) -> Colorizer:
+    """The task of a run, or a system's way to read its predictions."""
     task = load_task(folder).to(context.device)
     if not isinstance(task, ColoringTask):
         raise ValueError(f"{type(task).__name__} in {folder} predicts no colours")
+    if system is not None:
+        wanted = get_class(runs.pretext_config(system["task"]).task["_target_"])
+        if not isinstance(task, wanted):
+            raise ValueError(
+                f"colorizer={system['name']} reads what {wanted.__name__} predicts; {folder} holds "
+                f"{type(task).__name__}"
+            )
+        found: Colorizer = instantiate(system["system"], task=task, _convert_="all")
+        return found
     if hints.references or hints.scribbles:
         raise ValueError("reference= and scribbles= are read by systems, named by colorizer=, not by tasks")
     return task
 
 
-def _colorizer(context: Context) -> Path:
+def _folder(context: Context, cfg: DictConfig) -> Path:
     """The folder of the run that colours: the one that is named, else the one of this configuration."""
-    if context.cfg.encoder is not None:
-        return Path(context.cfg.encoder)
-    alike = finished_alike(context.cfg, context.precision)
+    if cfg.encoder is not None:
+        return Path(cfg.encoder)
+    alike = finished_alike(cfg, context.precision)
     if len(alike) == 1:
         return alike[0]
-    name = context.cfg.pretext.name
+    name = cfg.pretext.name
     if not alike and not list((context.output / "runs").glob(f"{name}_*")):
         raise ValueError(f"no {name} was pretrained under {context.output}; {_HOW_TO_COLOUR}")
     # Several, of data that changed on disk, or one from before a key of the configuration: by its digest.
-    run = runs.one(context.cfg, context.cfg.pretext, context.data, context.precision)
+    run = runs.one(cfg, cfg.pretext, context.data, context.precision)
     if Pretrained.read(run.folder) is None:
         raise ValueError(
             f"{run.name} is not pretrained under this configuration ({run.folder} is not finished); "

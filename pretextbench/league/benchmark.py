@@ -11,6 +11,7 @@ from downstream.colorization.league import ColourLeague
 from downstream.judge.address import evaluation_digest
 from downstream.judge.headless import evaluate_rows
 from downstream.judge.records import Record, Subject
+from downstream.protocol import Judgement, Predictions
 from pretext.data.cores import cores
 from pretext.data.dataset import DataSet
 from pretext.data.loader import EpochLoader
@@ -27,6 +28,7 @@ from pretextbench.league.contact import write_sheets
 from pretextbench.league.entrants import Entrant, entrants
 from pretextbench.league.exported import export
 from pretextbench.league.external import entries
+from pretextbench.league.interpreted import interpreter
 from pretextbench.league.readers import reader, reader_run
 from pretextbench.locks import locked
 from pretextbench.runs import Run
@@ -79,21 +81,15 @@ def compare(context: Context) -> list[str]:
     made = {one.name: _coloured(context, league, one, judges) for one in league.entrants}
     kept, notes = _common(league, made)
     judged = replace(data, test=subset(data.test, kept)) if len(kept) < len(data.test) else data
-    records = [
-        record
-        for one in league.entrants
-        for record in evaluate_rows(
-            made[one.name].kept(kept),
-            made[one.name].cost,
-            league.judgement,
-            judged,
-            context.runtime(),
-            subject=_seen_by(one, made[one.name]),
-            records=context.records,
-            config=one.config,
-            flags=made[one.name].flags,
-        )
-    ]
+    records = []
+    for one in league.entrants:
+        found = made[one.name]
+        records += _scored(context, league.judgement, judged, one, found, found.kept(kept))
+    if reads := interpreter(data, context.device, context.cfg.league.imagenet):
+        for one in league.entrants:
+            found = made[one.name]
+            rows = reads.rows(found, kept, _folder(context, league, one))
+            records += _scored(context, reads.judgement, judged, one, found, rows)
     folder = show_league(context.output, records, context.cfg.leaderboard, (*league.notes, *notes))
     pictures = write_sheets(folder, judged.test, made, kept)
     _log(context, records, pictures)
@@ -126,13 +122,39 @@ def _league(context: Context, data: DataSet) -> League:
 
 def _coloured(context: Context, league: League, one: Entrant, judges: Judges) -> Coloured:
     """What a system makes of the images, made now or before."""
-    address = evaluation_digest(one.subject, league.judgement, league.data, context.runtime())
-    folder = context.output / "coloured" / address
+    folder = _folder(context, league, one)
     with locked(folder), progress(one.name) as move:
         found = coloured(one, league.data.test, judges, folder, move)
     for place, why in found.failed.items():
         console.print(f"{one.name}: image {place} is left out: {why}", style="red", soft_wrap=True)
     return found
+
+
+def _folder(context: Context, league: League, one: Entrant) -> Path:
+    """Where what a system makes of these images is kept."""
+    address = evaluation_digest(one.subject, league.judgement, league.data, context.runtime())
+    return context.output / "coloured" / address
+
+
+def _scored(
+    context: Context,
+    judgement: Judgement,
+    judged: DataSet,
+    one: Entrant,
+    found: Coloured,
+    rows: Predictions,
+) -> list[Record]:
+    return evaluate_rows(
+        rows,
+        found.cost,
+        judgement,
+        judged,
+        context.runtime(),
+        subject=_seen_by(one, found),
+        records=context.records,
+        config=one.config,
+        flags=found.flags,
+    )
 
 
 def _common(league: League, made: Mapping[str, Coloured]) -> tuple[list[int], list[str]]:
@@ -184,8 +206,7 @@ def _show_plan(context: Context, league: League) -> None:
     images = len(league.data.test)
     console.print(f"{images} images of {league.data.name} would be coloured by:")
     for one in league.entrants:
-        address = evaluation_digest(one.subject, league.judgement, league.data, context.runtime())
-        done = (context.output / "coloured" / address / "coloured.json").is_file()
+        done = (_folder(context, league, one) / "coloured.json").is_file()
         trained = one.run is None or Pretrained.read(one.run.folder) is not None
         state = "coloured already" if done else "ready" if trained else "to be pretrained first"
         console.print(f"  {one.name} ({one.division.value}): {state}", soft_wrap=True)

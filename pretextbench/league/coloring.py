@@ -154,7 +154,8 @@ def _judged(answer: Answer, begin: int, split: Split, judges: Judges, failed: di
     truth = fetch(split.pixels, places, judges.device)
     height, width = truth.shape[-2:]
     ab = torch.cat([upsample_ab(each[None].float().to(truth), (height, width)) for each in found.values()])
-    own, picture = dict(rows(ab, truth, judges.weights.to(truth.device))), painted(ab, truth)
+    picture = painted(ab, truth)
+    own = dict(rows(ab, truth, judges.weights.to(truth.device), picture))
     if judges.reader is not None:
         own |= read(judges.reader, picture, saved(truth))
     if split.labels is not None and split.labels.ndim == 1:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from downstream.leaderboard.league import FULL
-from pretext.atomic import write_bytes
+from pretext.atomic import replacing, write_bytes
 from pretext.color import lightness
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
@@ -50,7 +50,8 @@ def write_sheets(
     panels["original"] = _bytes(truth)
     rows = [f"{kind} {place}" for kind, chosen in cases.items() for place in chosen]
     picture = folder / "league.png"
-    write_bytes(picture, png(sheet(panels, rows)))
+    with replacing(picture) as file:
+        Image.fromarray(sheet(panels, rows)).save(file, format="PNG")
     page = folder / "league.html"
     write_bytes(page, html(panels, rows).encode())
     return [picture, page]
@@ -136,12 +137,8 @@ def _bytes(rgb: Tensor) -> NDArray[np.uint8]:
     return found
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) as a file."""
+def _data(picture: NDArray[np.uint8]) -> str:
+    """A picture (H, W, 3) as the address of itself."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
-    return file.getvalue()
-
-
-def _data(picture: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

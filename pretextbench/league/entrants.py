@@ -101,7 +101,10 @@ def entrant(context: Context, name: str) -> Entrant:
     Raises:
         ValueError: the network is not one that the task can train.
     """
-    return _system(context, name) if name in hints.options("colorizer") else _task(context, name)
+    if name not in hints.options("colorizer"):
+        return _task(context, name)
+    config = runs.plain(compose("config", [f"colorizer={name}"]).colorizer)
+    return _read_otherwise(context, name, config) if "task" in config else _system(context, name, config)
 
 
 def coloring_tasks() -> list[str]:
@@ -129,8 +132,30 @@ def _task(context: Context, name: str) -> Entrant:
     return Entrant(name, Division.AUTOMATIC, frozenset(), subject, make, _alone(run.config, name), run)
 
 
-def _system(context: Context, name: str) -> Entrant:
-    config = runs.plain(compose("config", [f"colorizer={name}"]).colorizer)
+def _read_otherwise(context: Context, name: str, config: dict[str, Any]) -> Entrant:
+    """A pretext task that colours, whose predictions are read in another way."""
+    trained, node = _task(context, config["task"]), config["system"]
+
+    def of(address: str) -> str:
+        return digest({"colorizer": of_node(node), "task": address})
+
+    def make() -> Ready:
+        ready = trained.make()
+        return ready._replace(colorizer=instantiate(node, task=ready.colorizer, _convert_="all"))
+
+    own = trained.subject
+    subject = replace(
+        own,
+        pretext=name,
+        budget=Division(config["division"]).value,
+        recipe=of(own.recipe),
+        run=of(own.run),
+    )
+    asked = _alone(trained.config | {"colorizer": config}, name)
+    return trained._replace(name=name, subject=subject, make=make, config=asked)
+
+
+def _system(context: Context, name: str, config: dict[str, Any]) -> Entrant:
     division, images, seed = Division(config["division"]), context.data.train, int(context.cfg.seed)
     learns = hasattr(get_class(config["system"]["_target_"]), "fit")
     seen = images.digest if learns else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pretext.atomic import write_bytes
+from pretext.atomic import replacing
 from pretext.color import lightness
 from pretext.data.dataset import Split
 from pretext.data.loader import fetch
@@ -42,9 +41,8 @@ def export(split: Split, folder: Path) -> str:
     """Write the gray images of a split as PNGs of three channels; says what was written."""
     grays = _grays(split)
     for pixels in grays:
-        file = io.BytesIO()
-        Image.fromarray(pixels).convert("RGB").save(file, format="PNG")
-        write_bytes(folder / f"{stem(pixels)}.png", file.getvalue())
+        with replacing(folder / f"{stem(pixels)}.png") as file:
+            Image.fromarray(pixels).convert("RGB").save(file, format="PNG")
     return (
         f"{len(grays)} gray images are in {folder}: colour each, keep its name and its size, and name the "
         "folder of the results in a manifest, league.entries=[MANIFEST]"

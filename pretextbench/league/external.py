@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from downstream.digest import digest
-from downstream.judge.flags import LIGHTNESS_CHANGED
+from downstream.judge.flags import JPEG, LIGHTNESS_CHANGED
 from pretext.color import rgb_to_lab
 from pretext.colorizers.contract import Division, Hints
 from pretext.data.dataset import Split
@@ -88,8 +88,9 @@ def _entrant(path: Path, test: Split) -> Entrant:
         files = _files(said.name, folder, test, said.size)
         content = {name: digest(file.read_bytes().hex()) for name, file in sorted(files.items())}
         colour: Colour = _FromFolder(files)
+        compressed = _jpegs(list(files.values()))
     else:
-        content = {}
+        content, compressed = {}, ()
         function = said.callable
         colour = _Command(str(said.command), said.patience) if function is None else _function(function)
     config = {f.name: getattr(said, f.name) for f in fields(said)}
@@ -99,7 +100,7 @@ def _entrant(path: Path, test: Split) -> Entrant:
 
     def make() -> Ready:
         outside = Outside(said.name, colour, said.size)
-        return Ready(outside, here=True, flags=outside.flags)
+        return Ready(outside, here=True, flags=lambda: outside.flags() + compressed)
 
     return Entrant(said.name, division, frozenset(), subject, make, {"entry": config})
 
@@ -286,6 +287,15 @@ def _files(name: str, folder: Path, test: Split, size: int | None) -> dict[str, 
     height, width = test.pixels.shape[1:3]
     _check_sizes(name, [files[each] for each in wanted], (size or width, size or height))
     return {each: files[each] for each in wanted}
+
+
+def _jpegs(files: Sequence[Path]) -> tuple[str, ...]:
+    """A flag where pictures are JPEGs, whatever they are called."""
+    count = 0
+    for file in files:
+        with Image.open(file) as picture:
+            count += picture.format in ("JPEG", "MPO")
+    return (f"{JPEG}{count} images",) if count else ()
 
 
 def _check_sizes(name: str, files: Sequence[Path], wanted: tuple[int, int]) -> None:

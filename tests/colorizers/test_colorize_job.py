@@ -54,6 +54,7 @@ def photo(tmp_path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     layer[24, 4:28] = (200, 30, 30, 255)
     layer[24, 36:60] = (30, 160, 30, 255)
     Image.fromarray(layer, "RGBA").save(tmp_path / "marks.png")
+    Image.fromarray(layer[12:36, :32], "RGBA").save(tmp_path / "other.png")
     return levels
 
 
@@ -112,11 +113,15 @@ def test_scribbles_that_cannot_be_read_are_named_in_our_words(tmp_path: Path) ->
         ("chia_semantic", "reads label, mask, which job=colorize cannot give it"),
         ("levin scribbles=nowhere.png", "there is no image or folder nowhere.png"),
         ("levin scribbles=photo.png", "photo.png: nothing is marked"),
+        ("levin scribbles=other.png", "photo.png: its scribbles are for 32×24 pixels, and it has 64×48"),
+        ("welsh_chosen", "colorizer=welsh_chosen needs reference=FILE"),
         ("welsh_chosen reference=photo.png", "reference 0 has no colour"),
         ("levin scribbles=marks.png colorizers=[welsh]", "colorizers= is of job=colorize_benchmark"),
         ("wellsh", "wellsh"),
         ("welsh colorizer.system.grid=0", "Welsh.grid starts at 1, got 0"),
         ("welsh colorizer.system.gird=3", "gird"),
+        ("larsson_release reference=reference.png", "colorizer=larsson_release reads no reference="),
+        ("larsson_release colorizer.system.fde=0.1", "Did you mean colorizer.system.fade"),
     ],
 )
 def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
@@ -124,6 +129,38 @@ def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
     assert status
     assert said in shown
     assert "Traceback" not in shown
+
+
+def test_a_trained_task_is_read_in_another_way(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, shown = run("colorizer=larsson_release")
+    assert status == 1
+    assert "no larsson was pretrained under" in shown
+    words = ["pretext=larsson", "logger=none", "trainer.epochs=1", "trainer.device=cpu"]
+    words += ["data.train=16", "data.val=4", "data.test=4", "data.workers=1"]
+    monkeypatch.setattr(sys, "argv", ["run.py", "job=pretrain", *words])
+    assert dispatch.main() == 0
+    capsys.readouterr()
+    (folder,) = (tmp_path / "outputs" / "runs").glob("larsson_*")
+    made = []
+    for how in (
+        "pretext=larsson",
+        "colorizer=larsson_release",
+        "colorizer=larsson_release colorizer.system.fade=0.03",
+    ):
+        status, shown = run(*how.split(), "trainer.epochs=1")
+        assert status == 0, shown
+        made.append(np.asarray(Image.open(tmp_path / "outputs" / "colorized" / "photo.png")))
+    assert (made[0] == made[2]).all(), "the paper's fade by both ways"
+    assert (made[0] != made[1]).any()
+    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1, "nothing was trained anew"
+    status, shown = run("colorizer=larsson_release", "trainer.epochs=1", "dry_run=true")
+    assert f"would be coloured by larsson_release from outputs/runs/{folder.name}" in shown
+    status, shown = run("colorizer=colorization_mean", f"encoder={folder}")
+    assert status == 1
+    assert "colorizer=colorization_mean reads what Colorization predicts" in shown
+    assert "holds Larsson" in shown
 
 
 def test_thin_lines_stay_in_a_small_copy_and_colours_are_means_of_what_is_marked(tmp_path: Path) -> None:

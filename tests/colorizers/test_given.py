@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pretext.colorizers import given
+from pretext.colorizers.arrays import together
 from pretext.colorizers.contract import Hints, Scribbles
 from pretext.colorizers.draws import drawn_from
 
@@ -96,6 +97,16 @@ def test_scribbles_that_do_not_fit_are_refused(ab: Tensor, marked: Tensor, said:
 def test_masks_that_do_not_fit_are_refused(mask: Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=f"{WHERE}.*{said}"):
         given.mask(second(mask=mask))
+
+
+def test_colours_that_are_not_finite_are_named_by_image() -> None:
+    """Whatever made them: a solver that did not converge, a division by zero."""
+    good, bad = np.zeros((2, 4, 5)), np.zeros((2, 4, 5))
+    for value in (np.nan, np.inf):
+        bad[1, 3, 4] = value
+        with pytest.raises(ValueError, match=f"{WHERE}: colours are not finite"):
+            together("Somebody", [good, bad], LIGHT)
+    assert together("Somebody", [good, good], LIGHT).shape == (2, 2, 4, 5)
 
 
 def test_the_same_picture_and_seed_draw_the_same() -> None:

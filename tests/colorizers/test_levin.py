@@ -7,11 +7,12 @@ import pytest
 import torch
 import toy
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 from skimage.color import lab2rgb
 
 from pretext.color import lightness, rgb_to_lab
 from pretext.colorizers.contract import Hints, Scribbles
-from pretext.colorizers.levin import Levin, affinities, propagate
+from pretext.colorizers.levin import Levin, affinities, dissected, propagate
 
 Floats = NDArray[np.float64]
 
@@ -95,6 +96,17 @@ def test_it_solves_the_system_of_weights_written_out_by_hand() -> None:
     assert np.array_equal(found[marked], chroma[marked])
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (2, 2), (7, 3), (13, 20)])
+def test_an_order_has_every_pixel_once_and_a_line_after_both_its_sides(height: int, width: int) -> None:
+    order = dissected(height, width)
+    assert sorted(order.tolist()) == list(range(height * width))
+    if (height, width) == (13, 20):
+        line = {row * 20 + 10 for row in range(13)}
+        assert set(order[-13:].tolist()) == line, "the middle column is last"
+        left, right = order[:130] % 20, order[130:-13] % 20
+        assert left.max() < 10 < right.min(), "and parts the others"
+
+
 def test_weights_sum_to_one_and_reach_over_no_border() -> None:
     weights, there = affinities(np.random.default_rng(0).random((5, 4)))
     np.testing.assert_allclose(weights.sum(0), 1)
@@ -121,6 +133,17 @@ def test_what_cannot_be_solved_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         propagate(luminance, chroma, marked)
+
+
+def test_a_system_without_a_solution_is_the_images_affair(monkeypatch: pytest.MonkeyPatch) -> None:
+    light, marked = torch.full((2, 1, 4, 4), 50.0), torch.ones(4, 4, dtype=torch.bool)
+    hints = [Hints(scribbles=Scribbles(torch.ones(2, 4, 4), marked))] * 2
+    for matrix, said in ((0 * np.eye(16), "is singular"), (1e-320 * np.eye(16), "has no finite solution")):
+        monkeypatch.setattr("pretext.colorizers.levin._system", lambda *_, one=matrix: csc_array(one))
+        with pytest.raises(
+            ValueError, match=rf"Levin, image 0 of the batch of 2: the system that spreads its colours {said}"
+        ):
+            Levin().colorize(light, hints)
 
 
 def test_scribbles_everywhere_are_the_picture_itself() -> None:

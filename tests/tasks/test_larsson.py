@@ -17,7 +17,7 @@ from torch import Tensor
 from pretext.color import lab_to_rgb, lightness, rgb_to_lab
 from pretext.task import Images
 from pretext.tasks import coloring
-from pretext.tasks.larsson import Histograms, Larsson, at_points
+from pretext.tasks.larsson import Faded, Histograms, Larsson, at_points
 
 
 def task(**changes: Any) -> Larsson:
@@ -175,6 +175,21 @@ def test_chroma_fades_where_hues_disagree(fade: float, share: float) -> None:
     hue_found, chroma = kept[0][0, :, 0, 0].tolist()
     assert hue_found == pytest.approx(0.5 / 8, abs=1e-4)
     assert chroma == pytest.approx(share * 2.5 / 8, rel=1e-3)
+
+
+@torch.no_grad()
+def test_another_fade_is_another_reading_of_the_same_weights() -> None:
+    """As one that was built with it, loaded with the other's weights, colours."""
+    one = shaken(task(fade=0.03))
+    other = task(fade=0.96).eval()
+    other.load_state_dict(one.state_dict())
+    light = lightness(toy.batch(2).pixels)
+    again = Faded(one, 0.96).colorize(light)
+    assert torch.equal(again, other.colorize(light))
+    assert not torch.equal(again, one.colorize(light))
+    assert torch.equal(Faded(one, 0.03).colorize(light), one.colorize(light))
+    with pytest.raises(ValueError, match=r"Faded.fade is a probability in \[0, 1\], got 2"):
+        Faded(one, 2)
 
 
 @pytest.mark.parametrize(

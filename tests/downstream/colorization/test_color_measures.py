@@ -12,7 +12,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from downstream.colorization.colourfulness import colourfulness, colourfulness_of_magnitudes
 from downstream.colorization.measures import MEASURES, psnr, ssim
-from downstream.colorization.rows import rows
+from downstream.colorization.rows import painted, rows
 from downstream.protocol import take
 from pretext.color import N_BINS, rgb_to_lab
 
@@ -123,6 +123,17 @@ def test_measures_are_of_any_images_in_any_order() -> None:
         assert measure(take(found, index)) == pytest.approx(measure(again), rel=1e-6), name
         assert measure(take(found, index[::-1])) == pytest.approx(measure(again), rel=1e-9), name
         assert measure(found) in measure.scale
+
+
+def test_a_picture_that_is_at_hand_is_not_painted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, other = photographs(3), photographs(5)[:3]
+    ab = rgb_to_lab(other)[:, 1:]
+    expected, picture = rows(ab, truth, EVEN), painted(ab, truth)
+    monkeypatch.setattr("downstream.colorization.rows.painted", lambda *_: pytest.fail("painted again"))
+    found = rows(ab, truth, EVEN, picture)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_bad_input_is_named() -> None:

@@ -150,3 +150,21 @@ def test_the_packages_import_without_the_configuration() -> None:
     }
     assert names, "no file was read"
     assert not {name.split(".")[0] for name in names} & CONFIGURATION
+
+
+def test_what_tests_share_is_found_by_whichever_is_run_alone() -> None:
+    """pytest finds modules beside a test, and beside every conftest.py above it."""
+    tests = Path(__file__).parent
+    shared: dict[str, set[Path]] = {}
+    for path in tests.rglob("*.py"):
+        if not path.name.startswith("test_") and path.name != "conftest.py":
+            shared.setdefault(path.stem, set()).add(path.parent)
+    above = {path.parent for path in tests.rglob("conftest.py")}
+    assert len(shared) > 10
+    for path in tests.rglob("*.py"):
+        at_hand = {path.parent, *above.intersection(path.parents)}
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else names
+            for name in names:
+                assert name not in shared or shared[name] & at_hand, f"{path} imports {name}"

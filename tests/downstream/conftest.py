@@ -1,1 +1,1 @@
-"""Makes what the tests of several rooms need (`planted`, `rectangles`, `made_records`, …) importable."""
+"""Makes what the tests of several rooms need (`planted`, `rectangles`, …) importable."""

@@ -257,7 +257,7 @@ def test_downstream(
     assert again == records
     shared = merging.merged([str(tmp_path / "r")], tmp_path, reference=False)
     assert len(shared.records) == len(records) + len(blind)
-    assert len(shared.notes) == 1, "not all were computed again from their options and rows"
+    assert not any("computed again" in note for note in shared.notes), "not all, from options and rows"
 
 
 @pytest.mark.parametrize("name", names("downstream"))

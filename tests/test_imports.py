@@ -153,8 +153,10 @@ def test_the_packages_import_without_the_configuration() -> None:
 
 
 def test_what_tests_share_is_found_by_whichever_is_run_alone() -> None:
-    """pytest finds modules beside a test, and beside every conftest.py above it."""
+    """pytest finds modules beside a test, and beside every conftest.py above it; a name is of one file."""
     tests = Path(__file__).parent
+    called = [path.name for path in tests.rglob("test_*.py")]
+    assert {name for name in called if called.count(name) > 1} == set()
     shared: dict[str, set[Path]] = {}
     for path in tests.rglob("*.py"):
         if not path.name.startswith("test_") and path.name != "conftest.py":

@@ -87,14 +87,16 @@ def show_board(
     told = (*notes, *_on_choice(wanted(settings)), *changed)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     short = settings.notes is Notes.short
-    tables.show(console, short=short)  # whether or not it can be written
-    runs = runs_at_hand(output)
-    found = pictures_of(output, ordered, runs)
-    classes = class_names.files((output / "records", *folders), ordered)
-    shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
-    tables.write(folder, shown, parquet=_parquet(settings))
-    count = gather_pictures(found, folder / "pictures")
-    count += draw(ordered, board, runs, folder / "pictures")
+    try:
+        runs = runs_at_hand(output)
+        found = pictures_of(output, ordered, runs)
+        classes = class_names.files((output / "records", *folders), ordered)
+        shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
+        tables.write(folder, shown, parquet=_parquet(settings))
+        count = gather_pictures(found, folder / "pictures")
+        count += draw(ordered, board, runs, folder / "pictures")
+    finally:
+        tables.show(console, short=short)  # after the files, which stay where nobody reads to the end
     console.print(f"Tables, a page and {count} pictures are in {folder}", soft_wrap=True)
     if short:
         console.print("The files say how to read them; leaderboard.notes=full does so here.", soft_wrap=True)
@@ -136,8 +138,10 @@ def show_league(
     """Print the tables of systems that colour, write them to `boards/<digest>`, name the folder."""
     folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
-    tables.show(console, leaderboard.LEAGUE, short=settings.notes is Notes.short)
-    tables.write(folder, parquet=_parquet(settings))
+    try:
+        tables.write(folder, parquet=_parquet(settings))
+    finally:
+        tables.show(console, leaderboard.LEAGUE, short=settings.notes is Notes.short)
     console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)
     return folder
 

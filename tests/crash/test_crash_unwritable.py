@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from downstream.judge.plain import to_plain
 from downstream.judge.record_files import export_jsonl, import_jsonl
 from pretext.atomic import write_bytes
 from pretextbench import dispatch
@@ -65,6 +68,21 @@ def test_a_board_that_cannot_be_written_is_shown_all_the_same(
     assert any("Scores in %" in line for line in table)
     assert any("colorization" in line for line in table)
     assert last.startswith("output=out cannot be written: Not a directory: ")
+
+
+def test_a_board_is_written_though_nobody_reads_to_the_end(tmp_path: Path) -> None:
+    one = next(r for r in import_jsonl(CONF / "suite" / "scenes.v1.jsonl.gz") if r.evaluation.primary)
+    place = tmp_path / "out" / "records" / f"{one.evaluation.digest}.json"
+    write_bytes(place, json.dumps([to_plain(one)]).encode())
+    words = ["job=leaderboard", "output=out", "logger=none"]
+    line = [sys.executable, str(CONF.parent / "run.py"), *words]
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        assert job.stderr is not None
+        job.stdout.close()  # as `head` does
+        said = job.stderr.read().decode()
+    assert "Traceback" not in said
+    assert len(list(tmp_path.glob("out/boards/*/leaderboard.html"))) == 1
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])

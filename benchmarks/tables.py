@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import league
+from benchmarks import league, measured
 from benchmarks.committed import RESULTS, ROOT
 from benchmarks.suites import records_of
 from downstream.digest import digest, settings
@@ -80,11 +80,12 @@ def results() -> Results:
             place = picture.relative_to(ROOT / "docs")
             parts += [f"### Cost\n\n![Mean gain of each task against FLOPs of pretraining]({place})"]
         parts += other_metrics(records)
-    parts += ["## How well the colorizers colour", colour_quality()]
-    parts += ["## What colour teaches on the scenes", controls()]
-    parts += ["## How often the intervals hold", intervals()]
-    parts += ["## How often a column is without error", families()]
-    parts += ["## Speed", speed()]
+    parts += ["## How well the colorizers colour", measured.colour_quality()]
+    parts += ["## What colour teaches on the scenes", measured.controls()]
+    parts += ["## How often the intervals hold", measured.intervals()]
+    parts += ["## How often a column is without error", measured.families()]
+    parts += ["## How much a learning rate and a decay matter", measured.tuning()]
+    parts += ["## Speed", measured.speed()]
     return Results("\n\n".join(parts) + "\n", pictures, boards)
 
 
@@ -98,161 +99,11 @@ def other_metrics(records: list[Record]) -> list[str]:
         means = own.pivot_table("score", "row", "evaluation.metric", sort=False).sort_index()
         shown = means.map(lambda value: f"{value:.1f}", na_action="ignore").fillna("–")
         rows = [[str(name), *row] for name, row in zip(shown.index, shown.to_numpy(), strict=True)]
-        parts += [f"### Every metric of `{protocol}`", _table(["", *means.columns], rows).replace("_", "\\_")]
-    return parts
-
-
-def colour_quality() -> str:
-    """AuC of the colorizers, as `benchmarks/colour_quality.py` measured it."""
-    found = _measured("colour_quality")
-    measures = ("auc", "auc_balanced")
-    rows = []
-    for row in found["rows"]:
-        cells = [_with_interval(sum(row[m]) / len(row[m]), row["interval"][m]) for m in measures]
-        rows.append([row["name"].replace("_", " "), str(len(row["seeds"])), *cells])
-    pairs = []
-    for row in found["pairs"]:
-        cells = [
-            _with_interval(value, row["interval"][m], "+")
-            for value, m in zip(row["difference"], measures, strict=True)
+        parts += [
+            f"### Every metric of `{protocol}`",
+            measured.table(["", *means.columns], rows).replace("_", "\\_"),
         ]
-        first, second = (name.replace("_", " ") for name in row["pair"])
-        pairs.append([f"{first} − {second}", *cells])
-    text = (
-        f"{found['data']}, {found['images']} test images; the area under the curve of ab errors up to 150, "
-        "pixels counted alike and balanced by the frequency of their colour (arXiv:1603.08511). Means over "
-        "n seeds; in brackets 95 % intervals over test images, paired for differences. "
-        "`python -m benchmarks.colour_quality OUTPUT`"
-    )
-    tables = (
-        _table(["colours", "n", "AuC %", "balanced AuC %"], rows),
-        _table(["difference", "AuC", "balanced AuC"], pairs),
-    )
-    return "\n\n".join([text, *tables])
-
-
-def _measured(name: str) -> Any:
-    """What a benchmark wrote."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown: the first column of words, the others of numbers."""
-    lines = ["|---" + "|---:" * (len(head) - 1) + "|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"| {' | '.join(head)} |", *lines])
-
-
-def _with_interval(value: float, interval: list[float], sign: str = "") -> str:
-    return f"{value:{sign}.2f} [{interval[0]:{sign}.2f}, {interval[1]:{sign}.2f}]"
-
-
-def controls() -> str:
-    """The controls of the scenes, as `benchmarks/scenes_controls.py` measured them."""
-    found = _measured("scenes_controls")
-    rows = [
-        "| pretraining | colours of the scenes | linear probe, val mAP % | share of the gap |",
-        "|---|---|---|---|",
-    ]
-    for row in found["rows"]:
-        colour = row["colour"].replace("_", " ")
-        rows.append(f"| {row['task']} | {colour} | {row['val_map']:.1f} | {100 * row['share']:.0f} % |")
-    text = (
-        f"One seed, {found['scenes']} scenes, {found['epochs']} epochs, read on val alone. The share is "
-        "that of the gap from random to supervised. Colour follows the class (semantic), is drawn for each "
-        "object, or comes from another scene. `python -m benchmarks.scenes_controls`"
-    )
-    return text + "\n\n" + "\n".join(rows)
-
-
-def intervals() -> str:
-    """Coverage of the intervals of these tables, as `benchmarks/intervals.py` simulated it."""
-    found = _measured("intervals")
-    held = ("mean", "mean, another row", "difference, other number of seeds")
-    apart = ("difference", "difference, other rows")
-    shares = ("share", "share, first row its twin", "share, small gap")
-    rows = []
-    for row in found["points"]:
-        of = {name: 100 * own["held"] for name, own in row["holds"].items()}
-        cells = [f"{of[name]:.1f}" for name in held] + [f"{100 - of[name]:.1f}" for name in apart]
-        for name in shares:
-            given = 100 * row["holds"][name]["given"]
-            cells.append(f"{of[name]:.1f}" + (f" ({given:.0f})" if given < 99.5 else ""))
-        rows.append([row["effects"], str(row["seeds"]), f"×{row['spread']}", *cells])
-    settings = found["settings"]
-    small, large = (f"{settings['gaps'][name]:g}" for name in (shares[2], shares[0]))
-    over = [100 - 100 * row["holds"][name]["held"] for row in found["points"] for name in _over_seeds(row)]
-    text = (
-        f"{settings['worlds']} made worlds a line (standard error 0.5), read with the functions that make "
-        "the tables above. A score has effects of its seed, of the images and of both together, as large "
-        f"as on the photographs or on the scenes. {settings['rows']} rows have one truth and n seeds; one, "
-        "called a, has a spread between seeds that is a multiple of the others'; b is another. In %: how "
-        "often an interval holds the truth, of a mean, and of the difference of a from a row of 3 seeds "
-        "(of 5 where n = 3); how often two rows are called different (A/A), a and b, or two others; how "
-        f"often the interval of the share of the gap holds it, the gap {large} standard deviations between "
-        f"seeds (a is read; a is the random twin) or {small} (a is read), in brackets in how many worlds "
-        "it is given. Nominal: 95, and 5 for A/A. With 2 and 3 seeds they are on the safe side: so few "
-        "cannot show that a row's variance is that of the others, so its own is taken often. With one "
-        "seed all is over images, given the seeds: of two runs of one task that differ in their seed "
-        f"{min(over):.0f} to {max(over):.0f} % are called different, which is why single runs are never "
-        "marked. `python -m benchmarks.intervals`"
-    )
-    head = ["effects as on", "n", "spread", "mean a", "mean b", "difference", "A/A a", "A/A b"]
-    return text + "\n\n" + _table([*head, "share", "share, twin", "share, small gap"], rows)
-
-
-def _over_seeds(row: Any) -> list[str]:
-    """What says of a single run how it would do if it spoke of other seeds."""
-    return [name for name in row["holds"] if name.endswith("over seeds")]
-
-
-def families() -> str:
-    """Errors in whole columns of these tables, as `benchmarks/families.py` simulated them."""
-    found = _measured("families")
-    names = ("all pairs", "beside the best", "beside the twin", "ranks", "each pair at 5 %")
-    rows = []
-    for row in found["points"]:
-        shares = [f"{100 * row['wrong'][name]:.1f}" for name in names]
-        rows.append([row["effects"], str(row["seeds"]), f"×{row['spread']}", *shares])
-    settings = found["settings"]
-    text = (
-        f"{settings['worlds']} made worlds a line (standard error 0.5), as above: in how many % of them "
-        f"anything in a column of {settings['rows']} rows is wrong. All have one truth; one has a spread "
-        "between seeds that is a multiple of the others', and is their twin where they are read beside one. "
-        "All pairs: any two rows are called separated, nominal 5. Beside the best: any row is called "
-        "separated from the best. Beside the twin: any row is called separated from it, nominal 5. Ranks: "
-        "where truths differ, any true rank lies outside of those a row may have; below 5, since fewer pairs "
-        "are alike. The last column is what marks at 5 % a pair would do. Of two seeds nothing is said in a "
-        "table, and of one there is nothing to say. "
-        "`python -m benchmarks.families`"
-    )
-    return text + "\n\n" + _table(["effects as on", "n", "spread", *names], rows)
-
-
-def speed() -> str:
-    """Ratios that were measured side by side in one run, and the limits they are held to."""
-    probes, knn, svm = _measured("probes"), _measured("knn"), _measured("svm")
-    grid, extraction = probes["limits"]
-    lines = [
-        (grid, probes["probes"][grid], f"≤ {probes['limits'][grid]:g}"),
-        (extraction, probes["extraction"][extraction], f"≥ {probes['limits'][extraction]:g}"),
-        (
-            "kNN of 24 settings / bare matrix product and top-k",
-            knn["nearest neighbours"]["ours, 24 settings"]["wall times bare"],
-            f"≤ {knn['limit, times bare']:g}",
-        ),
-        (
-            "loop over LinearSVC / grid of SVMs, CPU seconds",
-            svm["times faster, CPU seconds"],
-            f"≥ {svm['limits']['times faster']:g}",
-        ),
-    ]
-    rows = [[what, f"{value:.3g}", limit] for what, value, limit in lines]
-    text = (
-        f"On {probes['machine']['threads']} threads, {probes['machine']['processor']}. "
-        "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`"
-    )
-    return text + "\n\n" + _table(["ratio", "measured", "limit"], rows)
+    return parts
 
 
 def provenance(records: list[Record]) -> str:

@@ -127,9 +127,17 @@ def folder_of(output: Path, records: Sequence[Record], view: View | None = None)
 
 
 def _on_choice(where: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What records were chosen by, in words."""
+    """What records were chosen by, and what this makes of a table, in words."""
     said = [f"{name}={', '.join(map(fields.text, values))}" for name, values in where.items()]
-    return [f"Of records with {'; '.join(said)} alone."] if said else []
+    if not said:
+        return []
+    stage = " Of stages, that which was chosen on val: rows that chose another are left out." * (
+        not {"stage", "evaluation.stage"}.isdisjoint(where)
+    )
+    return [
+        f"Of records with {'; '.join(said)} alone: intervals, marks and ranks are among these, and promise "
+        f"too much where they were chosen by their scores.{stage}"
+    ]
 
 
 def show_league(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from downstream.judge.budgets import hold_to_budgets
@@ -124,6 +125,10 @@ def _hold_to_rows(found: Sequence[Found], path: Path, judgement: Judgement, comp
 
 
 def _all_of(faults: Sequence[str]) -> str:
-    more = f"\nand {len(faults) - TOLD} more" if len(faults) > TOLD else ""
-    told = (shown(fault, LONGEST) for fault in faults[:TOLD])
+    every = Counter(faults)  # of records on one line, one line
+    more = f"\nand {len(every) - TOLD} more" if len(every) > TOLD else ""
+    told = [
+        shown(fault, LONGEST) + f" ({count} records)" * (count > 1)
+        for fault, count in islice(every.items(), TOLD)
+    ]
     return "records that cannot be used:\n" + "\n".join(told) + more

@@ -64,7 +64,7 @@ def read(
         try:
             named[digest] = {**_read(path)}
         except (OSError, msgspec.MsgspecError) as error:
-            on_error(RecordError(f"{path}: no names of classes: {error}"))
+            on_error(RecordError(f"{path}: no names of classes: {error}; delete it"))
     return named
 
 

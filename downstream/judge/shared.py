@@ -25,6 +25,13 @@ RESERVED = ("random", "supervised")
 TOLD = ("value", "unit", "direction", "range", "selected", "resampled")
 """What a table shows of a result: two records of one score must say the same of it."""
 
+ENOUGH = 100
+"""Resamples of which none lies near a value that was changed; a metric's bias, as of precision, is less than
+their spread."""
+
+ROUNDED = 1e-6
+"""Of a value, or absolute below 1: resamples are kept to seven digits."""
+
 NOT_SHOWN = ("config", "options", "resampled")
 """Fields of free content, or of many numbers, that no table prints."""
 
@@ -234,6 +241,11 @@ def _out_of_range(record: Record) -> str:
     ):
         if value is not None and value not in scale:
             return f"result.{name}: {value} is not in its range from {scale.range[0]} to {scale.range[1]}"
+    if len(ends) >= ENOUGH:
+        low, high = min(ends), max(ends)
+        near = high - low + ROUNDED * max(1.0, abs(result.value))
+        if not low - near <= result.value <= high + near:
+            return f"result.value: {result.value} lies far from its own resamples, {low} to {high}"
     return ""
 
 

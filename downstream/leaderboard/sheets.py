@@ -190,7 +190,10 @@ def across_sheet(board: Board) -> Sheet:
     sections = []
     for name in names:
         lines = [
-            Line(apart(group, board.groups), tuple(score_text(row.cells.get(c), None) for c in board.columns))
+            Line(
+                " · ".join((apart(group, board.groups), *([row.label] * (row.label != name)))),
+                tuple(score_text(row.cells.get(c), None) for c in board.columns),
+            )
             for group in board.groups
             for row in group.rows
             if row.key.pretext == name

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from downstream.features.cache import ArrayCache
+from downstream.judge import class_names
 from downstream.judge.address import stored
 from downstream.judge.record_files import read_all, read_rows
-from downstream.judge.records import Record
+from downstream.judge.records import Record, RecordError
 from pretext.data.embedded import scenes
 from pretext.fit import Pretrained, load_task
 from pretextbench import dispatch, status, sweep
@@ -52,6 +53,13 @@ def pack_of(path: Path) -> object:
     return scenes(str(path.parents[1]), train=96, val=32, test=32, workers=1)
 
 
+def named(path: Path) -> object:
+    def fail(error: RecordError) -> None:
+        raise error
+
+    return class_names.read({path.stem: path}, fail)
+
+
 def shown(path: Path) -> None:
     """What only `job=status` reads; it does not stop there."""
 
@@ -64,6 +72,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "runs/*/encoder.*": lambda path: load_task(path.parent),
     "records/*.json": lambda path: stored(path.parent, path.stem),
     "records/rows/*.npz": rows_of,
+    "records/classes/*.json": named,
     "cache/data/*/*": pack_of,
     "cache/features/features/*/*": features_of,
     "logs/*/*/outcome.json": shown,

@@ -132,6 +132,36 @@ def test_a_value_that_was_changed_within_its_range_is_noticed(theirs: Path, by: 
     )
 
 
+@pytest.mark.parametrize(("spreads", "refused"), [(0.9, False), (1.1, True)])
+def test_a_value_far_from_its_resamples_is_noticed_without_rows(
+    spreads: float, refused: bool, theirs: Path
+) -> None:
+    """Metrics that are biased, as precision is, may lie a little beyond them."""
+
+    def put(record: dict[str, Any]) -> None:
+        kept = [0.3 + 0.001 * place for place in range(100)]
+        record["result"].update(value=kept[-1] + spreads * (kept[-1] - kept[0]), resampled=kept)
+
+    shutil.rmtree(theirs / "rows")
+    where = change(theirs, linear, put)
+    if not refused:
+        assert notes(theirs)
+        return
+    (fault,) = faults(theirs)
+    assert fault.startswith(f"{where}: result.value: 0.5079")
+    assert fault.endswith("lies far from its own resamples, 0.3 to 0.399")
+
+
+def test_a_fault_of_several_records_of_a_line_is_told_once(theirs: Path) -> None:
+    path = sorted(theirs.glob("*.json"))[0]
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["result"]["value"] = 7.5
+    path.write_text(json.dumps(entries))
+    (fault,) = faults(theirs)
+    assert fault.count("line 1") == 1
+
+
 def test_a_budget_that_was_changed_is_noticed_and_one_without_its_configuration_is_counted(
     theirs: Path,
 ) -> None:

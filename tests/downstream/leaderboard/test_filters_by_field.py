@@ -135,7 +135,8 @@ def test_a_board_is_of_the_chosen_records_in_all_its_files_and_says_so(tmp_path:
     for name in ("leaderboard.md", "leaderboard.html", "leaderboard.txt"):
         text = (folder / name).read_text()
         assert "jigsaw" not in text
-        assert "Of records with pretext=rotation alone." in text
+        assert "Of records with pretext=rotation alone: " in text
+        assert "Of stages" not in text
     seeds = OmegaConf.structured(Leaderboard(where={"pretext": ["rotation"]}, columns="seed"))
     other = show_board(tmp_path, rows(), seeds)
     assert other != folder

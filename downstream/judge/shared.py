@@ -131,10 +131,12 @@ def rows_at_hand(found: Iterable[Found]) -> frozenset[Rows]:
 
 
 def portable(record: Record) -> Record:
-    """The record without where sets and results lie, which is the machine's affair."""
+    """The record without where sets, results and encoders lie, which is the machine's affair."""
     config = {**record.provenance.config}
     if "output" in config:
         config["output"] = "outputs"
+    if isinstance(encoder := config.get("encoder"), str) and Path(encoder).is_absolute():
+        config["encoder"] = Path(encoder).name
     for name in ("data", "target"):
         given = config.get(name)
         if isinstance(given, Mapping) and given.get("root"):

@@ -277,14 +277,20 @@ def test_two_directions_of_one_metric_name_both_files(tmp_path: Path) -> None:
 
 
 def test_a_portable_record_names_no_place_of_a_machine() -> None:
-    config = {"output": "/home/me/x", "data": {"root": "/sets", "size": 64}, "target": None, "seed": 3}
+    config = {
+        "output": "/home/me/x", "data": {"root": "/sets", "size": 64}, "target": None, "seed": 3,
+        "encoder": "/home/me/x/runs/mine/",
+    }  # fmt: skip
     made = portable(
         dataclasses.replace(record(), provenance=dataclasses.replace(record().provenance, config=config))
     )
     assert made.provenance.config == {
         "output": "outputs", "data": {"root": "data", "size": 64}, "target": None, "seed": 3,
+        "encoder": "mine",
     }  # fmt: skip
     assert config["output"] == "/home/me/x"
+    named = dataclasses.replace(made.provenance, config={"encoder": "timm:resnet50.a1_in1k"})
+    assert portable(dataclasses.replace(made, provenance=named)).provenance == named
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

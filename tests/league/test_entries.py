@@ -172,6 +172,8 @@ def test_a_command_may_say_what_it_likes_and_ends_when_its_time_is_over(tmp_path
         one.make().colorizer.colorize(light)
     assert time.monotonic() - begun < 20
     child = Path("/proc") / (tmp_path / "child").read_text().strip() / "status"
+    while child.exists() and "Z (zombie)" not in child.read_text() and time.monotonic() - begun < 10:
+        time.sleep(0.05)  # a signal takes a moment
     assert not child.exists() or "Z (zombie)" in child.read_text(), "what it started ends with it"
     with pytest.raises(ValueError, match="there is no program 'no_such_painter'"):
         entries([write(tmp_path, command="no_such_painter {in} {out}")], test)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pretext.backbones.timm_whole import TimmWhole
 from pretext.encoder import Encoder
-from pretext.foreign.published import PACKAGES, load_imagenet, packaged
+from pretext.foreign.published import PACKAGES, packaged, put
 from pretext.inputs import RGB
 
 
@@ -43,7 +43,7 @@ class ImageNetClassifier(nn.Module):
             self.head = nn.Linear(weight.shape[1], len(weight))
         made_for = published.made_for
         self.encoder = Encoder(RGB(made_for["mean"], made_for["std"]), backbone)
-        load_imagenet(self.encoder, package)
+        put(self.encoder, published)
         self.head.load_state_dict({"weight": weight, "bias": bias})
         self._side = int(made_for["size"][0])
         self.source = published.source

@@ -49,9 +49,14 @@ def load_imagenet(encoder: Encoder, asked: str | None = None) -> None:
             input that they are not for.
         ConnectionError: weights that cannot be fetched.
     """
-    backbone = encoder.backbone
     with torch.random.fork_rng(devices=[]):
-        published = _published(backbone, asked or "")
+        published = _published(encoder.backbone, asked or "")
+    put(encoder, published)
+
+
+def put(encoder: Encoder, published: Published) -> None:
+    """Put weights of its network into an encoder; raises as `load_imagenet` for another input or network."""
+    backbone = encoder.backbone
     if encoder.input.arguments != published.input.arguments:
         mean, std = published.made_for["mean"], published.made_for["std"]
         raise ValueError(

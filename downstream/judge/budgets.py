@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from downstream.judge.records import Effort, Record, Subject
@@ -141,12 +141,8 @@ def _other_images(seen: int, asked: Given, size: int | None) -> str:
 def _sizes(found: Sequence[Found], complain: Complain) -> dict[str, int]:
     """Images of each split by its digest."""
     first: dict[str, tuple[int, Found]] = {}
-    known: set[int] = set()
-    for one in found:
+    for one in _differing(found, lambda record: id(record.data)):
         data = one.record.data
-        if id(data) in known:
-            continue
-        known.add(id(data))
         for name, split in data.digests.items():
             count = data.counts.get(name)
             if count is None:
@@ -163,13 +159,10 @@ def _sizes(found: Sequence[Found], complain: Complain) -> dict[str, int]:
 def _same_runs(found: Sequence[Found], complain: Complain) -> None:
     """What records of one run, or of several seeds of one recipe, say that it took."""
     first: dict[tuple[str, ...], tuple[int, Found]] = {}
-    known: set[tuple[int, int]] = set()
-    for one in found:
+    for one in _differing(found, lambda record: (id(record.subject), id(record.cost))):
         record = one.record
-        parts = (id(record.subject), id(record.cost))
-        if parts in known or record.subject.blind:
+        if record.subject.blind:
             continue
-        known.add(parts)
         for key, what, value in _counted(record):
             said, other = first.setdefault(key, (value, one))
             if said != value:
@@ -191,12 +184,8 @@ def _counted(record: Record) -> Iterator[tuple[tuple[str, ...], str, int]]:
 def _twins(rows: Sequence[Found], complain: Complain) -> None:
     """A twin that is trained is given what its row is, and takes no fewer images than it."""
     by_recipe = {one.record.subject.recipe: one for one in rows}
-    known: set[int] = set()
-    for one in rows:
+    for one in _differing(rows, lambda record: id(record.subject)):
         subject = one.record.subject
-        if id(subject) in known:
-            continue
-        known.add(id(subject))
         for name, recipe in subject.twins.items():
             twin = by_recipe.get(recipe)
             if twin is None or not twin.record.subject.budget or _fixed(twin.record):
@@ -212,6 +201,15 @@ def _twins(rows: Sequence[Found], complain: Complain) -> None:
             else:
                 continue
             complain(f"{one.where} and {twin.where}: subject.{what}")
+
+
+def _differing(found: Sequence[Found], part: Callable[[Record], Hashable]) -> Iterator[Found]:
+    """The first record of each part: parts that records have alike are one object."""
+    known: set[Hashable] = set()
+    for one in found:
+        if (key := part(one.record)) not in known:
+            known.add(key)
+            yield one
 
 
 def _fixed(record: Record) -> bool:

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge.records import Record
+from downstream.judge.shared import TOLERANCE
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Judgement, Measure, Predictions
 from pretext.data.dataset import IGNORE, Boxes, Split
-
-TOLERANCE = 1e-6
-"""Of a value, or absolute below 1: resamples are kept to seven digits, and sums hang on their order."""
 
 SPOTS = 8
 """Resamples that are made again, evenly spaced."""

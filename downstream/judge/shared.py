@@ -29,8 +29,8 @@ ENOUGH = 100
 """Resamples of which none lies near a value that was changed; a metric's bias, as of precision, is less than
 their spread."""
 
-ROUNDED = 1e-6
-"""Of a value, or absolute below 1: resamples are kept to seven digits."""
+TOLERANCE = 1e-6
+"""Of a value, or absolute below 1: resamples are kept to seven digits, and sums hang on their order."""
 
 NOT_SHOWN = ("config", "options", "resampled")
 """Fields of free content, or of many numbers, that no table prints."""
@@ -236,16 +236,17 @@ def _misnamed(record: Record) -> str:
 def _out_of_range(record: Record) -> str:
     result = record.result
     scale = result.scale
-    ends = [value for value in result.resampled if value is not None]
+    drawn = [value for value in result.resampled if value is not None]
+    ends = [min(drawn), max(drawn)] if drawn else []
     for name, value in (
         ("chance", result.chance),
-        *((("resampled", min(ends)), ("resampled", max(ends))) if ends else ()),
+        *(("resampled", end) for end in ends),
     ):
         if value is not None and value not in scale:
             return f"result.{name}: {value} is not in its range from {scale.range[0]} to {scale.range[1]}"
-    if len(ends) >= ENOUGH:
-        low, high = min(ends), max(ends)
-        near = high - low + ROUNDED * max(1.0, abs(result.value))
+    if len(drawn) >= ENOUGH:
+        low, high = ends
+        near = high - low + TOLERANCE * max(1.0, abs(result.value))
         if not low - near <= result.value <= high + near:
             return f"result.value: {result.value} lies far from its own resamples, {low} to {high}"
     return ""

@@ -21,9 +21,10 @@ def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> Ke
         FileNotFoundError: no head there.
         ValueError: as `open_kept`, or no encoder beside it.
     """
-    check_head(folder)
     try:
         return open_kept(folder, encoder, device)
+    except FileNotFoundError as error:
+        raise _with_those_inside(error, folder) from None
     except NoEncoder as error:
         beside = _beside(folder)
         if beside is None:
@@ -40,7 +41,12 @@ def check_head(folder: Path) -> None:
     try:
         described(folder)
     except FileNotFoundError as error:
-        raise FileNotFoundError("; ".join((str(error), *_inside(folder)))) from None
+        raise _with_those_inside(error, folder) from None
+
+
+def _with_those_inside(error: FileNotFoundError, folder: Path) -> FileNotFoundError:
+    """The error of a folder that is no head, with the heads that lie in it."""
+    return FileNotFoundError("; ".join((str(error), *_inside(folder))))
 
 
 def _inside(folder: Path) -> list[str]:

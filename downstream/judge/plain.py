@@ -95,7 +95,7 @@ def wire(kind: Any, **instead: Any) -> type[msgspec.Struct]:
 def build(kind: Any) -> Callable[[Any], Any]:
     """What makes the dataclass of its struct."""
     hints = list(_hints(kind).values())
-    inner = {place: build(own) for place, hint in enumerate(hints) if (own := _dataclass_in(hint))}
+    inner = {place: build(own) for place, hint in enumerate(hints) if (own := dataclass_in(hint))}
 
     def made(struct: Any) -> Any:
         values = msgspec.structs.astuple(struct)
@@ -196,7 +196,7 @@ def _wired(hint: Any) -> Any:
     return hint
 
 
-def _dataclass_in(hint: Any) -> Any:
+def dataclass_in(hint: Any) -> Any:
     """The dataclass that a field holds, or may hold beside None."""
     found: list[Any] = [option for option in (hint, *get_args(hint)) if dataclasses.is_dataclass(option)]
     return found[0] if found else None
@@ -267,7 +267,7 @@ def _with(value: Any, steps: list[str | int], new: Any) -> Any:
 
 def _other_fields(kind: Any, steps: list[str | int], value: Mapping[str, Any]) -> str:
     for step in steps:
-        kind = _dataclass_in(_hints(kind)[str(step)])
+        kind = dataclass_in(_hints(kind)[str(step)])
     known = [field.name for field in dataclasses.fields(kind)]
     missing = [name for name in known if name not in value]
     unknown = [name for name in value if name not in known]

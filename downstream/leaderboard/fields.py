@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple, get_origin
 
 import msgspec
 
+from downstream.judge.plain import dataclass_in
 from downstream.judge.records import Record
 from downstream.leaderboard.tables import row_of
 
@@ -131,18 +130,12 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _dataclass(hint: Any) -> Any:
-    """The dataclass that a field holds, or may hold; None where it holds none."""
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    return next((option for option in options if dataclasses.is_dataclass(option)), None)
-
-
 def _leads(kind: Any, way: Sequence[str]) -> bool:
     """Whether a way ends at something that is no dataclass."""
     if way[0] not in _hints(kind):
         return False
     hint, rest = _hints(kind)[way[0]], way[1:]
-    if (inner := _dataclass(hint)) is not None:
+    if (inner := dataclass_in(hint)) is not None:
         return bool(rest) and _leads(inner, rest)
     return not rest or get_origin(hint) is dict
 
@@ -151,7 +144,7 @@ def _inside(kind: Any) -> list[tuple[str, ...]]:
     """The ways to what a dataclass holds."""
     found: list[tuple[str, ...]] = []
     for name, hint in _hints(kind).items():
-        inner = _dataclass(hint)
+        inner = dataclass_in(hint)
         found += [(name,)] if inner is None else [(name, *rest) for rest in _inside(inner)]
     return found
 

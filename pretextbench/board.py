@@ -79,12 +79,13 @@ def show_board(
         ValueError: a field that no record has, a value of one that none has, a view in which two scores meet.
     """
     every = [*records, *(_reference(records) if settings.reference else ())]
-    every = filters.narrowed(list({_key(record): record for record in every}.values()), wanted(settings))
+    where = wanted(settings)
+    every = filters.narrowed(list({_key(record): record for record in every}.values()), where)
     ordered, changed = marked(every)
     view = View(*axes(settings))
     folder = folder_of(output, ordered, view)
     board = leaderboard.build(ordered)
-    told = (*notes, *_on_choice(wanted(settings)), *changed)
+    told = (*notes, *_on_choice(where), *changed)
     tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
     short = settings.notes is Notes.short
     try:

@@ -103,10 +103,11 @@ def narrowed(
     for name, values in where.items():
         field = fields.field(name, records)
         own = {id(r): _said(field.of(r)) for r in kept if field.applies(r)}
-        for value in map(_said, values):
+        any_of = list(map(_said, values))
+        for value in any_of:
             _some(value in own.values(), "with", f"{name}={value}", own.values(), told)
-        left = [r for r in kept if id(r) not in own or own[id(r)] in map(_said, values)]
-        told.append(f"{name}={','.join(map(_said, values))} left {len(left)} of {len(kept)}")
+        left = [r for r in kept if id(r) not in own or own[id(r)] in any_of]
+        told.append(f"{name}={','.join(any_of)} left {len(left)} of {len(kept)}")
         kept = left
     return kept
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from pretextbench import arguments, jobs, reasons, schema, sweep
+from pretextbench import arguments, front_page, jobs, reasons, schema, sweep
 from pretextbench.configurations import CONF
 from pretextbench.console import console, open_door
 from pretextbench.locks import locked
@@ -21,14 +22,14 @@ GOES_ON = (
     "Stopped; what is finished is kept. The same command goes on: pretraining from its last whole epoch, a "
     "head from its beginning."
 )
+HELP = ("--help", "-h")
 SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
 
 _stopped: list[Exception] = []
 """What ended the one job of this process: raised out of Hydra, it would be announced by a line of Hydra's."""
 
 
-@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def dispatch(cfg: DictConfig) -> None:
+def _job(cfg: DictConfig) -> None:
     """Run one job; a failing member of a sweep is written down and does not stop the others."""
     hydra_config = HydraConfig.get()
     if hydra_config.mode != RunMode.MULTIRUN:
@@ -49,24 +50,37 @@ def dispatch(cfg: DictConfig) -> None:
         sweep.write(folder, outcome)
 
 
+dispatch = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_job)
+"""All that Hydra's command line can do: sweeps, flags, configurations from another folder."""
+
+
 def _run(cfg: DictConfig) -> list[str]:
     """Check what was typed before anything slow is imported, then do the job."""
     schema.check(cfg)
     return jobs.run(cfg)
 
 
+def _plain(words: Sequence[str]) -> bool:
+    """Whether these words ask for one job, and for nothing else of Hydra."""
+    return not any(word.startswith(("-", "hydra")) for word in words)
+
+
 def _reads(words: Sequence[str]) -> bool:
-    """Whether these words ask for one job that only says what is there, and for nothing else of Hydra."""
+    """Whether the job that they ask for only says what is there."""
     asked = [word.partition("=")[2] for word in words if word.startswith("job=")]
-    return (
-        asked[-1:] != []
-        and asked[-1] in jobs.READERS
-        and not any(w.startswith(("-", "hydra")) for w in words)
-    )
+    return asked[-1:] != [] and asked[-1] in jobs.READERS
+
+
+def _once(words: Sequence[str]) -> None:
+    """Do one job, composed once: `hydra.main` composes twice, first to see whether it is one."""
+    with hydra.initialize_config_dir(config_dir=str(CONF), job_name="dispatch", version_base="1.3"):
+        made = GlobalHydra.instance().hydra
+        assert made is not None
+        made.run("config", _job, [*words, "hydra.mode=RUN"])
 
 
 def _read(words: Sequence[str]) -> None:
-    """Do such a job: composed once, where `hydra.main` composes twice, and without a folder for its logs."""
+    """Do a job that only says what is there: composed once, and without a folder for its logs."""
     with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         cfg = hydra.compose("config", overrides=list(words), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
@@ -85,10 +99,13 @@ def main() -> int:
     sweep.failures.clear()
     _stopped.clear()
     try:
-        if _reads(sys.argv[1:]):
-            _read(sys.argv[1:])
-        else:
+        words = [word for word in sys.argv[1:] if word not in HELP]
+        if not _plain(words):
             dispatch()
+        elif len(words) < len(sys.argv[1:]):
+            print(front_page.text(words))
+        else:
+            (_read if _reads(words) else _once)(words)
         if _stopped:
             raise _stopped.pop()
     except reasons.explained() as error:

@@ -199,9 +199,7 @@ def test_a_command_of_the_documentation_composes(
 def test_help_names_every_launcher_and_its_extra(
     run: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as left:
-        run(["--help"])
-    assert left.value.code in (0, None)
+    assert run(["--help"]) == 0
     shown = capsys.readouterr().out
     for launcher in ("basic", "joblib", "submitit_local", "submitit_slurm", "ray"):
         assert launcher in shown

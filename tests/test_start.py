@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from pretextbench import dispatch, jobs
@@ -97,27 +98,64 @@ def test_every_job_has_a_module_and_every_module_a_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "alone"),
+    ("words", "way"),
     [
-        (["job=leaderboard"], True),
-        (["job=status", "sweep=x"], True),
-        (["job=pretrain", "job=protocols"], True),
-        (["job=protocols", "job=pretrain"], False),
-        (["job=leaderboard", "-m"], False),
-        (["job=leaderboard", "hydra.mode=MULTIRUN"], False),
-        (["--help"], False),
-        ([], False),
+        (["job=leaderboard"], "_read"),
+        (["job=status", "sweep=x"], "_read"),
+        (["job=pretrain", "job=protocols"], "_read"),
+        (["job=protocols", "job=pretrain"], "_once"),
+        ([], "_once"),
+        (["suite=tiny64"], "_once"),
+        (["job=leaderboard", "-m"], "dispatch"),
+        (["job=leaderboard", "hydra.mode=MULTIRUN"], "dispatch"),
+        (["job=pretrain", "--cfg", "job"], "dispatch"),
+        (["--config-dir", "own", "--help"], "dispatch"),
     ],
 )
-def test_what_only_reads_is_composed_once(
-    words: list[str], alone: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    way: list[str] = []
-    monkeypatch.setattr(dispatch, "_read", lambda _: way.append("read"))
-    monkeypatch.setattr(dispatch, "dispatch", lambda: way.append("run"))
+def test_one_job_is_composed_once(words: list[str], way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[str] = []
+    for name in ("_read", "_once", "dispatch"):
+        monkeypatch.setattr(dispatch, name, lambda *_, name=name: gone.append(name))
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     assert dispatch.main() == 0
-    assert way == ["read" if alone else "run"]
+    assert gone == [way]
+
+
+@pytest.mark.parametrize(
+    "words", [["job=pretrain"], ["job=benchmark", "pretext=rotation", "output=there", "label=größe"]]
+)
+def test_a_job_meets_what_hydra_itself_makes_of_the_words(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = []
+    monkeypatch.setattr(dispatch.jobs, "run", lambda cfg: met.append((cfg, HydraConfig.get())) or [])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py", *words])
+    assert dispatch.main() == 0
+    monkeypatch.setattr(dispatch, "_plain", lambda _: False)
+    assert dispatch.main() == 0
+    (own, of_own), (theirs, of_theirs) = met
+    assert own == theirs
+    for name in ("mode", "callbacks", "overrides"):
+        assert of_own[name] == of_theirs[name], name
+    assert of_own.job.name == of_theirs.job.name
+    folders = [Path(each.runtime.output_dir) for each in (of_own, of_theirs)]
+    assert folders[0].parent == folders[1].parent
+    assert all(folder.is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("words", [[], ["suite=tiny64", "pretext=rotation"]])
+def test_help_is_what_hydra_prints(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, "--help"])
+    assert dispatch.main() == 0
+    own = capsys.readouterr().out
+    monkeypatch.setattr(dispatch, "_plain", lambda _: False)
+    with pytest.raises(SystemExit, match="0"):
+        dispatch.main()
+    assert capsys.readouterr().out == own
+    assert "\nsuite/tiny64: animals, ccp" in own
 
 
 @pytest.mark.parametrize("name", NAMES)

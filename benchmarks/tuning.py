@@ -27,7 +27,7 @@ from pretext.atomic import write_json
 from pretext.data.loader import EpochLoader
 from pretext.encoder import Encoder, load
 from pretext.fit import Pretrained
-from pretext.fit.effort import passes
+from pretext.fit.effort import passes, views
 from pretext.fit.monitor import features, probes
 from pretext.spacing import evenly_spaced
 from pretextbench import runs, schema, trial
@@ -99,7 +99,7 @@ def batches_of(name: str, output: Path) -> int:
     images = next(iter(EpochLoader(context.data.train, size, shuffle=False)))
     with passes(task) as seen:
         task.loss(task.views(images, torch.Generator().manual_seed(0)))
-    return max(1, min(len(context.data.train) // size, round(QUARTER / sum(seen))))
+    return max(1, min(len(context.data.train) // size, round(QUARTER / views(seen, images.pixels))))
 
 
 def scores(encoder: Encoder, context: Context) -> dict[str, float]:

@@ -18,7 +18,7 @@ from pretext.data.dataset import DataSet
 from pretext.data.loader import batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
-from pretext.fit.effort import passes
+from pretext.fit.effort import passes, views
 from pretext.task import Images, Task
 from pretextbench import plans, runs, subjects, trial
 from pretextbench.context import Context
@@ -116,10 +116,10 @@ def _pretraining(context: Context, run: Run) -> Planned:
         step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), context.device)
     whole = len(context.data.train) // len(images)
     steps = epochs * min(budget["epoch_batches"] or whole, whole)
-    views = steps * sum(seen) // (1 + PROBE_STEPS)
+    seen_views = round(steps * views(seen, images) / (1 + PROBE_STEPS))
     goes_on = ", goes on" if (run.folder / "last.ckpt").is_file() else ""
     said = f"{after}{goes_on}".removeprefix(", ")
-    return planned(f"to do ({said})" if said else "to do", step * steps, views)
+    return planned(f"to do ({said})" if said else "to do", step * steps, seen_views)
 
 
 def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -14,6 +14,7 @@ from downstream.judge.records import Effort
 from pretext.encoder import load
 from pretext.fit.effort import effort
 from pretext.task import Epoch, Loader, Progress
+from pretext.tasks.jigsaw import Jigsaw
 from pretext.tasks.random import Random
 from pretext.tasks.rotation import Rotation
 from pretext.tasks.supervised import Supervised
@@ -47,6 +48,12 @@ def test_a_task_of_several_views_has_them_counted(tmp_path: Path) -> None:
     assert (result.images_seen, result.views) == (40, 160)
     assert result.flops is not None
     assert result.flops >= 160 * training_flops(head=0)
+
+
+def test_a_tile_counts_by_its_area(tmp_path: Path) -> None:
+    task = Jigsaw(toy.encoder(), tile=12, shift=0)
+    result = fit(tmp_path / "run", task, epochs=2)
+    assert (result.images_seen, result.views) == (80, 80 * 4 * 12**2 / SIZE**2)  # four tiles an image
 
 
 def test_a_network_of_tokens_is_counted_too(tmp_path: Path) -> None:

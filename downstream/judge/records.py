@@ -172,8 +172,8 @@ class Effort:
 
     Attributes:
         images: that went into steps, repetitions counted.
-        views: images that the encoder saw in them, several a training image where a task takes several; None
-            where an older run did not count them.
+        views: images that the encoder saw in them, several a training image where a task takes several, a
+            tile or a small crop by its area; None where an older run did not count them.
         flops: multiply-adds × 2 of all steps, the way back counted as twice the way there; None as above.
         seconds: wall time on `device`, in seconds, validation included.
         device: what it ran on.

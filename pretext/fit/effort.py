@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pretext.backbones import Backbone
@@ -24,14 +25,15 @@ class Effort(Callback):
     Attributes:
         images: in that batch; 0 before it.
         views: images that the encoder's network, and others beside it (a student's), saw for it: several an
-            image where the task takes several.
+            image where the task takes several; a tile or a small crop counts by its area, as its cost does.
         flops: multiply-adds × 2 of all networks of the task, as torch's counter finds them.
         refits: views and flops before the epochs so far.
     """
 
     def __init__(self) -> None:
-        self.images = self.views = self.flops = 0
-        self.refits = (0, 0)
+        self.images = self.flops = 0
+        self.views = 0.0
+        self.refits = (0.0, 0)
         self._counter: FlopCounterMode | None = None
         self._switched_on = ExitStack()
         self._passes: list[int] = []
@@ -45,7 +47,7 @@ class Effort(Callback):
     ) -> None:
         """Begin to count the first batch."""
         if self._counter is not None:
-            views, flops = self._stop()
+            views, flops = self._stop(batch)
             self.refits = (self.refits[0] + views, self.refits[1] + flops)
         if not self.images:
             self._start(pl_module)
@@ -55,7 +57,7 @@ class Effort(Callback):
     ) -> None:
         """Stop counting."""
         if self._counter is not None:
-            self.views, self.flops = self._stop()
+            self.views, self.flops = self._stop(batch)
             self.images = len(batch.pixels)
 
     def on_exception(
@@ -70,23 +72,24 @@ class Effort(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the counts back."""
-        self.images, self.views, self.flops = (int(state_dict[key]) for key in ("images", "views", "flops"))
+        self.images, self.flops = (int(state_dict[key]) for key in ("images", "flops"))
+        self.views = float(state_dict["views"])
         views, flops = state_dict.get("refits", (0, 0))  # older checkpoints have none
-        self.refits = (int(views), int(flops))
+        self.refits = (float(views), int(flops))
 
     def of(self, images_seen: int) -> tuple[int, int]:
         """Views and flops of a training that took so many images."""
         share = images_seen / self.images if self.images else 0.0
-        return round(self.views * share) + self.refits[0], round(self.flops * share) + self.refits[1]
+        return round(self.views * share + self.refits[0]), round(self.flops * share) + self.refits[1]
 
     def _start(self, module: pl.LightningModule) -> None:
         assert isinstance(module, Pretraining)
         self._passes = self._switched_on.enter_context(passes(module.task))
         self._counter = self._switched_on.enter_context(FlopCounterMode(display=False))
 
-    def _stop(self) -> tuple[int, int]:
+    def _stop(self, batch: Images) -> tuple[float, int]:
         assert self._counter is not None
-        counted = sum(self._passes), int(self._counter.get_total_flops())
+        counted = views(self._passes, batch.pixels), int(self._counter.get_total_flops())
         self._counter = None
         self._switched_on.close()
         return counted
@@ -94,15 +97,25 @@ class Effort(Callback):
 
 @contextmanager
 def passes(task: Task) -> Iterator[list[int]]:
-    """Give a list that grows by the number of images of each pass through a network of a task."""
+    """Give a list that grows by the pixels of each pass through a network of a task; see `views`."""
     found: list[int] = []
     with ExitStack() as hooks:
         for network in task.modules():
             if isinstance(network, Backbone):  # its first block is run, whoever calls
                 first = next(iter(network.blocks.values()))
-                hook = first.register_forward_hook(lambda block, args, output: found.append(len(args[0])))
+                hook = first.register_forward_hook(lambda block, args, output: found.append(pixels(args[0])))
                 hooks.callback(hook.remove)
         yield found
+
+
+def pixels(images: Tensor) -> int:
+    """How many a batch (B, C, H, W) has."""
+    return len(images) * images.shape[-2] * images.shape[-1]
+
+
+def views(seen: Iterable[int], images: Tensor) -> float:
+    """How many of these images (B, C, H, W) passes of so many pixels amount to."""
+    return sum(seen) / pixels(images[:1])
 
 
 def effort(result: Pretrained, before: Mapping[str, Any] | None) -> dict[str, Any]:

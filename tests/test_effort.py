@@ -51,7 +51,7 @@ def test_a_task_of_several_views_has_them_counted(tmp_path: Path) -> None:
 
 
 def test_a_tile_counts_by_its_area(tmp_path: Path) -> None:
-    task = Jigsaw(toy.encoder(), tile=12, shift=0)
+    task = Jigsaw(toy.encoder(), grid=2, permutations=24, tile=12, shift=0)
     result = fit(tmp_path / "run", task, epochs=2)
     assert (result.images_seen, result.views) == (80, 80 * 4 * 12**2 / SIZE**2)  # four tiles an image
 

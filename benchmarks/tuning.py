@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +71,8 @@ def trials(name: str, output: Path) -> list[dict[str, Any]]:
     for setting in settings(name):
         more = []
         if setting.lr:
-            more += [f"trainer.epoch_batches={batches_of(name, output)}", "pretext.epochs=1"]
+            epochs, batches = epochs_of(name, output)
+            more += [f"trainer.epoch_batches={batches}", f"pretext.epochs={epochs}"]
             more += [f"pretext.optimizer.lr={setting.lr:.6g}"]
         if setting.weight_decay:
             more += [f"pretext.optimizer.weight_decay={setting.weight_decay:.6g}"]
@@ -84,22 +86,27 @@ def trials(name: str, output: Path) -> list[dict[str, Any]]:
 
 
 def asked(name: str, output: Path, more: list[str]) -> tuple[Context, Run]:
-    """A pretraining of one epoch on the suite's images, on the smallest network that the task takes."""
+    """A pretraining on the suite's images, on the smallest network that the task takes."""
     line = ["suite=tiny64/cifar10", *on_a_network(name), "trainer.epochs=1", "seed=0", f"output={output}"]
     cfg = compose("config", [*line, "logger.enabled=false", *more])
     context = Context(cfg)
     return context, runs.one(cfg, cfg.pretext, context.data, context.precision)
 
 
-def batches_of(name: str, output: Path) -> int:
-    """Batches in which a task sees about `QUARTER` views; what it passes before its epoch is not counted."""
+def epochs_of(name: str, output: Path) -> tuple[int, int]:
+    """Epochs, and batches of each, in which a task sees about `QUARTER` views.
+
+    What it passes before its epochs is not counted.
+    """
     context, run = asked(name, output, [])
     task, size = runs.build_task(run), int(run.spec["budget"]["batch_size"])
     trial.prepare(task, context.data.train, size, context.device)
     images = next(iter(EpochLoader(context.data.train, size, shuffle=False)))
     with passes(task) as seen:
         task.loss(task.views(images, torch.Generator().manual_seed(0)))
-    return max(1, min(len(context.data.train) // size, round(QUARTER / views(seen, images.pixels))))
+    batches = max(1, round(QUARTER / views(seen, images.pixels)))
+    epochs = math.ceil(batches / (len(context.data.train) // size))
+    return epochs, round(batches / epochs)
 
 
 def scores(encoder: Encoder, context: Context) -> dict[str, float]:

@@ -14,35 +14,24 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from hydra import compose, initialize_config_dir
 
 from benchmarks.committed import RESULTS
-from benchmarks.steps import on_a_network
+from benchmarks.trials import BUDGET, NEIGHBOURS, asked, length, read
 from pretext.atomic import write_json
-from pretext.data.loader import EpochLoader
-from pretext.encoder import Encoder, load
+from pretext.encoder import load
 from pretext.fit import Pretrained
-from pretext.fit.effort import passes, views
-from pretext.fit.monitor import features, probes
-from pretext.spacing import evenly_spaced
-from pretextbench import runs, schema, trial
+from pretext.fit.monitor import probes
+from pretextbench import schema
 from pretextbench.configurations import CONF
-from pretextbench.context import Context
 from pretextbench.running import train
-from pretextbench.runs import Run
 
 FILE = RESULTS / "tuning.json"
 RATES, DECAYS = (0.25, 1.0, 4.0), (1.0, 10.0)
-QUARTER = 36_000
-"""Views of a trial; the suite's rows saw four times as many."""
-TAUGHT, NEIGHBOURS = 6000, 20
-"""Images that the probes learn from, and neighbours that vote."""
 
 
 class Setting(NamedTuple):
@@ -71,51 +60,17 @@ def trials(name: str, output: Path) -> list[dict[str, Any]]:
     for setting in settings(name):
         more = []
         if setting.lr:
-            epochs, batches = epochs_of(name, output)
-            more += [f"trainer.epoch_batches={batches}", f"pretext.epochs={epochs}"]
+            more += length(name, output, BUDGET / 4)
             more += [f"pretext.optimizer.lr={setting.lr:.6g}"]
         if setting.weight_decay:
             more += [f"pretext.optimizer.weight_decay={setting.weight_decay:.6g}"]
         context, run = asked(name, output, more)
         result = train(context, run, None)
         took = {"views": result.views, "flops": result.flops}  # seconds hang on what runs beside
-        read = {**scores(load(run.folder), context), "of chance": of_chance(result)}
-        found.append({"task": name, **setting._asdict(), **took, **read})
+        scores = probes(*read(load(run.folder), context.target), NEIGHBOURS)
+        found.append({"task": name, **setting._asdict(), **took, **scores, "of chance": of_chance(result)})
         print(found[-1], flush=True)
     return found
-
-
-def asked(name: str, output: Path, more: list[str]) -> tuple[Context, Run]:
-    """A pretraining on the suite's images, on the smallest network that the task takes."""
-    line = ["suite=tiny64/cifar10", *on_a_network(name), "trainer.epochs=1", "seed=0", f"output={output}"]
-    cfg = compose("config", [*line, "logger.enabled=false", *more])
-    context = Context(cfg)
-    return context, runs.one(cfg, cfg.pretext, context.data, context.precision)
-
-
-def epochs_of(name: str, output: Path) -> tuple[int, int]:
-    """Epochs, and batches of each, in which a task sees about `QUARTER` views.
-
-    What it passes before its epochs is not counted.
-    """
-    context, run = asked(name, output, [])
-    task, size = runs.build_task(run), int(run.spec["budget"]["batch_size"])
-    trial.prepare(task, context.data.train, size, context.device)
-    images = next(iter(EpochLoader(context.data.train, size, shuffle=False)))
-    with passes(task) as seen:
-        task.loss(task.views(images, torch.Generator().manual_seed(0)))
-    batches = max(1, round(QUARTER / views(seen, images.pixels)))
-    epochs = math.ceil(batches / (len(context.data.train) // size))
-    return epochs, round(batches / epochs)
-
-
-def scores(encoder: Encoder, context: Context) -> dict[str, float]:
-    """Accuracy in [0, 1] of both probes on the target's val."""
-    train, val = context.target.train, context.target.val
-    few = evenly_spaced(len(train), TAUGHT)
-    taught = EpochLoader(train, 250, shuffle=False, drop_last=False, indices=few)
-    asked_of = EpochLoader(val, 250, shuffle=False, drop_last=False)
-    return probes(features(encoder, taught), features(encoder, asked_of), NEIGHBOURS)
 
 
 def of_chance(result: Pretrained) -> float | None:

@@ -1,0 +1,142 @@
+"""At which budget the order of tasks settles: a quarter of the suite's, half, all of it, four times as much.
+
+    python -m benchmarks.budgets OUTPUT NAME …            these tasks; goes on where it was stopped
+    python -m benchmarks.budgets OUTPUT NAME … --times 4  at these budgets alone
+
+Each task is pretrained anew at each budget, with a schedule of that length, seed 0, and read by a linear
+probe and a vote of neighbours on val of Tiny ImageNet and CIFAR-10. Test is touched by nothing here. What is
+kept of a trial in benchmarks/results/budgets.json is which val images it got right, so that the agreement of
+two orders has an interval over images: both orders come from the same resampled ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hydra import initialize_config_dir
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from benchmarks.committed import RESULTS
+from benchmarks.trials import BUDGET, NEIGHBOURS, asked, length, read
+from pretext.atomic import write_json
+from pretext.encoder import load
+from pretext.fit.monitor import Features, ridge, vote
+from pretextbench import schema
+from pretextbench.configurations import CONF
+from pretextbench.running import train
+
+FILE = RESULTS / "budgets.json"
+TIMES = (0.25, 0.5, 1.0)
+RESAMPLES = 1000
+
+
+def trial(name: str, times: float, output: Path) -> dict[str, Any]:
+    """Pretrain a task at so many times the suite's budget; tell which val images its encoder gets right."""
+    context, run = asked(name, output, length(name, output, times * BUDGET))
+    result = train(context, run, None)
+    encoder = load(run.folder)
+    hits = {}
+    for data in (context.data, context.target):
+        for probe, right in right_ones(*read(encoder, data)).items():
+            hits[f"{data.name} · {probe}"] = packed(right)
+    return {"task": name, "times": times, "views": result.views, "flops": result.flops, "right": hits}
+
+
+def right_ones(bank: Features, val: Features) -> dict[str, NDArray[np.bool_]]:
+    """Which val images a linear probe and a vote of neighbours get right (N,), of one class an image."""
+    assert bank.labels is not None
+    assert val.labels is not None
+    known = F.one_hot(bank.labels, int(max(bank.labels.max(), val.labels.max())) + 1).float()
+    scores = {
+        "linear": ridge(val.vectors, bank.vectors, known),
+        "knn": vote(F.normalize(val.vectors, dim=1), F.normalize(bank.vectors, dim=1), known, NEIGHBOURS),
+    }
+    return {probe: (each.argmax(dim=1) == val.labels).numpy() for probe, each in scores.items()}
+
+
+def packed(right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Bits as text."""
+    return {"n": len(right), "bits": base64.b64encode(zlib.compress(np.packbits(right).tobytes())).decode()}
+
+
+def unpacked(kept: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """What `packed` was given."""
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(kept["bits"])), np.uint8)
+    return np.unpackbits(bits, count=kept["n"]).astype(bool)
+
+
+def accuracies(trials: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], dict[str, float]]:
+    """By task and budget: what share of val each probe gets right."""
+    return {
+        (one["task"], one["times"]): {
+            probe: float(unpacked(bits).mean()) for probe, bits in one["right"].items()
+        }
+        for one in trials
+    }
+
+
+def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, float, list[str], list[float]]]:
+    """Two budgets, the tasks that have both, and Kendall's τ of their orders with its 95 % interval.
+
+    τ is the mean over probes and sets. In each resample of the val images all trials are scored on the same.
+    """
+    rights = {(one["task"], one["times"]): one["right"] for one in trials}
+    tasks = sorted({task for task, _ in rights})
+    for few, many in combinations(sorted({times for _, times in rights}), 2):
+        both = [task for task in tasks if (task, few) in rights and (task, many) in rights]
+        if len(both) >= 3:
+            sides = [[rights[task, times] for task in both] for times in (few, many)]
+            yield few, many, both, agreement(sides)
+
+
+def agreement(sides: Sequence[Sequence[Mapping[str, Any]]]) -> list[float]:
+    """Kendall's τ of two orders of the same tasks, and the ends of its interval."""
+    generator = np.random.default_rng(0)
+    found: list[NDArray[np.float64]] = []
+    for probe in sides[0][0]:
+        right = np.stack([[unpacked(one[probe]) for one in side] for side in sides])  # (2, T, N)
+        count = right.shape[-1]
+        drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+        weights = np.concatenate([np.ones((1, count)), drawn])
+        scores = right.astype(np.float64) @ weights.T  # (2, T, 1 + RESAMPLES)
+        found.append(np.array([kendalltau(*scores[..., at]).statistic for at in range(scores.shape[-1])]))
+    value, *resampled = np.mean(found, axis=0)
+    return [float(value), *map(float, np.percentile(resampled, [2.5, 97.5]))]
+
+
+def main() -> None:
+    """Make what is missing of trials, and keep each as it is made."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--times", nargs="+", type=float, default=list(TIMES))
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    schema.register()
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        for name in given.names:
+            for times in given.times:
+                kept = json.loads(FILE.read_text())["trials"] if FILE.is_file() else []
+                if any((one["task"], one["times"]) == (name, times) for one in kept):
+                    continue
+                kept.append(trial(name, times, given.output))
+                ordered = sorted(kept, key=lambda one: (one["task"], one["times"]))
+                write_json(FILE, {"trials": ordered})
+                print(name, times, accuracies(kept[-1:]), flush=True)
+    for few, many, tasks, (value, low, high) in agreements(json.loads(FILE.read_text())["trials"]):
+        print(f"×{few:g} and ×{many:g}: τ {value:.2f} [{low:.2f}, {high:.2f}] of {len(tasks)} tasks")
+
+
+if __name__ == "__main__":
+    main()

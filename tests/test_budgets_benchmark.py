@@ -1,0 +1,65 @@
+"""How two orders of tasks agree, against values by hand."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.budgets import accuracies, agreement, agreements, packed, unpacked
+
+N = 400
+
+
+def hits(share: float, seed: int = 0) -> dict[str, Any]:
+    """So large a share of the images, others for each seed."""
+    right = np.arange(N) < share * N
+    return packed(np.random.default_rng(seed).permutation(right))
+
+
+def of(shares: list[float], seed: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"linear": hits(share, seed + place), "knn": hits(share, seed + place + 50)}
+        for place, share in enumerate(shares)
+    ]
+
+
+def test_bits_come_back() -> None:
+    right = np.random.default_rng(1).random(N + 3) < 0.3
+    assert np.array_equal(unpacked(packed(right)), right)
+
+
+def test_orders_far_apart_agree_or_are_turned_round() -> None:
+    rising = of([0.1, 0.3, 0.5, 0.7])
+    assert agreement([rising, of([0.2, 0.4, 0.6, 0.8], seed=9)]) == [1, 1, 1]
+    assert agreement([rising, of([0.8, 0.6, 0.4, 0.2], seed=9)]) == [-1, -1, -1]
+
+
+def test_tau_is_pairs_in_order_less_pairs_turned_round() -> None:
+    first, second = [0.1, 0.3, 0.5, 0.7], [0.3, 0.1, 0.7, 0.5]
+    signs = [
+        np.sign((first[i] - first[j]) * (second[i] - second[j])) for i, j in combinations(range(4), 2)
+    ]  # four pairs as before, two the other way
+    value, low, high = agreement([of(first), of(second, seed=9)])
+    assert value == pytest.approx(sum(signs) / 6) == pytest.approx(1 / 3)
+    assert low <= value <= high
+
+
+def test_a_gap_within_the_noise_leaves_the_order_open() -> None:
+    _, low, high = agreement([of([0.30, 0.31, 0.70]), of([0.10, 0.30, 0.70], seed=9)])
+    assert low <= 1 / 3 + 0.34 < high == 1
+
+
+def test_only_tasks_of_both_budgets_are_compared() -> None:
+    trials = [
+        {"task": task, "times": times, "right": {"linear": hits(share)}}
+        for task, times, share in [
+            ("a", 0.25, 0.2), ("b", 0.25, 0.3), ("c", 0.25, 0.4), ("d", 0.25, 0.9),
+            ("a", 1.0, 0.3), ("b", 1.0, 0.5), ("c", 1.0, 0.6), ("a", 4.0, 0.6),
+        ]
+    ]  # fmt: skip
+    ((few, many, tasks, values),) = agreements(trials)
+    assert (few, many, tasks, values[0]) == (0.25, 1.0, ["a", "b", "c"], 1)
+    assert accuracies(trials)["b", 1.0] == {"linear": 0.5}

@@ -209,6 +209,23 @@ class TestRefused:
         with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*absent\.pt"):
             open_foreign(str(tmp_path / "absent.pt"))
 
+    @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+    def test_programs_are_not_run(self, tmp_path: Path) -> None:
+        ran = torch.nn.Conv2d(3, 4, 1)
+        pixels = torch.zeros(1, 3, 8, 8)
+        script, exported, onnx = (tmp_path / name for name in ("tower.pt", "exported.pt", "tower.onnx"))
+        torch.jit.save(torch.jit.trace(ran, pixels), str(script))
+        torch.export.save(torch.export.export(ran, (pixels,)), tmp_path / "exported.pt2")
+        (tmp_path / "exported.pt2").rename(exported)
+        onnx.write_bytes(b"\x08\x08\x12\x07pytorch")
+        with pytest.raises(
+            ValueError, match=r"TorchScript program.*judge\(torch\.jit\.load\('.*tower\.pt'\)"
+        ):
+            open_foreign(str(script))
+        for path in (exported, onnx):
+            with pytest.raises(ValueError, match=f"{path.name} is an exported program, not weights: judge"):
+                open_foreign(str(path))
+
     def test_position_embeddings_of_no_square(self, tmp_path: Path) -> None:
         state = dict(vit().state_dict())
         state["pos_embed"] = torch.ones(1, 16, 192)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -99,6 +100,7 @@ def read(path: Path) -> tuple[Any, str]:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     _check_is_no_page(path)
+    _check_is_no_program(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors_load(path.read_bytes()), sha256
@@ -117,6 +119,22 @@ def _check_is_no_page(path: Path) -> None:
         )
     if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError(f"{path} is a web page, not a checkpoint: download the file, not the page about it")
+
+
+def _check_is_no_program(path: Path) -> None:
+    """Raise ValueError for a network that brings its own code, which could do anything."""
+    members = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    parts = {part for name in members for part in name.split("/")[1:2]}  # under a folder of any name
+    if "code" in parts:
+        raise ValueError(
+            f"{path} is a TorchScript program, not weights, and is not run unasked: where you trust it, "
+            f"pretextbench.judge(torch.jit.load({str(path)!r}), data) judges it in Python"
+        )
+    if path.suffix in (".onnx", ".pt2") or "archive_format" in parts:
+        raise ValueError(
+            f"{path} is an exported program, not weights: judge the module that it was exported from, by "
+            "pretextbench.judge(module, data) or by its state_dict"
+        )
 
 
 def _load(path: Path) -> Any:

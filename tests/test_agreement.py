@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.budgets import accuracies, agreement, agreements, packed, unpacked
+from benchmarks.agreement import accuracies, agreement, agreements, packed, unpacked
 
 N = 400
 

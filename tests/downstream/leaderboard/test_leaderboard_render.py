@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_board import COLUMNS, benchmark, blind, one
+from made_board import COLUMNS, benchmark, blind, one, without
 from rich.cells import cell_len
 from rich.console import Console
-from test_leaderboard_tables import without
 
 from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record

@@ -85,8 +85,10 @@ def show_board(
     view = View(*axes(settings))
     folder = folder_of(output, ordered, view)
     board = leaderboard.build(ordered)
-    told = (*notes, *_on_choice(where), *changed)
-    tables = leaderboard.Tables(ordered, board, _published(board, settings), told, view)
+    by = {fields.field(name, ordered): list(map(filters.said, values)) for name, values in where.items()}
+    published, left_out = leaderboard.chosen_published(_published(board, settings), by)
+    told = (*notes, *_on_choice(where), *left_out, *changed)
+    tables = leaderboard.Tables(ordered, board, published, told, view)
     short = settings.notes is Notes.short
     try:
         runs = runs_at_hand(output)

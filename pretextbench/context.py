@@ -60,6 +60,7 @@ def opened(cfg: DictConfig, data: DataSet | None = None) -> Iterator[Context]:
         ValueError: as `targets.check` and `Context`.
     """
     targets.check(cfg)
+    trial.check_optimizer(cfg)
     with compared_whole(cfg.verify):
         yield Context(cfg, data)
 

@@ -102,8 +102,8 @@ def narrowed(
     kept, told = list(records), list(before)
     for name, values in where.items():
         field = fields.field(name, records)
-        own = {id(r): _said(field.of(r)) for r in kept if field.applies(r)}
-        any_of = list(map(_said, values))
+        own = {id(r): said(field.of(r)) for r in kept if field.applies(r)}
+        any_of = list(map(said, values))
         for value in any_of:
             _some(value in own.values(), "with", f"{name}={value}", own.values(), told)
         left = [r for r in kept if id(r) not in own or own[id(r)] in any_of]
@@ -112,7 +112,7 @@ def narrowed(
     return kept
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
     """A value as it is compared: as text, whole."""
     return value if isinstance(value, str) else fields.text(value)
 

@@ -68,10 +68,11 @@ def _foreign(kind: Any) -> bool:
 def _said(error: ValidationError, hint: Any, value: Any, key: str) -> str:
     """One line: of what is deepest where the range is wrong, of the whole where the type is."""
     found = error.errors(include_url=False)
-    first = found[0]
+    first = next((each for each in found if each["type"] == "finite_number"), found[0])
     of_range = not any(word in first["type"].split("_") for word in _KINDS)
-    if of_range and len(found) == 1:
-        where = ".".join([key, *map(str, first["loc"])]).strip(".")
+    if of_range and (len(found) == 1 or first["type"] == "finite_number"):
+        steps = first["loc"] if len(found) == 1 else [step for step in first["loc"] if isinstance(step, int)]
+        where = ".".join([key, *map(str, steps)]).strip(".")
         words = first["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
         joint = " " if words.startswith("must") else ": "
         return f"{where}{joint}{words}; it is {json.dumps(first['input'], ensure_ascii=False)}"

@@ -276,9 +276,13 @@ def build_optimisation(run: Run) -> Optimisation | None:
     """Return the optimiser and schedule of a run; None for one of no steps."""
     if not run.spec["budget"]["epochs"]:
         return None
-    arguments = {key: value for key, value in run.spec["optimizer"].items() if not key.startswith("_")}
-    made_by = partial(get_class(run.spec["optimizer"]["_target_"]), **arguments)
-    return Optimisation(made_by, **optimisation_options(run.spec))
+    return Optimisation(optimizer_of(run.spec["optimizer"]), **optimisation_options(run.spec))
+
+
+def optimizer_of(node: dict[str, Any]) -> partial[Any]:
+    """What makes the optimiser of a plain configuration from parameters."""
+    arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    return partial(get_class(node["_target_"]), **arguments)
 
 
 def provenance(run: Run) -> dict[str, Any]:

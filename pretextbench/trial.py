@@ -39,6 +39,21 @@ def check_budget(cfg: DictConfig) -> None:
         )
 
 
+def check_optimizer(cfg: DictConfig) -> None:
+    """Refuse an optimiser's settings that its class does, before any data are read.
+
+    Raises:
+        ValueError: a rate below 0, or whatever else the class says of its ranges.
+    """
+    node = runs.plain(cfg.pretext.optimizer)
+    if TARGET not in node:
+        return
+    try:
+        runs.optimizer_of(node)([nn.Parameter(torch.zeros(1, 1))])
+    except ValueError as error:
+        raise ValueError(f"{cfg.pretext.name}: {error}") from error
+
+
 @contextmanager
 def named(run: Run) -> Iterator[None]:
     """Say of which run an error speaks, and leave torch's random state as it was."""

@@ -1,6 +1,9 @@
 """Records made up for tests: valid in every field, each of which a test may replace."""
 
 import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from downstream.judge.records import (
@@ -96,3 +99,24 @@ def record(evaluation: str = "e0", rows: str = "0" * 64, **fields: Any) -> Recor
     known = {f.name for part in PARTS.values() for f in dataclasses.fields(part)}
     assert set(fields) <= known, f"a record has no field {set(fields) - known}"
     return Record(SCHEMA, **parts)
+
+
+def change(
+    folder: Path, which: Callable[[dict[str, Any]], bool], how: Callable[[dict[str, Any]], object]
+) -> str:
+    """Change the first record that is meant, as by hand; return its file and line."""
+    for path in sorted(folder.glob("*.json")):
+        lines = path.read_text().splitlines()
+        for place, line in enumerate(lines[1:-1], start=1):
+            entry = json.loads(line.removesuffix(","))
+            if which(entry):
+                how(entry)
+                lines[place] = json.dumps(entry) + "," * line.endswith(",")
+                path.write_text("\n".join(lines) + "\n")
+                return f"{path}, line {place + 1}"
+    raise AssertionError("there is no such record")
+
+
+def linear(entry: dict[str, Any]) -> bool:
+    """Whether an entry is the score of a linear probe that was resampled."""
+    return bool(entry["evaluation"]["protocol"] == "linear" and entry["result"]["resampled"])

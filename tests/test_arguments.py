@@ -33,3 +33,36 @@ def test_a_sweep_stays_one() -> None:
 def test_flags_and_plain_words_are_left_alone() -> None:
     line = ["-m", "--config-dir=~/x", "pretext=a,b", "~pretext.optimizer.betas", "job=status"]
     assert quoted(line) == line
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("where.pretext=simclr,byol", ["simclr", "byol"]),
+        ("where.pretext=[simclr,byol]", ["simclr", "byol"]),
+        ("where.pretext=simclr, byol", ["simclr", "byol"]),
+        ("where.pretext=byol", "byol"),
+        ("where.seed=0,1", [0, 1]),
+        ("where.trains_encoder=true", True),
+        ("where.budget=4 epochs,20 epochs", ["4 epochs", "20 epochs"]),
+        ("where.input=lightness(scale=1, shift=0)", "lightness(scale=1, shift=0)"),
+        ("where.backbone=SmallNet,TimmNet(model='a,b')", ["SmallNet", "TimmNet(model='a,b')"]),
+        ("where.backbone=[TimmNet(model=')')]", ["TimmNet(model=')')"]),
+        ("where.options.pools=[[1,2],[3]]", ["[1,2]", "[3]"]),
+        ("where.options.pools=[1,2],[3]", ["[1,2]", "[3]"]),
+        ('where.pretext=["a, b",c]', ["a, b", "c"]),
+        ("where.pretext='a, b'", "a, b"),
+        ("where.pretext=größe", "größe"),
+        ("rows=data", "data"),
+        ("columns=data,protocol", ["data", "protocol"]),
+        ("sections=[backbone,options.pools]", ["backbone", "options.pools"]),
+    ],
+)
+def test_records_are_chosen_without_nested_quotes(typed: str, read: object) -> None:
+    (parsed,) = OverridesParser.create().parse_overrides(quoted([f"leaderboard.{typed}"]))
+    assert parsed.value() == read
+
+
+def test_commas_of_a_sweep_are_no_list() -> None:
+    line = ["leaderboard.where.seed=0,1", "-m"]
+    assert quoted(line) == line

@@ -7,15 +7,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from pretext.data.dataset import DataSet
-from pretextbench import dispatch, hints, schema, status, targets
+from pretextbench import dispatch, hints, jobs, schema, status, targets
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 from pretextbench.fitting import fit, shown
@@ -58,7 +60,7 @@ def test_what_the_schema_knows_has_a_range(hydra: None, given: str, said: str) -
         ("data=voc_folder data.parts=train", r"data.parts must be \[str, …\] or null; it is .train."),
         ("data@target=ccp target.val=x", 'target.val must be int; it is "x"'),
         ("pretext.optimizer.lr=abc", 'pretext.optimizer.lr must be float; it is "abc"'),
-        ("pretext.optimizer.lr=nan", "pretext.optimizer.lr must be float; it is NaN"),
+        ("pretext.optimizer.lr=nan", "pretext.optimizer.lr must be a finite number; it is NaN"),
         ("pretext.optimizer.betas=[0.9]", r"betas must be \[float, float\]; it is \[0.9\]"),
         ("pretext.task.padding=much", "pretext.task.padding must be int"),
         ("pretext.task._target_=pretext.tasks.rotation.Rotatoin", "no 'Rotatoin' in .*Did you mean Rotation"),
@@ -103,6 +105,29 @@ def test_every_option_that_is_shipped_fits(hydra: None) -> None:
         targets.check(cfg)
     cfg = composed(f"downstream=[{','.join(hints.options('downstream'))}]", "calibration=magnitude")
     targets.check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "said"),
+    [
+        (float | Tensor, float("nan"), r"a\.lr must be a finite number; it is NaN"),
+        (float | list[float], float("inf"), r"a\.lr must be a finite number; it is Infinity"),
+        (float | list[float], [1.0, float("nan")], r"a\.lr\.1 must be a finite number; it is NaN"),
+    ],
+)
+def test_what_is_no_number_is_called_so_whatever_else_would_do(hint: Any, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        fit(hint, value, "a.lr")
+
+
+@pytest.mark.parametrize("job", ["pretrain", "benchmark"])
+def test_a_rate_below_zero_is_refused_before_data_are_read(
+    hydra: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
+    cfg = composed("pretext.optimizer.lr=-1", f"job={job}", f"output={tmp_path}", "trainer.device=cpu")
+    with pytest.raises(ValueError, match=r"colorization: Invalid learning rate: -1"):
+        jobs.run(cfg)
 
 
 @pytest.mark.parametrize(

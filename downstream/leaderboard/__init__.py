@@ -20,6 +20,7 @@ from downstream.leaderboard.published import (
     NAME,
     Published,
     beside,
+    chosen_published,
     published_csv,
     published_sheets,
     read_published,
@@ -53,6 +54,7 @@ __all__ = [
     "beside",
     "build",
     "cells_frame",
+    "chosen_published",
     "read_published",
     "scores_frame",
 ]

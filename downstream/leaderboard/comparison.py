@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from downstream.digest import short
 from downstream.leaderboard.board import TWINS, Cell, Column, Gain, Row, RowKey, Verdict
-from downstream.leaderboard.families import ENOUGH_SEEDS, Pair, all_pairs, compare, ranks
+from downstream.leaderboard.families import ENOUGH_SEEDS, Family, Pair, all_pairs, compare_each, ranks
 from downstream.leaderboard.friedman import ENOUGH_SETS, MeanRanks, mean_ranks
 from downstream.leaderboard.image_sets import image_sets
 from downstream.leaderboard.statistics import Scores, Share, difference, gap_share
@@ -47,18 +47,17 @@ def with_gains(
             found[row.key][column] = replace(cell, gain=_gain(own, low, top, pooled[column]))
             if column.ranks and may_compare(own) and may_compare(low):
                 paired[column].append((row.key, own, low))
-    for column, those in paired.items():
-        for key, separated in zip(
-            [key for key, *_ in those], _from_twins(those, beside[column]), strict=True
-        ):
+    compared = compare_each(_with_twins(those, beside[column]) for column, those in paired.items())
+    for (column, those), family in zip(paired.items(), compared, strict=True):
+        for (key, *_), separated in zip(those, family.separated.tolist(), strict=True):
             gain = found[key][column].gain
             assert gain is not None
             found[key][column] = replace(found[key][column], gain=gain._replace(separated=separated))
     return [replace(row, cells=found[row.key]) for row in rows]
 
 
-def _from_twins(those: Sequence[tuple[RowKey, Scores, Scores]], beside: Values) -> list[bool]:
-    """Whether rows differ from their twins; a twin that several have, with the same seeds, is one."""
+def _with_twins(those: Sequence[tuple[RowKey, Scores, Scores]], beside: Values) -> Family:
+    """Rows, each beside its twin; a twin that several have, with the same seeds, is one."""
     rows = [own for _, own, _ in those]
     place: dict[tuple[float, ...], int] = {}
     pairs = []
@@ -67,7 +66,7 @@ def _from_twins(those: Sequence[tuple[RowKey, Scores, Scores]], beside: Values) 
         if at == len(rows):
             rows.append(low)
         pairs.append((i, at))
-    return [bool(apart) for apart in compare(rows, pairs, beside).separated]
+    return rows, pairs, beside
 
 
 def _twin(row: Row, name: str, candidates: Sequence[Row]) -> Row | None:
@@ -122,38 +121,52 @@ def with_best(rows: Sequence[Row], columns: Iterable[Column], beside: Mapping[Co
     Args:
         beside: values of every row of a column, over all groups.
     """
-    cells = {row.key: dict(row.cells) for row in rows}
+    found = {row.key: dict(row.cells) for row in rows}
+    rivals: dict[Column, dict[RowKey, Cell]] = {}
     for column in columns:
-        rivals = {row.key: row.cells[column] for row in rows if not row.twin and column in row.cells}
-        if not column.ranks or not rivals:
-            continue
-        top, *others = sorted((cell.merit for cell in rivals.values()), reverse=True)
-        second = others[0] if others and others[0] < top else None
-        members = sorted(key for key, cell in rivals.items() if may_compare(cell.scores))
-        pairs = all_pairs(len(members))
-        apart = _apart([rivals[key] for key in members], pairs, beside[column])
-        best = next((i for i, key in enumerate(members) if rivals[key].merit == top), None)
-        among = ranks([rivals[key].merit for key in members], pairs, apart)
-        separated = dict(zip(pairs, apart, strict=True))
-        for key, cell in rivals.items():
-            at = members.index(key) if key in members else None
-            verdict = None if cell.merit == top else _verdict(at, best, separated)
-            own = among[at] if at is not None and pairs else None
-            cells[key][column] = replace(
-                cell, best=cell.merit == top, second=cell.merit == second, verdict=verdict, ranks=own
-            )
-    return [replace(row, cells=cells[row.key]) for row in rows]
+        own = {row.key: row.cells[column] for row in rows if not row.twin and column in row.cells}
+        if column.ranks and own:
+            rivals[column] = own
+    compared = compare_each(_each_other(own, beside[column]) for column, own in rivals.items())
+    for (column, own), family in zip(rivals.items(), compared, strict=True):
+        for key, cell in _marked(own, family.separated.tolist()).items():
+            found[key][column] = cell
+    return [replace(row, cells=found[row.key]) for row in rows]
+
+
+def _members(rivals: Mapping[RowKey, Cell]) -> list[RowKey]:
+    return sorted(key for key, cell in rivals.items() if may_compare(cell.scores))
+
+
+def _each_other(rivals: Mapping[RowKey, Cell], beside: Values) -> Family:
+    rows = [rivals[key].scores for key in _members(rivals)]
+    return rows, all_pairs(len(rows)), beside
+
+
+def _marked(rivals: Mapping[RowKey, Cell], separated: Sequence[bool]) -> dict[RowKey, Cell]:
+    """The cells of a column with their marks and ranks; separated: of all pairs of members, in order."""
+    top, *others = sorted((cell.merit for cell in rivals.values()), reverse=True)
+    second = others[0] if others and others[0] < top else None
+    members = _members(rivals)
+    pairs, place = all_pairs(len(members)), {key: i for i, key in enumerate(members)}
+    apart = dict(zip(pairs, separated, strict=True))
+    best = next((i for i, key in enumerate(members) if rivals[key].merit == top), None)
+    among = ranks([rivals[key].merit for key in members], pairs, separated)
+    return {
+        key: replace(
+            cell,
+            best=cell.merit == top,
+            second=cell.merit == second,
+            verdict=None if cell.merit == top else _verdict(place.get(key), best, apart),
+            ranks=among[place[key]] if key in place and pairs else None,
+        )
+        for key, cell in rivals.items()
+    }
 
 
 def may_compare(scores: Scores) -> bool:
     """Whether it has seeds enough to be compared, and resamples."""
     return scores.n >= ENOUGH_SEEDS and scores.resampled.shape[1] >= 2
-
-
-def _apart(cells: Sequence[Cell], pairs: Sequence[Pair], beside: Values) -> list[bool]:
-    if not pairs:
-        return []
-    return [bool(apart) for apart in compare([cell.scores for cell in cells], pairs, beside).separated]
 
 
 def _verdict(at: int | None, best: int | None, separated: Mapping[Pair, bool]) -> Verdict:

@@ -17,7 +17,8 @@ table did. The draws are the same at every call. `benchmarks/intervals.py` simul
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -38,9 +39,15 @@ SURE = 3.3
 """Standard errors of the level found by few draws, within which a p-value leaves doubt."""
 MOST = 500_000
 """Pairs in all draws together, from which on there are fewer draws."""
-BLOCK = 1 << 18
-"""Pairs that are drawn at once."""
+BLOCK, LOOK = 1 << 18, 1 << 17
+"""Pairs of all draws that are drawn at once, and that are looked at at once."""
+TINY = float(np.finfo(np.float64).tiny)
+"""Stands for a variance of 0 where it divides."""
+THREADS = 2
+"""Families that are compared at once; numpy leaves the interpreter to the other meanwhile."""
 Pair = tuple[int, int]
+Family = tuple[Sequence[Scores], Sequence[Pair], Sequence[NDArray[np.float64]]]
+"""What `compare` takes."""
 
 
 class Errors(NamedTuple):
@@ -87,21 +94,29 @@ def all_pairs(count: int) -> list[Pair]:
     return list(combinations(range(count), 2))
 
 
+def compare_each(families: Iterable[Family]) -> list[Compared]:
+    """Compare each of several families by itself."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(lambda family: compare(*family), families))
+
+
 def compare(rows: Sequence[Scores], pairs: Sequence[Pair], beside: Sequence[NDArray[np.float64]]) -> Compared:
     """Compare pairs of rows, paired by image, so that all that is said holds together.
 
     Args:
-        rows: of two or more seeds and resamples each. pairs: of these, by place.
+        rows: of two or more seeds and resamples each. pairs: of these, by place; may be none.
         beside: values of every row of the column, whose variance between seeds is pooled.
     """
+    if not pairs:
+        return Compared(np.ones(0), ERROR)
     errors, found = errors_of(rows, beside)
     means = np.array([[row.mean for row in rows]])
     p = p_values(errors, pairs, means, found)[0]
     few = smallest(errors, pairs, FEWEST)
-    around = SURE * math.sqrt(len(few) * ERROR * LEVEL)
-    low, high = (few[int(ERROR * len(few) + off)] for off in (-around, around))
+    low, high = (few[at] for at in _around(len(few)))
     doubt = (p < ERROR) & (p >= low) & (p <= high)
-    return Compared(p, common_level(errors, pairs, limit=min(high, ERROR)) if doubt.any() else level_of(few))
+    more = doubt.any() and draws_of(pairs) > len(few)
+    return Compared(p, common_level(errors, pairs) if more else level_of(few))
 
 
 def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[bool]) -> list[Ranks]:
@@ -123,14 +138,9 @@ def ranks(means: Sequence[float], pairs: Sequence[Pair], separated: Sequence[boo
     return [Ranks(1 + above, count - below, count) for above, below in zip(better, worse, strict=True)]
 
 
-def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS, limit: float = ERROR) -> float:
-    """The level at which any of these pairs is called different in `ERROR` of draws without a difference.
-
-    Args:
-        limit: what it most likely lies below, by fewer draws; no p-value above it is computed then.
-    """
-    level = level_of(smallest(errors, pairs, draws, limit))
-    return level if level < limit or limit == ERROR else common_level(errors, pairs, draws)
+def common_level(errors: Errors, pairs: Sequence[Pair], draws: int = DRAWS) -> float:
+    """The level at which any of these pairs is called different in `ERROR` of draws without a difference."""
+    return level_of(smallest(errors, pairs, draws))
 
 
 def level_of(least: NDArray[np.float64]) -> float:
@@ -138,17 +148,36 @@ def level_of(least: NDArray[np.float64]) -> float:
     return min(ERROR, float(least[int(ERROR * (len(least) + 1)) - 1]))
 
 
-def smallest(errors: Errors, pairs: Sequence[Pair], draws: int, limit: float = ERROR) -> NDArray[np.float64]:
-    """The smallest p-value of all pairs in each draw without a difference, in order; 1 above a limit."""
+def draws_of(pairs: Sequence[Pair], most: int = DRAWS) -> int:
+    """How many draws are made of so many pairs."""
+    return min(most, max(FEWEST, MOST // len(pairs)))
+
+
+def _around(draws: int) -> tuple[int, int]:
+    """Between which places, of so many p-values in order, the level most likely lies."""
+    off = SURE * math.sqrt(draws * ERROR * LEVEL)
+    return int(ERROR * draws - off), int(ERROR * draws + off)
+
+
+def smallest(errors: Errors, pairs: Sequence[Pair], draws: int) -> NDArray[np.float64]:
+    """The smallest p-value of all pairs in each draw without a difference, in order, none above `ERROR`.
+
+    Only those up to the last place where the level may lie are looked for; of the others there is an upper
+    bound, which is not below these.
+    """
     generator = np.random.default_rng(0)
-    count = min(draws, max(FEWEST, MOST // len(pairs)))
-    step = max(1, BLOCK // len(pairs))
-    ends, of_images = _ends(pairs), root(errors.images)
-    found = [
-        _least(_paired(errors, ends, *draw(errors, of_images, min(step, count - start), generator)), limit)
-        for start in range(0, count, step)
-    ]
-    return np.sort(np.concatenate(found))
+    count, step = draws_of(pairs, draws), max(1, BLOCK // len(pairs))
+    of_images, last = root(errors.images), _around(count)[1]
+    sizes = (min(step, count - start) for start in range(0, count, step))
+    drawn = zip(*(draw(errors, of_images, size, generator) for size in sizes), strict=True)
+    paired = _paired(errors, pairs, *map(np.concatenate, drawn))
+    least, step = np.full(count, ERROR), max(1, LOOK // count)
+    for start in range(0, len(pairs), step):
+        some = paired.of(slice(start, start + step))
+        limits = np.minimum(least, np.partition(least, last)[last])
+        k, at = some.near(limits)
+        np.minimum.at(least, at, some.p(k, at, limits))
+    return np.sort(least)
 
 
 def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,84 +211,79 @@ def p_values(
     Args:
         means: of the family's rows (D, R). found: squares between the seeds of every row (D, P).
     """
-    paired = _paired(errors, _ends(pairs), means, found)
-    p = np.ones(paired.apart.shape)
-    at, k = np.nonzero(paired.normal > -float(ndtri(ERROR / 2)))
-    p[at, k] = paired.p(at, k, np.full(len(p), ERROR))
+    paired = _paired(errors, pairs, means, found)
+    p, limits = np.ones((len(means), len(pairs))), np.full(len(means), ERROR)
+    k, at = paired.near(limits)
+    p[at, k] = paired.p(k, at, limits)
     return p
 
 
-def _ends(pairs: Sequence[Pair]) -> NDArray[np.int_]:
-    return np.array(pairs, dtype=np.int_).reshape(-1, 2).T
-
-
 class _Paired(NamedTuple):
-    """Differences of K pairs of rows in D draws, and what their variance is made of.
+    """R rows in D draws, and the K pairs of them.
 
-    apart: (D, K). normal: the same in units of the root of all parts of the variance. ends: rows (2, K).
-    of_own, of_pool: variance of a row's mean that is estimated from its seeds, or from the pool (D, R).
-    df: of each row's own (R,). pool: degrees of freedom of the pool (D,). images: (K,).
+    means: of rows (R, D). variance: of each over its seeds (R, D). own: whether that is estimated from its
+    own seeds and not from the pool (R, D). df: of its own (R,). pool: degrees of freedom of the pool (D,).
+    ends: the rows of a pair (2, K). images: variance of its difference over the images (K,).
     """
 
-    apart: NDArray[np.float64]
-    normal: NDArray[np.float64]
-    ends: NDArray[np.int_]
-    of_own: NDArray[np.float64]
-    of_pool: NDArray[np.float64]
+    means: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    own: NDArray[np.bool_]
     df: NDArray[np.int_]
     pool: NDArray[np.float64]
+    ends: NDArray[np.int_]
     images: NDArray[np.float64]
 
-    def p(self, at: NDArray[np.int_], k: NDArray[np.int_], limit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The p-values of M pairs `k` in the draws `at` (M,), 1 above a limit (D,).
+    def of(self, pairs: slice) -> _Paired:
+        """The same of some pairs."""
+        return self._replace(ends=self.ends[:, pairs], images=self.images[pairs])
 
-        None lies below a normal one of all parts.
+    def near(self, limits: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Which pairs in which draws may have a p-value below a limit (D,).
+
+        No other has whose normal one is not, since no part of a variance has more degrees of freedom than a
+        normal one.
         """
-        i, j = self.ends[:, k]
-        pool = self.of_pool[at, i] + self.of_pool[at, j]
-        parts = np.stack([self.of_own[at, i], self.of_own[at, j], pool, self.images[k]])
-        df = np.stack([self.df[i], self.df[j], self.pool[at], np.full(len(k), math.inf)])
-        return _widest(self.apart[at, k], parts, df, limit[at])
+        first, second = self.ends
+        squared = self.means[first]
+        squared -= self.means[second]
+        squared *= squared
+        total = self.variance[first]
+        total += self.variance[second]
+        total += np.maximum(self.images, TINY)[:, None]
+        with np.errstate(over="ignore"):
+            squared /= total
+        k, at = np.divmod(np.flatnonzero(squared > ndtri(limits / 2) ** 2), len(limits))
+        return k, at
+
+    def p(self, k: NDArray[np.int_], at: NDArray[np.int_], limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The p-values of M pairs `k` in the draws `at` (M,), 1 above a limit (D,)."""
+        rows = self.ends[:, k]
+        own, variance = self.own[rows, at], self.variance[rows, at]
+        pool = np.where(own, 0.0, variance).sum(axis=0)
+        parts = np.stack([*np.where(own, variance, 0.0), pool, self.images[k]])
+        df = np.stack([*self.df[rows], self.pool[at], np.full(len(k), math.inf)])
+        first, second = self.means[rows, at]
+        return _widest(np.abs(first - second), parts, df, limit[at])
 
 
 def _paired(
-    errors: Errors, ends: NDArray[np.int_], means: NDArray[np.float64], found: NDArray[np.float64]
+    errors: Errors, pairs: Sequence[Pair], means: NDArray[np.float64], found: NDArray[np.float64]
 ) -> _Paired:
-    first, second = ends
+    ends = first, second = np.array(pairs, dtype=np.int_).reshape(-1, 2).T
     df = errors.df[errors.at]
     pooled = pools(found[:, errors.pooled], errors.df[errors.pooled])
     of_row = found[:, errors.at]
     own = stands_out(of_row, df, pooled.variance[:, None], pooled.df[:, None])
-    of_own = np.where(own, of_row / df / errors.n, 0.0)
-    of_pool = np.where(own, 0.0, pooled.variance[:, None] / errors.n)
+    variance = np.where(own, of_row / df, pooled.variance[:, None]) / errors.n
     spread = np.diag(errors.images)
     images = np.maximum(spread[first] + spread[second] - 2 * errors.images[first, second], 0.0)
-    apart = np.abs(means[:, first] - means[:, second])
-    of_rows = of_own + of_pool
-    total = of_rows[:, first] + of_rows[:, second] + images
-    normal = np.where(apart > 0, math.inf, 0.0)
-    np.divide(apart, np.sqrt(total), out=normal, where=total > 0)
-    return _Paired(apart, normal, ends, of_own, of_pool, df, pooled.df, images)
+    of_rows = np.ascontiguousarray(means.T), np.ascontiguousarray(variance.T)
+    return _Paired(*of_rows, own.T, df, pooled.df, ends, images)
 
 
-def _least(paired: _Paired, limit: float) -> NDArray[np.float64]:
-    """The smallest p-value in each draw (D,), 1 above a limit.
-
-    That of the pair which is furthest apart is at hand; no other is smaller whose normal one is not, since no
-    part of a variance has more degrees of freedom than a normal one.
-    """
-    least = np.ones(len(paired.apart))
-    furthest = paired.normal.argmax(axis=1)
-    (draws,) = np.nonzero(paired.normal.max(axis=1) > -float(ndtri(limit / 2)))
-    least[draws] = paired.p(draws, furthest[draws], np.full(len(least), limit))
-    limits = np.minimum(least, limit)
-    at, k = np.nonzero(paired.normal > -ndtri(limits / 2)[:, None])
-    np.minimum.at(least, at, paired.p(at, k, limits))
-    return least
-
-
-CHOICES = tuple(c for c in product((True, False), repeat=4) if any(c[:3]) and not all(c[:3]))
-"""Which parts of a variance are counted: own, own, pooled, images; no pair has the first three."""
+CHOICES = np.array([chosen for chosen in product((True, False), repeat=4) if any(chosen[:3])])
+"""Which parts of a variance are counted: own, own, pooled, images (14, 4)."""
 
 
 def _widest(
@@ -270,10 +294,9 @@ def _widest(
 ) -> NDArray[np.float64]:
     """The largest p-value (M,) of any choice of the parts (4, M), each with its own df; 1 above a limit."""
     p = 2 * _tail(apart, parts, df)
-    for choice in CHOICES:
-        (open_,) = np.nonzero(p <= limit)
-        chosen = np.ix_(np.array(choice), open_)
-        p[open_] = np.maximum(p[open_], 2 * _tail(apart[open_], parts[chosen], df[chosen]))
+    there, chosen = (parts > 0) & (p <= limit), CHOICES[..., None]
+    choice, k = np.nonzero((chosen <= there).all(axis=1) & (chosen < there).any(axis=1))
+    np.maximum.at(p, k, 2 * _tail(apart[k], parts[:, k] * CHOICES[choice].T, df[:, k]))
     return np.where(p <= limit, p, 1.0)
 
 

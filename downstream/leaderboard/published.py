@@ -6,13 +6,14 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from downstream.digest import digest, short
 from downstream.leaderboard.board import Board, Column
+from downstream.leaderboard.fields import Field
 from downstream.leaderboard.sheets import Line, Section, Sheet, Text
 
 DATA = Path(__file__).with_name("published.csv")
@@ -33,6 +34,13 @@ HOW_TO_READ = (
 
 REMEMBERED = "r"
 """The footnote of values that nobody compared with their source."""
+
+OF_RECORDS: Mapping[tuple[str, ...], str] = {
+    ("subject", "pretext"): "method", ("subject", "backbone"): "network",
+    ("subject", "pretraining"): "pretraining",
+    **{("evaluation", name): name for name in ("data", "task", "protocol", "metric", "stage")},
+}  # fmt: skip
+"""Fields of records that published numbers have too, by their names there."""
 
 Head = tuple[str, ...]
 
@@ -96,6 +104,27 @@ def beside(board: Board, rows: Iterable[Published]) -> tuple[Published, ...]:
     """Rows on the data sets and tasks of a board's columns."""
     shown = {(column.data, column.task) for column in board.columns}
     return tuple(row for row in rows if (row.data, row.task) in shown)
+
+
+def chosen_published(
+    rows: Iterable[Published], where: Mapping[Field, Sequence[str]]
+) -> tuple[tuple[Published, ...], list[str]]:
+    """Rows that have one of the values asked for in each field, and how many are left out as they say none.
+
+    Args:
+        where: by field, values in the words of `fields.text`.
+    """
+    kept, notes = tuple(rows), []
+    for field, values in where.items():
+        name = OF_RECORDS.get(field.path)
+        known = {row: getattr(row, name) for row in kept if name and getattr(row, name)}
+        if len(known) < len(kept):
+            notes.append(
+                f"Published numbers left out since they say no {field.name}, by which records were chosen: "
+                f"{len(kept) - len(known)}."
+            )
+        kept = tuple(row for row, value in known.items() if value in values)
+    return kept, notes
 
 
 def published_sheets(columns: Sequence[Column], rows: Sequence[Published]) -> list[Sheet]:

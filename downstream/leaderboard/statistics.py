@@ -205,6 +205,7 @@ def gap_share(row: Scores, random: Scores, supervised: Scores, pooled: Pooled | 
         return Share(None, None)
     value = (row.mean - random.mean) / (supervised.mean - random.mean)
 
+    @cache
     def left(share: float) -> Interval:
         return made([1.0, share - 1.0, -share])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -16,7 +17,7 @@ SUPERSCRIPTS = dict(zip("abcdefghijklmnoprstuvwxyz*", "ᵃᵇᶜᵈᵉᶠᵍʰ�
 Parts = list[tuple[str, str]]
 """A line: texts with their styles."""
 LABEL = 26
-"""Widest label; longer ones are folded."""
+"""Widest label, and widest line of a head over narrow cells; longer ones are folded."""
 
 
 def print_sheet(sheet: Sheet, console: Console, *, short: bool = False) -> None:
@@ -60,11 +61,19 @@ def _blocks(widths: Sequence[int], summary: int, label: int, total: int) -> list
 def _lines(sheet: Sheet, notes: Iterable[str], console: Console) -> Iterator[Parts]:
     """A table with notes, in lines that are no wider than the console."""
     rows = [line for section in sheet.sections for line in section.lines]
-    label = min(LABEL, max((cell_len(part) for line in rows for part in _label(line)), default=0))
-    widths = [
-        max(map(cell_len, (*head, *(t for line in rows for t in _parts(line.cells[i])))))
-        for i, head in enumerate(sheet.heads)
+    cells = [
+        max((cell_len(part) for line in rows for part in _parts(line.cells[i])), default=0)
+        for i in range(len(sheet.heads))
     ]
+    room = max(1, min(LABEL, console.width - max(cells, default=0) - 2))
+    label = min(room, max((cell_len(part) for line in rows for part in _label(line)), default=0))
+    room = max(1, min(LABEL, console.width - label - 2))
+    heads = [
+        tuple(part for line in head for part in _folded(line, max(own, room), console))
+        for head, own in zip(sheet.heads, cells, strict=True)
+    ]
+    widths = [max(own, *map(cell_len, head)) for head, own in zip(heads, cells, strict=True)]
+    sheet = replace(sheet, heads=tuple(heads))
     yield []
     yield from ([(part, "bold")] for part in _folded(sheet.title, console.width, console))
     for block in _blocks(widths, sheet.summary, label, console.width):

@@ -20,7 +20,7 @@ from pretext.tasks.coloring import ColoringTask
 from pretextbench import runs
 from pretextbench.console import console
 from pretextbench.context import Context, opened
-from pretextbench.finished import finished_alike
+from pretextbench.finished import finished_alike, may_be_finished
 from pretextbench.images import each
 
 _HOW_TO_COLOUR = "run the same line with job=pretrain, or name a run's folder with encoder=FOLDER"
@@ -47,6 +47,8 @@ def _work(context: Context) -> list[str]:
     system = None if context.cfg.colorizer is None else runs.plain(context.cfg.colorizer)
     if system is not None:
         _check_hints(system, hints)
+    elif hints.references or hints.scribbles:
+        raise ValueError("reference= and scribbles= are read by systems, named by colorizer=, not by tasks")
     folder = colorizer = None
     if system is None or "task" in system:
         folder = _folder(context, _of_task(context.cfg, system))
@@ -57,7 +59,7 @@ def _work(context: Context) -> list[str]:
         console.print(f"{len(wanted)} images would be coloured by {by}", soft_wrap=True)
         return []
     if folder is not None:
-        colorizer = _task(context, folder, system, hints)
+        colorizer = _task(context, folder, system)
     assert colorizer is not None
     how = (context.cfg.size, context.device, hints)
 
@@ -112,7 +114,7 @@ def _of_task(cfg: DictConfig, system: dict[str, Any] | None) -> DictConfig:
     return found
 
 
-def _task(context: Context, folder: Path, system: dict[str, Any] | None, hints: Hints) -> Colorizer:
+def _task(context: Context, folder: Path, system: dict[str, Any] | None) -> Colorizer:
     """The task of a run, or a system's way to read its predictions."""
     task = load_task(folder).to(context.device)
     if not isinstance(task, ColoringTask):
@@ -126,8 +128,6 @@ def _task(context: Context, folder: Path, system: dict[str, Any] | None, hints: 
             )
         found: Colorizer = instantiate(system["system"], task=task, _convert_="all")
         return found
-    if hints.references or hints.scribbles:
-        raise ValueError("reference= and scribbles= are read by systems, named by colorizer=, not by tasks")
     return task
 
 
@@ -141,6 +141,11 @@ def _folder(context: Context, cfg: DictConfig) -> Path:
     name = cfg.pretext.name
     if not alike and not list((context.output / "runs").glob(f"{name}_*")):
         raise ValueError(f"no {name} was pretrained under {context.output}; {_HOW_TO_COLOUR}")
+    if not may_be_finished(cfg, context.precision):
+        raise ValueError(
+            f"no {name} under {context.output} is pretrained under this configuration, to its end; "
+            f"{_HOW_TO_COLOUR}"
+        )
     # Several, of data that changed on disk, or one from before a key of the configuration: by its digest.
     run = runs.one(cfg, cfg.pretext, context.data, context.precision)
     if Pretrained.read(run.folder) is None:

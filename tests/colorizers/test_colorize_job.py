@@ -131,6 +131,28 @@ def test_what_does_not_fit_is_said(run: Run, words: str, said: str) -> None:
     assert "Traceback" not in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("colorizer=levin scribbles=other.png", "its scribbles are for 32×24 pixels, and it has 64×48"),
+        ("colorizer=levin scribbles=nowhere.png", "there is no image or folder nowhere.png"),
+        ("scribbles=marks.png", "reference= and scribbles= are read by systems"),
+        ("pretext.optimizer.lr=-1 colorizer=mean", "Invalid learning rate: -1"),
+        ("pretext=colorization", "is pretrained under this configuration, to its end"),
+    ],
+)
+def test_what_needs_no_data_to_be_refused_makes_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+) -> None:
+    monkeypatch.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
+    unfinished = tmp_path / "outputs" / "runs" / "colorization_smallnet_scenes_s0_aaaaaaaaaaaa"
+    unfinished.mkdir(parents=True)
+    (unfinished / "config.json").write_text("{}")
+    status, shown = run(*words.split())
+    assert status == 1
+    assert said in shown
+
+
 def test_a_trained_task_is_read_in_another_way(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +179,14 @@ def test_a_trained_task_is_read_in_another_way(
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1, "nothing was trained anew"
     status, shown = run("colorizer=larsson_release", "trainer.epochs=1", "dry_run=true")
     assert f"would be coloured by larsson_release from outputs/runs/{folder.name}" in shown
+    for said in ("trainer.epochs=1 seed=1", "trainer.epochs=2", "trainer.epochs=1 trainer.batch_size=7"):
+        with monkeypatch.context() as alone:
+            alone.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
+            status, shown = run("colorizer=larsson_release", *said.split())
+            assert status == 1
+            assert "no larsson under outputs is pretrained under this configuration" in shown
+    status, shown = run("colorizer=larsson_release", "trainer.epochs=1", "data.workers=2")
+    assert status == 0, shown
     status, shown = run("colorizer=colorization_mean", f"encoder={folder}")
     assert status == 1
     assert "colorizer=colorization_mean reads what Colorization predicts" in shown

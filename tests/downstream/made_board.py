@@ -4,6 +4,7 @@ import numpy as np
 from made_records import record
 
 from downstream.judge.records import Record
+from downstream.leaderboard.board import Board, Cell, Row
 
 COLUMNS = tuple(
     (task, mode, metric)
@@ -54,3 +55,19 @@ def blind(data: str = "photos") -> list[Record]:
     """An encoder-blind row on every column."""
     nothing = {"backbone": "", "input": "", "pretraining": "", "images_seen": 0, "stage": "", "budget": ""}
     return [one("blind:label_prior", *column, 0, data, **nothing) for column in COLUMNS]
+
+
+def rows(board: Board) -> dict[str, Row]:
+    """The rows of a board of one section, by their labels."""
+    assert len(board.groups) == 1
+    return {row.label: row for row in board.groups[0].rows}
+
+
+def cells(row: Row) -> list[Cell]:
+    """The cells of a row."""
+    return list(row.cells.values())
+
+
+def without(records: list[Record], pretext: str, task: str) -> list[Record]:
+    """All records but those of a pretext task on a downstream task."""
+    return [r for r in records if (r.subject.pretext, r.evaluation.task) != (pretext, task)]

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,64 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from made_records import SUBJECT
+from made_records import change, linear
 
 from downstream.classification.linear import LinearProbe
-from downstream.classification.retrieval import Retrieval
 from downstream.heads.linear_grid import LinearGrid
 from downstream.judge.consistent import hold_together
-from downstream.judge.evaluate import evaluate
-from downstream.judge.headless import evaluate_blind
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import Found
-from downstream.protocol import Runtime
-from pretext.backbones import SmallNet
-from pretext.data.dataset import DataSet
-from pretext.encoder import Encoder
-from pretext.inputs import RGB
-from pretextbench import dispatch, frozen
+from pretextbench import frozen
 from pretextbench.configurations import CONF
 from pretextbench.merging import TOLD, merged
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 PROBE = LinearProbe(pools=(1,), grid=LinearGrid(lrs=(0.1,), weight_decays=(0.0,), epochs=1, least_steps=0))
-
-
-@pytest.fixture(scope="module")
-def made(few_scenes: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a person who judged one encoder by two protocols."""
-    folder = tmp_path_factory.mktemp("made")
-    torch.manual_seed(0)
-    encoder = Encoder(RGB(), SmallNet(3, (4, 4, 4, 4, 4))).eval()
-    runtime = Runtime(cache=folder / "cache")
-    subject = replace(
-        SUBJECT,
-        backbone="SmallNet(widths=[4, 4, 4, 4, 4])",
-        pretraining_digest=few_scenes.train.digest,
-        images_seen=4 * 96,
-    )
-    config = {"pretext": {"name": "rotation"}, "trainer": {"epochs": 4, "batch_size": 32}}
-    for protocol in (PROBE, Retrieval(train_limit=48)):
-        evaluate(
-            encoder,
-            protocol,
-            few_scenes,
-            runtime,
-            subject=subject,
-            records=folder / "records",
-            config=config,
-            draws=40,
-        )
-        evaluate_blind(protocol, few_scenes, runtime, records=folder / "records", draws=40)
-    return folder
-
-
-@pytest.fixture
-def theirs(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    return Path(shutil.copytree(made / "records", tmp_path / "theirs"))
 
 
 def notes(*places: Path, reference: bool = False) -> tuple[str, ...]:
@@ -84,26 +39,6 @@ def faults(*places: Path) -> list[str]:
     first, *others = str(refused.value).splitlines()
     assert first == "records that cannot be used:"
     return others
-
-
-def change(
-    folder: Path, which: Callable[[dict[str, Any]], bool], how: Callable[[dict[str, Any]], object]
-) -> str:
-    """Change the first record that is meant, as by hand; return its file and line."""
-    for path in sorted(folder.glob("*.json")):
-        lines = path.read_text().splitlines()
-        for place, line in enumerate(lines[1:-1], start=1):
-            entry = json.loads(line.removesuffix(","))
-            if which(entry):
-                how(entry)
-                lines[place] = json.dumps(entry) + "," * line.endswith(",")
-                path.write_text("\n".join(lines) + "\n")
-                return f"{path}, line {place + 1}"
-    raise AssertionError("there is no such record")
-
-
-def linear(entry: dict[str, Any]) -> bool:
-    return bool(entry["evaluation"]["protocol"] == "linear" and entry["result"]["resampled"])
 
 
 def test_all_is_made_again_where_the_rows_are_there(made: Path) -> None:
@@ -323,62 +258,6 @@ def test_the_rows_that_ship_with_a_suite_are_compared_too(
     ):
         merged([str(mine)], tmp_path, True)
     assert len(merged([str(mine)], tmp_path, False).records) == 1
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.chdir(tmp_path)
-
-    def start(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["run.py", *words])
-        return dispatch.main()
-
-    return start
-
-
-def test_the_job_merges_exports_and_reads_what_it_exported(
-    made: Path, theirs: Path, run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "mine").mkdir()
-    assert run("job=leaderboard", f"output={made}", "leaderboard.export=mine/all.jsonl.gz") == 0
-    count = len(read_all(made / "records"))
-    shown = capsys.readouterr().out
-    assert f"{count} records, {count} of them with their rows, are in mine/all.jsonl.gz" in shown
-    assert len(list((tmp_path / "mine" / "rows").iterdir())) == len(
-        list((made / "records" / "rows").iterdir())
-    )
-    assert len(import_jsonl(tmp_path / "mine" / "all.jsonl.gz")) == count
-
-    assert run("job=leaderboard", "records=[mine/all.jsonl.gz,theirs/]", "output=board") == 0
-    shown = capsys.readouterr().out
-    assert "rotation" in shown
-    assert f"{count} records are there more than once" in shown
-    assert "not computed again" not in shown
-    (board,) = (tmp_path / "board" / "boards").iterdir()
-    text = " ".join((board / "leaderboard.txt").read_text().split())
-    assert "Records of mine/all.jsonl.gz, theirs/." in text
-    assert {"leaderboard.md", "leaderboard.tex", "leaderboard.html", "cells.json", "scores.json"} <= {
-        path.name for path in board.iterdir()
-    }
-
-    where = change(theirs, linear, lambda r: r["result"].update(value=0.9))
-    assert run("job=leaderboard", "records=[theirs]", "output=board") == 1
-    shown = " ".join(capsys.readouterr().out.split())
-    assert (
-        f"{where.removeprefix(f'{tmp_path}/')}: result.value 0.9 of 'mAP' is not what its rows say" in shown
-    )
-    assert run("job=leaderboard", "records=[nowhere]") == 1
-    assert "nowhere: there is no such folder or file of records" in capsys.readouterr().out
-
-
-def test_a_selection_of_several_peoples_records(
-    theirs: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("job=leaderboard", "records=[theirs]", "pretext=rotation", "output=board") == 0
-    capsys.readouterr()
-    assert run("job=leaderboard", "records=[theirs]", "data=ccp", "output=board") == 1
-    assert "no record judged on 'ccp'; recorded: scenes" in capsys.readouterr().out
-    assert run("job=plan", "records=[theirs]") == 1  # it takes several seeds, and finds one
 
 
 def chosen(entry: dict[str, Any]) -> bool:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_board import COLUMNS, benchmark, blind, one
+from made_board import COLUMNS, benchmark, blind, one, without
 from rich.cells import cell_len
 from rich.console import Console
-from test_leaderboard_tables import without
 
 from downstream.judge.flags import UNDERFITTED
 from downstream.judge.records import Record
@@ -20,8 +19,9 @@ from downstream.leaderboard import Paths, Tables, cells_frame
 from downstream.leaderboard.latex import _label as latex_label
 from downstream.leaderboard.latex import _text as latex_text
 from downstream.leaderboard.latex import escape, latex
-from downstream.leaderboard.sheets import Footnotes, sheets
+from downstream.leaderboard.sheets import Footnotes, Line, Section, Sheet, Text, sheets
 from downstream.leaderboard.tables import build
+from downstream.leaderboard.terminal import print_sheet
 from downstream.leaderboard.tidy import scores_csv, scores_frame
 from downstream.leaderboard.units import percent
 
@@ -71,6 +71,29 @@ def test_no_line_is_longer_than_the_terminal(board: str, width: int) -> None:
     lines = shown(BOARDS[board], width).splitlines()
     assert max(map(cell_len, lines)) <= width
     assert not any("…" in line for line in lines)  # nothing was cut
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_long_heads_are_folded_and_whole(width: int) -> None:
+    network = "VisionTransformer(depth=4, every=1, fixed_positions=True, heads=3)"
+    settings = '{"class":"NearestNeighbours","ks":[10,20,50,100,200,500],"pools":[2,3]}'
+    heads = (("linear", "SmallNet"), ("knn", network, "lightness"), ("knn", settings))
+    name = "colorization_class_l2_fine_tuned"
+
+    def lines(*columns: int) -> list[str]:
+        cells = (Text("29.2 +12.5 −3.1"), Text("45.4±1.2", mark="≈", notes="va"), Text("–"))
+        line = Line(name, tuple(cells[i] for i in columns))
+        sheet = Sheet("view", "Scores", tuple(heads[i] for i in columns), (Section("4 epochs", (line,)),))
+        out = io.StringIO()
+        print_sheet(sheet, Console(file=out, width=width, color_system=None, legacy_windows=False))
+        return out.getvalue().splitlines()
+
+    assert max(map(cell_len, lines(0, 1, 2))) <= width
+    for i, head in enumerate(heads):
+        alone = lines(i)
+        assert max(map(cell_len, alone)) <= width
+        above = alone[2 : next(place for place, line in enumerate(alone) if line.startswith("─"))]
+        assert "".join("".join(above).split()) == "".join("".join(head).split())
 
 
 @pytest.mark.parametrize("board", BOARDS)

@@ -4,32 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_board import COLUMNS, TRUTH, benchmark, blind, one
+from made_board import COLUMNS, TRUTH, benchmark, blind, cells, one, rows, without
 from scipy.stats import rankdata
 
 from downstream.judge import provenance
 from downstream.judge.records import Record
 from downstream.leaderboard import comparison, tables
-from downstream.leaderboard.board import Board, Cell, Row, Verdict
+from downstream.leaderboard.board import Verdict
 from downstream.leaderboard.captions import group_title
 from downstream.leaderboard.families import Ranks
 from downstream.leaderboard.options import Stated
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.tables import build
 from downstream.leaderboard.tidy import cells_frame, scores_frame
-
-
-def rows(board: Board) -> dict[str, Row]:
-    assert len(board.groups) == 1
-    return {row.label: row for row in board.groups[0].rows}
-
-
-def cells(row: Row) -> list[Cell]:
-    return list(row.cells.values())
-
-
-def without(records: list[Record], pretext: str, task: str) -> list[Record]:
-    return [r for r in records if (r.subject.pretext, r.evaluation.task) != (pretext, task)]
 
 
 def test_a_cell_is_the_mean_over_seeds_of_the_mean_over_draws() -> None:
@@ -132,21 +119,6 @@ def test_where_less_is_better_the_least_has_the_first_rank() -> None:
     assert {cell.ranks for cell in cells(found["colorization"])} == {Ranks(3, 3, 3)}
 
 
-def test_gains_over_random_are_one_family_a_column() -> None:
-    found = rows(build(benchmark(3)))
-    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
-    near = [
-        one("jigsaw", *column, seed, "photos", value=0.2003 + 0.01 * i + 0.004 * (seed - 1), recipe="j")
-        for i, column in enumerate(COLUMNS)
-        for seed in range(3)
-    ]
-    found = rows(build(benchmark(3) + near))
-    assert {c.gain.separated for c in cells(found["jigsaw"]) if c.gain} == {False}
-    assert {c.gain.separated for c in cells(found["colorization"]) if c.gain} == {True}
-    for board in (build(benchmark(2)), build(benchmark(3, "scenes"))):
-        assert {c.gain.separated for row in rows(board).values() for c in cells(row) if c.gain} == {None}
-
-
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_runs_to_say(seeds: int) -> None:
     found = rows(build(benchmark(seeds)))
@@ -183,85 +155,6 @@ def test_scores_that_describe_do_not_rank() -> None:
         (cell,) = (cell for column, cell in beside[name].cells.items() if column.task == "representation")
         assert not cell.best
         assert cell.verdict is None
-
-
-def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> None:
-    other = benchmark(pretexts=("colorization",), input="lightness")
-    board = build(benchmark() + other)
-    by_input = {group.match.input: group for group in board.groups}
-    assert all(cell.gain is None for row in by_input["lightness"].rows for cell in cells(row))
-    assert all(cell.gain is not None for row in by_input["rgb"].pretext for cell in cells(row))
-    for field in ("backbone", "pretraining", "calibration"):
-        apart = build(benchmark(pretexts=("random",)) + benchmark(pretexts=("rotation",), **{field: "other"}))
-        assert len(apart.groups) == 2, field
-    assert all(row.place == 1.0 for row in by_input["lightness"].pretext)
-
-
-def test_gains_pair_the_seeds_that_both_have() -> None:
-    made = [r for r in benchmark() if not (r.subject.pretext == "random" and r.subject.seed == 2)]
-    found = rows(build(made))
-    for column, cell in found["rotation"].cells.items():
-        low = found["random"].cells[column]
-        assert cell.gain is not None
-        assert cell.gain.over_random == pytest.approx(cell.scores.values[:2].mean() - low.value)
-        assert cell.gain.interval is not None
-        assert cell.gain.over_random in cell.gain.interval
-
-
-def test_a_gain_is_over_the_twin_that_the_row_names() -> None:
-    """Which recipe hash is larger decides nothing."""
-    column = COLUMNS[0]
-    for recipes in (("aaaa", "zzzz"), ("zzzz", "aaaa")):
-        own, other = recipes
-        made = [
-            one("rotation", *column, 0, "photos", value=0.5, twins={"random": "r", "supervised": own}),
-            one("random", *column, 0, "photos", value=0.4, recipe="r"),
-            one("supervised", *column, 0, "photos", value=0.8, recipe=own),
-            one("supervised", *column, 0, "photos", value=0.45, recipe=other),
-        ]
-        (cell,) = cells(rows(build(made))["rotation"])
-        assert cell.gain is not None
-        assert cell.gain.over_random == pytest.approx(0.1)
-        assert cell.gain.over_supervised == pytest.approx(-0.3)
-        gone = [r for r in made if r.subject.recipe != own]
-        (cell,) = cells(rows(build(gone))["rotation"])
-        assert cell.gain is not None
-        assert (cell.gain.over_supervised, cell.gain.share.value) == (None, None)
-
-
-def test_a_row_that_names_no_twin_has_one_only_where_there_is_one() -> None:
-    made = [one(p, *COLUMNS[0], 0, "photos", recipe=r) for p, r in (("rotation", "a"), ("random", "b"))]
-    assert cells(rows(build(made))["rotation"])[0].gain is not None
-    two = [*made, one("random", *COLUMNS[0], 0, "photos", recipe="c")]
-    board = build(two)
-    assert cells(rows(board)["rotation"])[0].gain is None
-    assert any("Several recipes of random (b, c)" in note and "rotation" in note for note in board.notes)
-
-
-def test_what_took_no_training_stands_beside_the_rows_of_every_budget() -> None:
-    """The gain of a row over random comes from its own budget's table, and budgets are not mixed."""
-    made = [
-        one(p, *COLUMNS[0], 0, "photos", budget=budget, recipe=f"{p}{budget}", value=value)
-        for budget, own in (("4 epochs", (0.5, 0.6)), ("40 epochs", (0.7, 0.9)))
-        for p, value in zip(("rotation", "supervised"), own, strict=True)
-    ]
-    made += [
-        one(p, *COLUMNS[0], 0, "photos", budget="", value=value)
-        for p, value in (("random", 0.4), ("kmeans_init", 0.45))
-    ]
-    board = build(made)
-    assert [group.match.budget for group in board.groups] == ["4 epochs", "40 epochs"]
-    for group, share in zip(board.groups, (0.5, 0.6), strict=True):
-        found = {row.label: row for row in group.rows}
-        assert set(found) == {"rotation", "kmeans_init", "random", "supervised"}
-        (cell,) = cells(found["rotation"])
-        assert cell.gain is not None
-        assert cell.gain.over_random == pytest.approx(cell.value - 0.4)
-        assert (cell.value - 0.4) / (found["supervised"].cells[board.columns[0]].value - 0.4) == (
-            pytest.approx(share)
-        )
-    (alone,) = build([r for r in made if not r.subject.budget]).groups
-    assert {row.label for row in alone.rows} == {"random", "kmeans_init"}
 
 
 @pytest.mark.parametrize(

@@ -5,94 +5,20 @@ It takes a Chromium on the path, and playwright; the tests skip, saying so, wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from made_board import COLUMNS, benchmark, blind, one
+from made_board import benchmark
+from made_page import NARROW, WIDE, Show, part, photographs, until
 from made_records import record
-from scipy.stats import rankdata, spearmanr
 from test_page import HOSTILE
 
-from downstream.judge.records import Record
 from downstream.leaderboard import Beside, Board, Tables, View, build, read_published
-from downstream.leaderboard.friedman import bars
-from downstream.leaderboard.page import Curve, Part, Picture, page
+from downstream.leaderboard.page import Curve, Picture, page
 
 pytestmark = pytest.mark.slow
-
-WIDE, NARROW = (1280, 900), (400, 800)
-Show = Callable[..., Any]
-
-
-@pytest.fixture
-def show(chromium: Any, tmp_path: Path) -> Iterator[Show]:
-    """Open the page of some parts; at the end, nothing was reported to the console and nothing fetched."""
-    said: list[str] = []
-    asked: list[str] = []
-    contexts: list[Any] = []
-
-    def opened(
-        parts: Sequence[Part], beside: Beside | None = None, size: tuple[int, int] = WIDE, **how: Any
-    ) -> Any:
-        path = tmp_path / "page.html"
-        path.write_bytes(page(parts, beside))
-        contexts.append(chromium.new_context(viewport={"width": size[0], "height": size[1]}, **how))
-        shown = contexts[-1].new_page()
-        shown.set_default_timeout(10_000)
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: asked.append(request.url))
-        shown.goto(path.as_uri())
-        until(shown, "[...document.querySelectorAll('.drawing')].every((each) => each.firstChild)")
-        return shown
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-
-
-def until(shown: Any, expression: str) -> None:
-    """Wait until it holds; the page's policy refuses playwright's own way, which evaluates text."""
-    for _ in range(200):
-        if shown.evaluate(expression):
-            return
-        shown.wait_for_timeout(50)
-    pytest.fail(f"never: {expression}")
-
-
-def part(records: Sequence[Record], title: str = "") -> Part:
-    return Tables(records, build(records)).part(title)
-
-
-def photographs() -> list[Record]:
-    """A board with what the figures show: stages, single classes, efforts, twins, blind rows, flags."""
-    records = benchmark(
-        pretexts=("random", "supervised", "rotation", "colorization", "autoencoder", "jigsaw")
-    )
-    records += blind()
-    records = [
-        replace(r, result=replace(r.result, flags=("at_edge:lr",))) if r.subject.pretext == "jigsaw" else r
-        for r in records
-    ]
-    for seed in range(2):
-        for name, shift in (("rotation", 0.0), ("colorization", 0.1)):
-            first = one(name, *COLUMNS[4], seed, "photos")
-            for label in range(4):
-                own = replace(first.evaluation, metric=f"IoU_{label}", primary=False)
-                value = 0.2 + 0.1 * label + shift * (label - 1) + 0.01 * seed
-                records.append(
-                    replace(first, evaluation=own, result=replace(first.result, value=value, resampled=()))
-                )
-            for stage in ("conv1", "conv2"):
-                own = replace(first.evaluation, stage=stage)
-                records.append(replace(first, evaluation=own, result=replace(first.result, selected=False)))
-    return records
 
 
 def labels(shown: Any) -> list[str]:
@@ -334,105 +260,6 @@ def test_keys_alone_sort_open_and_go_on(show: Show) -> None:
     assert shown.locator("dialog h2").text_content() == labels(shown)[1]
     shown.keyboard.press("Escape")
     assert shown.evaluate("document.activeElement.textContent") == labels(shown)[1]
-
-
-def numbers(shown: Any, figure: str) -> list[list[str]]:
-    """The table below a figure."""
-    section = shown.locator("section.figure", has=shown.locator(f"h3:text-is('{figure}')"))
-    section.locator("details.numbers > summary").click()
-    return section.locator("table").evaluate(
-        """(table) => [...table.rows].map((row) =>
-          [...row.cells].map((cell) => cell.textContent.replaceAll("−", "-")))"""
-    )
-
-
-def test_every_figure_is_drawn_named_and_told_in_numbers(show: Show) -> None:
-    shown = show([part(photographs())])
-    figures = shown.locator("section.figure")
-    assert figures.locator("h3").all_text_contents() == [
-        "Score by stage", "Score against cost", "Frozen against fine-tuned", "Rank correlation between tasks",
-        "Mean ranks over data sets", "Differences by class",
-    ]  # fmt: skip
-    assert figures.locator("svg[role=img][aria-label]").count() == 5
-    assert "from 6 independent data sets" in figures.nth(4).locator(".empty").text_content()
-    head_of_stages, *rows = numbers(shown, "Score by stage")
-    assert head_of_stages[1:] == ["conv3", "conv1", "conv2"]
-    assert {row[0] for row in rows} == {
-        "rotation",
-        "colorization",
-        "autoencoder",
-        "jigsaw",
-        "random",
-        "supervised",
-    }
-
-
-@pytest.mark.parametrize("ties", [False, True], ids=["apart", "tied"])
-def test_rank_correlations_are_those_of_scipy(ties: bool, show: Show) -> None:
-    records = photographs()
-    if ties:
-        records = [replace(r, result=replace(r.result, value=round(8 * r.result.value) / 8)) for r in records]
-    shown, board = show([part(records)]), build(records)
-    _, *rows = numbers(shown, "Rank correlation between tasks")
-    found = [[float(text) if text != "–" else np.nan for text in row[1:]] for row in rows]
-    scores = [[row.cells[column].value for column in board.columns] for row in board.groups[0].pretext]
-    assert ties == any(len(set(column)) < len(column) for column in zip(*scores, strict=True))
-    wanted = np.array(spearmanr(np.array(scores)).statistic)
-    np.fill_diagonal(wanted, np.nan)
-    np.testing.assert_allclose(found, wanted, atol=0.0051)
-
-
-def test_the_front_holds_what_nothing_cheaper_beats(show: Show) -> None:
-    truth = {"a": (1000, 0.30), "b": (2000, 0.25), "c": (3000, 0.40), "d": (3000, 0.35), "e": (500, 0.10)}
-    records = [
-        record(name, pretext=name, recipe=name, run=name, value=v, resampled=(v, v + 0.01), images_seen=seen)
-        for name, (seen, v) in truth.items()
-    ]
-    shown = show([part(records)])
-    _, *rows = numbers(shown, "Score against cost")
-    front = {
-        name for name, (seen, v) in truth.items()
-        if not any(s <= seen and w >= v for other, (s, w) in truth.items() if other != name)
-    }  # fmt: skip
-    assert {row[0] for row in rows if row[3] == "yes"} == front == {"a", "c", "e"}
-
-
-def test_classes_of_two_rows_are_set_against_each_other(show: Show) -> None:
-    shown = show([part(photographs())])
-    section = shown.locator("section.figure", has=shown.locator("h3:text-is('Differences by class')"))
-    section.get_by_role("combobox", name="Row", exact=True).select_option(label="colorization")
-    section.get_by_role("combobox", name="minus", exact=True).select_option(label="rotation")
-    _, *rows = numbers(shown, "Differences by class")
-    assert rows == [
-        ["IoU 3", "+20.0", "20.0, 20.0"], ["IoU 2", "+10.0", "10.0, 10.0"], ["IoU 1", "0.0", "0.0, 0.0"],
-        ["IoU 0", "-10.0", "-10.0, -10.0"],
-    ]  # fmt: skip
-    of = {"photos": {"segmentation": ("sky", "sea", "<b>land</b>")}}
-    called = show([part(photographs())], Beside(classes=of))
-    _, *rows = numbers(called, "Differences by class")
-    assert {row[0] for row in rows} == {"IoU 3", "<b>land</b> (2)", "sea (1)", "sky (0)"}
-
-
-def test_mean_ranks_over_sets_are_those_of_the_board_with_bars_where_it_has_them(show: Show) -> None:
-    scores = np.random.default_rng(0).normal(size=(8, 5)) * 0.05 + 0.1 * np.arange(5) + 0.3
-    names = ("autoencoder", "jigsaw", "rotation", "colorization", "simclr")
-    records = [
-        one(name, *COLUMNS[0], 0, f"set{i}", value=float(own[k]))
-        for i, own in enumerate(scores)
-        for k, name in enumerate(names)
-    ]
-    shown, board = show([part(records)]), build(records)
-    _, *rows = numbers(shown, "Mean ranks over data sets")
-    wanted = rankdata(-scores, axis=1).mean(axis=0)
-    assert {name: float(rank) for name, rank in rows} == pytest.approx(
-        dict(zip(names, wanted, strict=True)), abs=0.0051
-    )
-    found = board.groups[0].over_sets
-    assert found is not None
-    section = shown.locator("section.figure", has=shown.locator("h3:text-is('Mean ranks over data sets')"))
-    thick = section.locator("svg g[stroke-width='3'] path")
-    assert thick.count() == len(bars(found)) > 1
-    assert f"differ by {found.difference:.2f} or less" in section.text_content()
 
 
 def test_boards_are_changed_between(show: Show) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from downstream.judge.records import Record
 from downstream.leaderboard import Tables, beside, build, read_published
-from downstream.leaderboard.published import DATA, EXTERNAL, Published, published_sheets
+from downstream.leaderboard.published import DATA, EXTERNAL, Published, published_csv, published_sheets
 from downstream.leaderboard.sheets import sheets
 from pretextbench import board as boards
 from pretextbench.schema import Leaderboard
@@ -228,3 +229,41 @@ def test_a_board_is_built_once_and_so_are_its_tables(tmp_path: Path, monkeypatch
     settings = OmegaConf.structured(Leaderboard(published=True))
     boards.show_board(tmp_path, on_imagenet(), settings)
     assert made == {"build": 1, "sheets": 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "kept", "left_out"),
+    [
+        ({"protocol": ["knn"]}, lambda row: row.protocol == "knn", ""),
+        (
+            {"protocol": ["knn", "linear"], "pretext": ["rotation"]},
+            lambda row: row.protocol == "knn" and row.method == "rotation",
+            "",
+        ),
+        ({"evaluation.metric": ["top1"]}, lambda row: row.metric == "top1", ""),
+        ({"backbone": ["small"]}, lambda row: False, ""),
+        ({"seed": [0]}, lambda row: False, "say no seed, by which records were chosen: {every}."),
+        (
+            {"stage": ["conv3"]},
+            lambda row: row.stage == "conv3",
+            "say no stage, by which records were chosen",
+        ),
+    ],
+)
+def test_a_choice_of_records_is_one_of_published_numbers_too(
+    where: dict[str, list[Any]], kept: Callable[[Published], bool], left_out: str, tmp_path: Path
+) -> None:
+    records = [
+        replace(r, evaluation=replace(r.evaluation, digest=r.evaluation.digest + protocol))
+        for protocol in ("linear", "knn")
+        for r in on_imagenet(protocol)
+    ]
+    there = beside(build(records), ROWS)
+    shown = OmegaConf.structured(Leaderboard(published=True, where=where))
+    folder = boards.show_board(tmp_path, records, shown)
+    expected = tuple(row for row in there if kept(row))
+    file = folder / "published.csv"
+    assert (file.read_text() if file.is_file() else "") == (published_csv(expected) if expected else "")
+    text = (folder / "leaderboard.md").read_text()
+    assert left_out.format(every=len(there)) in text
+    assert ("Published numbers left out" in text) == bool(left_out)

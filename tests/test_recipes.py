@@ -373,3 +373,18 @@ class TestControl:
     def test_it_sweeps_over_the_tasks_that_change_colours(self) -> None:
         stated = OmegaConf.load(CONF / "experiment" / "rgb_control.yaml")
         assert tuple(stated.hydra.sweeper.params.pretext.split(",")) == self.COLOURED
+
+
+def test_null_takes_away_what_the_yaml_gives_to_another_optimiser(hydra: None) -> None:
+    line = ["pretext=byol", "pretext.optimizer._target_=torch.optim.SGD"]
+    named = [
+        compose("config", [*line, more])
+        for more in ("pretext.optimizer.betas=null", "~pretext.optimizer.betas")
+    ]
+    addresses = set()
+    for cfg in named:
+        targets.check(cfg)
+        addresses.add(runs.one(cfg, cfg.pretext, recipes.stand_in(), "fp32").digest)
+    assert len(addresses) == 1
+    with pytest.raises(ValueError, match="no key pretext.optimizer.betas"):
+        targets.check(compose("config", line))

@@ -76,19 +76,20 @@ class MoCo(Task):
             )
         if not temperature > 0:
             raise ValueError(f"MoCo.temperature is positive, got {temperature}")
-        last = momentum if last_momentum is None else last_momentum
-        for name, share in (("momentum", momentum), ("last_momentum", last)):
+        final = momentum if last_momentum is None else last_momentum
+        for name, share in (("momentum", momentum), ("last_momentum", final)):
             if not 0 <= share <= 1:
                 raise ValueError(f"MoCo.{name} is a share in [0, 1], got {share}")
         self.encoder = encoder
+        last = nn.Linear(hidden or encoder.width, outputs)
         first = [nn.Linear(encoder.width, hidden), nn.ReLU()] if hidden else []
-        self.head = nn.Sequential(*first, nn.Linear(hidden or encoder.width, outputs))
+        self.head = nn.Sequential(*first, last)
         self.teacher, self.teacher_head = teacher_of(encoder), teacher_of(self.head)
         if symmetric:
             self.transient = ("queue", "queue_first")
         for name in self.transient:
             self.register_buffer(name, F.normalize(torch.randn(queue, outputs), dim=1))
-        self._temperature, self._momenta, self._splits = temperature, (momentum, last), splits
+        self._temperature, self._momenta, self._splits = temperature, (momentum, final), splits
 
     def initialise_from(self, parent: Task) -> None:
         """Start student and teacher from another task's encoder."""

@@ -386,5 +386,5 @@ def test_null_takes_away_what_the_yaml_gives_to_another_optimiser(hydra: None) -
         targets.check(cfg)
         addresses.add(runs.one(cfg, cfg.pretext, recipes.stand_in(), "fp32").digest)
     assert len(addresses) == 1
-    with pytest.raises(ValueError, match="no key pretext.optimizer.betas"):
+    with pytest.raises(ValueError, match=r"no key pretext\.optimizer\.betas"):
         targets.check(compose("config", line))

@@ -24,7 +24,7 @@ from benchmarks.steps import flops, stepping
 from benchmarks.zhang16 import MACHINES, ROOT, Machine
 from pretext.backbones.cost import parameter_count
 from pretext.data.dataset import DataSet, Split
-from pretext.fit.effort import passes
+from pretext.fit.effort import passes, views
 from pretext.task import Images
 from pretextbench import runs, schema
 from pretextbench.configurations import CONF
@@ -92,10 +92,10 @@ def cost(name: str) -> Cost:
     least = 2 * int(run.spec["task"].get("splits") or 1)
     sizes = [least, 2 * least, 3 * least]
     counts = [count(run, size) for size in sizes]
-    views, work = (carried(sizes, [each[i] for each in counts], batch) for i in (0, 1))
+    seen, work = (carried(sizes, [each[i] for each in counts], batch) for i in (0, 1))
     steps = budget["epochs"] * ((TRAINED_ON - cfg.data.val) // batch)
     parameters = parameter_count(runs.build_encoder(run))
-    return Cost(steps * batch, steps, views / batch, parameters, work * steps)
+    return Cost(steps * batch, steps, seen / batch, parameters, work * steps)
 
 
 def stand_in() -> DataSet:
@@ -115,7 +115,7 @@ def count(run: Run, size: int) -> tuple[int, int]:
     step = stepping(task, optimisation, images)
     with passes(task) as seen:
         made = flops(step)
-    return sum(seen), made
+    return round(views(seen, images.pixels)), made
 
 
 def carried(sizes: Sequence[int], counts: Sequence[int], size: int) -> int:

@@ -52,6 +52,16 @@ def test_the_bare_step_passes_as_many_views_with_a_gradient_where_the_task_has_o
     assert all(made.given[0].shape[-2:] == (32, 32) for made in first(task, passes))
 
 
+def test_networks_within_a_network_are_passed_once() -> None:
+    _, passes = watched("split_brain")
+    layers = {made.layer for made in passes.made}
+    within = [
+        inner for outer in layers for inner in layers if inner is not outer and inner in {*outer.modules()}
+    ]
+    assert layers
+    assert not within
+
+
 @pytest.mark.parametrize("name", ["simclr", "byol"])
 def test_the_bare_step_moves_the_same_networks_by_the_same_optimiser_and_nothing_else(
     name: str, monkeypatch: pytest.MonkeyPatch

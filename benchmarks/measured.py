@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from itertools import groupby
 from statistics import fmean
@@ -10,6 +11,7 @@ from typing import Any
 
 from benchmarks.agreement import accuracies, agreements
 from benchmarks.committed import RESULTS
+from benchmarks.steps import REASONS, unexplained
 
 
 def colour_quality() -> str:
@@ -214,3 +216,33 @@ def speed() -> str:
         "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`"
     )
     return text + "\n\n" + table(["ratio", "measured", "limit"], rows)
+
+
+def steps() -> str:
+    """What a step of each task costs beside its bare networks', as `benchmarks/steps.py` measured it."""
+    found = _measured("steps")
+    tasks = dict(sorted(found["tasks"].items(), key=lambda item: -item[1]["step / bare"]))
+    above = [name for name, own in tasks.items() if own["step / bare"] > found["limit"]]
+    rows = [
+        [
+            f"**{name}**" if name in above else name,
+            own["network"],
+            f"{own['images']}",
+            *(f"{own[key]:.2f}" for key in ("step / bare", "views / bare", "multiply-adds / bare")),
+        ]
+        for name, own in tasks.items()
+    ]
+    middle = statistics.median(own["step / bare"] for own in tasks.values())
+    text = (
+        "A training step of each task on a batch that is at hand, by the time of a step of its bare networks "
+        f"on as many images of the same sizes, with the same optimiser: median {middle:.2f}, where "
+        f"{found['limit']:g} is asked for. Views: what drawing them takes of that; multiply-adds: the same "
+        f"ratio of those. On {found['machine']['threads']} threads, {found['machine']['processor']}. "
+        "`python -m benchmarks.steps`"
+    )
+    head = ["task", "network", "images", "step / bare", "views / bare", "multiply-adds / bare"]
+    why = [(reason, [name for name in names if name in above]) for reason, names in REASONS.items()]
+    why.append(("unexplained", unexplained(tasks)))
+    said = [f"- {reason}: {', '.join(names)}" for reason, names in why if names]
+    parts = [text, table(head, rows)]
+    return "\n\n".join([*parts, "Above it, in bold, and why:\n\n" + "\n".join(said)] if said else parts)

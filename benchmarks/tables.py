@@ -86,6 +86,8 @@ def results() -> Results:
     parts += ["## How often a column is without error", measured.families()]
     parts += ["## How much a learning rate and a decay matter", measured.tuning()]
     parts += ["## Speed", measured.speed()]
+    if (RESULTS / "steps.json").is_file():
+        parts += ["## What a task adds to a step", measured.steps()]
     return Results("\n\n".join(parts) + "\n", pictures, boards)
 
 

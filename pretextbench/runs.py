@@ -24,7 +24,7 @@ from pretext.fit.calibrate import Magnitude
 from pretext.names import slug
 from pretext.task import Task
 from pretextbench.identities import VERSION, of_run, optimisation_options
-from pretextbench.targets import TARGET, inside
+from pretextbench.targets import TARGET, given, inside
 
 TWINS = ("random", "supervised")
 
@@ -105,8 +105,8 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
         raise ValueError(f"pretext=supervised: {why}")
     inputs.build(cfg.input, **plain(cfg.input_arguments))
     _check_network(cfg, pretext)
-    given = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
-    own = given if twin else cfg.trainer.epochs
+    most = max(cfg.trainer.epochs, cfg.pretext.epochs or 0)
+    own = most if twin else cfg.trainer.epochs
     epochs = own if pretext.epochs is None else pretext.epochs
     budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
     initialisation = _initialisation(cfg) if epochs and not twin else None
@@ -116,7 +116,7 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
         "version": VERSION,
         "pretext": pretext.name,
         "task": _of_data(plain(pretext.task), data),
-        "optimizer": plain(pretext.optimizer),
+        "optimizer": given(plain(pretext.optimizer)),
         "input": cfg.input,
         "input_arguments": plain(cfg.input_arguments),
         "backbone": plain(cfg.backbone),
@@ -130,7 +130,7 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
     shape = spec["backbone"]["_target_"].rsplit(".", 1)[-1].lower()
     name = f"{pretext.name}_from_{initialisation}" if initialisation else pretext.name
     folder = f"{slug(name)}_{shape}_{slug(data.name)}_s{cfg.seed}_{short(digest(of_run(spec)))}"
-    shared = described.budget(given, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
+    shared = described.budget(most, cfg.trainer.epoch_batches, cfg.trainer.batch_size) if epochs else ""
     shared = shared or ("unknown" if _task_class(spec["task"]).trained_on else "")
     config = _alone(cfg, pretext, initialisation, own, precision)
     place = Path(cfg.output) / "runs" / folder

@@ -58,12 +58,17 @@ def _experiment() -> str | None:
     return chosen
 
 
+def given(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimiser is made with: null takes away what a task's own YAML gives to another optimiser."""
+    return {key: value for key, value in optimizer.items() if value is not None}
+
+
 def _parts(cfg: DictConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     plain = typing.cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, enum_to_str=True))
     found = {
         "backbone": plain["backbone"],
         "pretext.task": plain["pretext"]["task"],
-        "pretext.optimizer": plain["pretext"]["optimizer"],
+        "pretext.optimizer": given(plain["pretext"]["optimizer"]),
         "data": plain["data"],
         "target": plain["target"],
         "monitor": plain["monitor"],

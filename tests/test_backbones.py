@@ -18,6 +18,7 @@ from pretext.backbones import (
     Backbone,
     ColorNet,
     MapBackbone,
+    NetworkInNetwork,
     ResNet18,
     ResNet50,
     SmallNet,
@@ -36,6 +37,7 @@ NETWORKS: dict[str, tuple[type[Backbone], dict[str, Any]]] = {
     "alexnet-fc": (AlexNet, {"fully_connected": True}),
     "colornet": (ColorNet, {}),
     "colornet-affine": (ColorNet, {"affine": True}),
+    "nin": (NetworkInNetwork, {}),
     "resnet18": (ResNet18, {}),
     "resnet18-small-stem": (ResNet18, {"small_stem": True}),
     "resnet50": (ResNet50, {}),
@@ -140,7 +142,9 @@ class TestEveryBackbone:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and module.weight.numel() > 5000:
                 area = module.kernel_size[0] * module.kernel_size[1]
-                fan_out = isinstance(network, ResNet) or "resnet" in str(network.arguments.get("network"))
+                fan_out = isinstance(network, ResNet | NetworkInNetwork) or "resnet" in str(
+                    network.arguments.get("network")
+                )
                 fan = area * (module.out_channels if fan_out else module.in_channels // module.groups)
                 assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.05)
 
@@ -164,6 +168,27 @@ def test_small_net_costs_what_it_says() -> None:
     weights = 25 * 32 + 9 * (32 * 64 + 64 * 96 + 96 * 128 + 128 * 128)
     assert parameter_count(network) == weights + 2 * (32 + 64 + 96 + 128 + 128) == 333_472
     assert [stage.stride for stage in network.stages] == [2, 4, 4, 8, 8]
+
+
+def test_network_in_network_is_the_releases() -> None:
+    network = NetworkInNetwork(in_channels=3).eval()
+    plan = {
+        "conv1": [(3, 192, 5), (192, 160, 1), (160, 96, 1)],
+        "conv2": [(96, 192, 5), (192, 192, 1), (192, 192, 1)],
+        "conv3": [(192, 192, 3), (192, 192, 1), (192, 192, 1)],
+        "conv4": [(192, 192, 3), (192, 192, 1), (192, 192, 1)],
+    }
+    for name, convs in plan.items():
+        found = [m for m in network.blocks[name].modules() if isinstance(m, nn.Conv2d)]
+        assert [(m.in_channels, m.out_channels, *m.kernel_size) for m in found] == [(*c, c[2]) for c in convs]
+    weights = sum(a * b * k * k for convs in plan.values() for a, b, k in convs)
+    scales = 2 * sum(b for convs in plan.values() for _, b, _ in convs)
+    assert parameter_count(network) == weights + scales == 1_406_016 + 4_352
+    # Of ones, a max-pool makes ones; the mean-pool counts its border as zeros: 4, 6 or 9 of 9 cells.
+    pools = {name: network.blocks[name][-1] for name in ("conv1", "conv2")}
+    ones = torch.ones(1, 1, 32, 32)
+    assert torch.equal(pools["conv1"](ones), torch.ones(1, 1, 16, 16))
+    torch.testing.assert_close(pools["conv2"](ones)[0, 0, :2, :2], torch.tensor([[4, 6], [6, 9]]) / 9)
 
 
 def test_small_net_takes_five_widths() -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pretext.backbones.alexnet import AlexNet
 from pretext.backbones.base import CLASS_TOKEN, Backbone, Features, MapBackbone, Stage, TokenBackbone, Tokens
 from pretext.backbones.colornet import ColorNet
+from pretext.backbones.nin import NetworkInNetwork
 from pretext.backbones.resnet import ResNet18, ResNet50
 from pretext.backbones.small import SmallNet
 from pretext.backbones.undivided import Undivided
@@ -21,6 +22,7 @@ __all__ = [
     "ColorNet",
     "Features",
     "MapBackbone",
+    "NetworkInNetwork",
     "ResNet18",
     "ResNet50",
     "SmallNet",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 CONTRACTS = (Backbone, MapBackbone, TokenBackbone, Undivided)
-LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, ResNet18, ResNet50, SmallNet)
+LISTED: tuple[type[Backbone], ...] = (AlexNet, ColorNet, NetworkInNetwork, ResNet18, ResNet50, SmallNet)
 """The networks that cost no more to import than torchvision."""
 
 OTHERS = (

@@ -15,7 +15,7 @@ from pretext.tasks.two_views import Pair, Strengths, TwoViews, layer, spread
 class Byol(Task):
     """From one view of an image predicts the teacher's projection of the other, both ways, by their cosine.
 
-    The teacher is the moving average of encoder and projector; its momentum follows a cosine to 1. Nothing
+    The teacher is the moving average of encoder and projector; its momentum follows a cosine. Nothing
     pushes images apart: `spread` in the logs says whether they still are (1), or have become one (0). The
     encoder that is kept is the student's.
 
@@ -27,7 +27,7 @@ class Byol(Task):
         gray: probability that a view has no colour.
         blur, solarise: probabilities, of the first and of the second view; the blur is made for 224 pixels.
         hidden, outputs: widths of projector and predictor.
-        momentum: the teacher's at the start.
+        momentum, last_momentum: the teacher's at the start, and at the end.
 
     Raises:
         ValueError: a value out of its range.
@@ -47,18 +47,20 @@ class Byol(Task):
         hidden: int = 4096,
         outputs: int = 256,
         momentum: float = 0.996,
+        last_momentum: float = 1.0,
     ) -> None:
         super().__init__()
         self._two = TwoViews("Byol", crop, area, jitter, gray, blur, solarise)
         if min(hidden, outputs) < 1:
             raise ValueError(f"Byol takes hidden and outputs from 1, got {hidden} and {outputs}")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"Byol.momentum is a share in [0, 1], got {momentum}")
+        for name, share in (("momentum", momentum), ("last_momentum", last_momentum)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"Byol.{name} is a share in [0, 1], got {share}")
         self.encoder = encoder
         self.projector = _head(encoder.width, hidden, outputs)
         self.predictor = _head(outputs, hidden, outputs)
         self.teacher, self.teacher_projector = teacher_of(encoder), teacher_of(self.projector)
-        self._momentum = momentum
+        self._momentum, self._last_momentum = momentum, last_momentum
 
     def initialise_from(self, parent: Task) -> None:
         """Start student and teacher from another task's encoder."""
@@ -85,7 +87,7 @@ class Byol(Task):
 
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""
-        rate = momentum(self._momentum, progress)
+        rate = momentum(self._momentum, progress, self._last_momentum)
         follow(self.teacher, self.encoder, rate)
         follow(self.teacher_projector, self.projector, rate)
 

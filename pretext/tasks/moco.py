@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Progress, Step, Task
 from pretext.tasks.keys import Keyed, check_queue, enter, fill, in_order, in_parts, keyed, told
-from pretext.tasks.teacher import follow, teacher_of
+from pretext.tasks.teacher import follow, momentum, teacher_of
 from pretext.tasks.two_views import Strengths, TwoViews
 
 
@@ -33,17 +33,20 @@ class MoCo(Task):
         jitter: strengths of brightness, contrast, saturation and hue.
         gray: probability that a view has no colour.
         blur: probability that a view is blurred, by widths that are made for 224 pixels.
+        blur_kernel: side of the blur's kernel in pixels, odd; None for a tenth of the view's.
         hidden, outputs: widths of the head, without BatchNorm; hidden 0 for a linear one.
         temperature: by which cosines are divided.
         queue: K, keys of other images; no more than there are training images.
-        momentum: the teacher's, throughout.
+        momentum: the teacher's, at the start.
         splits: parts of a batch that BatchNorm sees apart.
+        last_momentum: the teacher's at the end, by a cosine; None for the same throughout.
+        symmetric: whether each view is a query once and a key once, with a queue for the keys of either.
 
     Raises:
         ValueError: a value out of its range.
     """
 
-    transient = ("queue",)
+    transient: tuple[str, ...] = ("queue",)
     queue: Tensor
 
     def __init__(
@@ -60,9 +63,12 @@ class MoCo(Task):
         queue: int = 65_536,
         momentum: float = 0.999,
         splits: int = 8,
+        blur_kernel: int | None = None,
+        last_momentum: float | None = None,
+        symmetric: bool = False,
     ) -> None:
         super().__init__()
-        self._two = TwoViews("MoCo", crop, area, jitter, gray, (blur, blur))
+        self._two = TwoViews("MoCo", crop, area, jitter, gray, (blur, blur), blur_kernel=blur_kernel)
         if hidden < 0 or min(outputs, queue, splits) < 1:
             raise ValueError(
                 "MoCo takes hidden from 0, and outputs, queue and splits from 1, "
@@ -70,15 +76,20 @@ class MoCo(Task):
             )
         if not temperature > 0:
             raise ValueError(f"MoCo.temperature is positive, got {temperature}")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"MoCo.momentum is a share in [0, 1], got {momentum}")
+        final = momentum if last_momentum is None else last_momentum
+        for name, share in (("momentum", momentum), ("last_momentum", final)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"MoCo.{name} is a share in [0, 1], got {share}")
         self.encoder = encoder
         last = nn.Linear(hidden or encoder.width, outputs)
         first = [nn.Linear(encoder.width, hidden), nn.ReLU()] if hidden else []
         self.head = nn.Sequential(*first, last)
         self.teacher, self.teacher_head = teacher_of(encoder), teacher_of(self.head)
-        self.register_buffer("queue", F.normalize(torch.randn(queue, outputs), dim=1))
-        self._temperature, self._momentum, self._splits = temperature, momentum, splits
+        if symmetric:
+            self.transient = ("queue", "queue_first")
+        for name in self.transient:
+            self.register_buffer(name, F.normalize(torch.randn(queue, outputs), dim=1))
+        self._temperature, self._momenta, self._splits = temperature, (momentum, final), splits
 
     def initialise_from(self, parent: Task) -> None:
         """Start student and teacher from another task's encoder."""
@@ -95,6 +106,8 @@ class MoCo(Task):
         mode = self.teacher.training
         self.teacher.train()  # before it has averages of its own
         fill([self.queue], self._keys, loader)
+        for name in self.transient[1:]:
+            self.get_buffer(name).copy_(self.queue)
         self.teacher.train(mode)
 
     def views(self, images: Images, generator: torch.Generator) -> Keyed:
@@ -104,14 +117,18 @@ class MoCo(Task):
     def loss(self, batch: Keyed) -> Step:
         """Return the cross-entropy in nats of the own key among 1 + K, and how often it is the nearest.
 
-        In training the keys enter the queue behind it.
+        Of both directions the mean. In training the keys enter their queue behind it.
         """
-        (queries,) = self._encoded(self.encoder, self.head, batch.pixels[0])
-        with torch.no_grad():
-            (keys,) = in_order(self._keys, batch.pixels[1], batch.order)
-        loss, nearest = told(queries, keys, self.queue, self._temperature)
-        if self.training:
-            enter(self.queue, keys)
+        ways = []
+        for query, name in enumerate(self.transient):
+            (queries,) = self._encoded(self.encoder, self.head, batch.pixels[query])
+            with torch.no_grad():
+                (keys,) = in_order(self._keys, batch.pixels[1 - query], batch.order)
+            queue = self.get_buffer(name)
+            ways.append(told(queries, keys, queue, self._temperature))
+            if self.training:
+                enter(queue, keys)
+        loss, nearest = (torch.stack(both).mean() for both in zip(*ways, strict=True))
         return Step(loss, {"loss": loss.detach(), "accuracy": nearest})
 
     def chance(self, batch: Keyed) -> dict[str, float]:
@@ -120,8 +137,9 @@ class MoCo(Task):
 
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""
-        follow(self.teacher, self.encoder, self._momentum)
-        follow(self.teacher_head, self.head, self._momentum)
+        rate = momentum(self._momenta[0], progress, self._momenta[1])
+        follow(self.teacher, self.encoder, rate)
+        follow(self.teacher_head, self.head, rate)
 
     def param_groups(self) -> list[dict[str, Any]]:
         """All that is trained, decayed alike."""

@@ -46,6 +46,8 @@ class SimCLR(Task):
         hidden: width of the hidden layers of the head; the paper's is the encoder's.
         outputs: width of the projection.
         layers: of the head.
+        blur_kernel: side of the blur's kernel in pixels, odd; None for a tenth of the view's.
+        norm: whether each layer of the head has BatchNorm; without, it has a bias (as public suites have it).
 
     Raises:
         ValueError: a value out of its range.
@@ -65,6 +67,8 @@ class SimCLR(Task):
         hidden: int = 2048,
         outputs: int = 128,
         layers: int = 2,
+        blur_kernel: int | None = None,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         check_square("SimCLR", crop, 0)
@@ -73,6 +77,8 @@ class SimCLR(Task):
             raise ValueError(f"SimCLR.strength is in [0, {0.5 / JITTER[3]:g}], got {strength}")
         views.check_probability("SimCLR.gray", gray)
         views.check_probability("SimCLR.blur", blur)
+        if blur_kernel is not None:
+            views.check_kernel("SimCLR.blur_kernel", blur_kernel)
         if not temperature > 0:
             raise ValueError(f"SimCLR.temperature is positive, got {temperature}")
         if min(hidden, outputs, layers) < 1:
@@ -80,16 +86,20 @@ class SimCLR(Task):
                 f"SimCLR takes hidden, outputs and layers from 1, got {hidden}, {outputs}, {layers}"
             )
         self.encoder = encoder
-        self.head = _head([encoder.width, *[hidden] * (layers - 1), outputs])
+        widths = [encoder.width, *[hidden] * (layers - 1), outputs]
+        self.head = _head(widths) if norm else _plain_head(widths)
         self._crop, self._area, self._temperature = crop, (area[0], area[1]), temperature
-        self._strength, self._gray, self._blur = strength, gray, blur
+        self._strength, self._gray, self._blur, self._blur_kernel = strength, gray, blur, blur_kernel
 
     def views(self, images: Images, generator: torch.Generator) -> Pairs:
         """Draw two views of each image."""
         side = min(images.pixels.shape[-2:]) if self._crop is None else self._crop
         (crops,) = views.multi_crop(images.pixels, [views.Crops(2, side, self._area)], generator)
         jitter = [self._strength * size for size in JITTER]
-        return Pairs(distorted(crops.flatten(0, 1), generator, jitter, self._gray, self._blur))
+        flat = crops.flatten(0, 1)
+        return Pairs(
+            distorted(flat, generator, jitter, self._gray, self._blur, blur_kernel=self._blur_kernel)
+        )
 
     def loss(self, batch: Pairs) -> Step:
         """Return NT-Xent in nats, and how often the partner is the nearest of all views."""
@@ -116,3 +126,11 @@ def _head(widths: list[int]) -> nn.Sequential:
     assert isinstance(last, nn.BatchNorm1d)
     last.bias.requires_grad_(False)
     return nn.Sequential(*rest, last)
+
+
+def _plain_head(widths: list[int]) -> nn.Sequential:
+    """Linear layers of these widths, and ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

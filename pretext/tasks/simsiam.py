@@ -27,6 +27,7 @@ class SimSiam(Task):
         jitter: strengths of brightness, contrast, saturation and hue.
         gray: probability that a view has no colour.
         blur: probability that a view is blurred, by widths that are made for 224 pixels.
+        blur_kernel: side of the blur's kernel in pixels, odd; None for a tenth of the view's.
         hidden: width of the projector; bottleneck: of the predictor.
         layers: of the projector, BatchNorm in each, the last without ReLU and without scale and shift.
 
@@ -47,9 +48,10 @@ class SimSiam(Task):
         hidden: int = 2048,
         bottleneck: int = 512,
         layers: int = 3,
+        blur_kernel: int | None = None,
     ) -> None:
         super().__init__()
-        self._two = TwoViews("SimSiam", crop, area, jitter, gray, (blur, blur))
+        self._two = TwoViews("SimSiam", crop, area, jitter, gray, (blur, blur), blur_kernel=blur_kernel)
         if min(hidden, bottleneck, layers) < 1:
             raise ValueError(
                 f"SimSiam takes hidden, bottleneck and layers from 1, got {hidden}, {bottleneck}, {layers}"

@@ -30,6 +30,7 @@ class SwAV(Task):
         area, small_area: least and largest area of a view as a share of the image's.
         jitter: strengths of brightness, contrast, saturation and hue.
         gray, blur: probabilities of each view; the blur is made for 224 pixels.
+        blur_kernel: side of the blur's kernel in pixels, odd; None for a tenth of the view's.
         hidden, outputs: widths of the head, and of what is compared with prototypes.
         prototypes: K; their vectors have length 1.
         temperature: of what is said. epsilon: of the codes. rounds: of Sinkhorn and Knopp.
@@ -65,9 +66,10 @@ class SwAV(Task):
         queue: int = 3840,
         queue_from: float = 15.0,
         frozen: float = 0.005,
+        blur_kernel: int | None = None,
     ) -> None:
         super().__init__()
-        check_views("SwAV", crop, area, jitter, gray, (blur, blur), (0.0, 0.0))
+        check_views("SwAV", crop, area, jitter, gray, (blur, blur), (0.0, 0.0), blur_kernel)
         views.check_range("SwAV.small_area", small_area, 0, 1)
         views.check_probability("SwAV.frozen", frozen)
         _check_numbers(
@@ -83,7 +85,7 @@ class SwAV(Task):
         self.register_buffer("queue", torch.zeros(2, queue, outputs))
         self.register_buffer("filled", torch.tensor(0))
         self._sides, self._small, self._areas = (crop, small_crop), small, (area, small_area)
-        self._jitter, self._gray, self._blur = jitter, gray, blur
+        self._jitter, self._gray, self._blur, self._blur_kernel = jitter, gray, blur, blur_kernel
         self._temperature, self._epsilon, self._rounds = temperature, epsilon, rounds
         self._queue_from, self._frozen, self._joins = queue_from, frozen, False
 
@@ -96,7 +98,14 @@ class SwAV(Task):
         """Draw two large views and the small ones, each distorted by draws of its own."""
         crops = cut(images.pixels, generator, self._sides, self._small, self._areas)
         one, two = (
-            distorted(part.flatten(0, 1), generator, self._jitter, self._gray, self._blur).view(part.shape)
+            distorted(
+                part.flatten(0, 1),
+                generator,
+                self._jitter,
+                self._gray,
+                self._blur,
+                blur_kernel=self._blur_kernel,
+            ).view(part.shape)
             for part in crops
         )
         return Crops(one, two)

@@ -29,6 +29,6 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     torch._foreach_lerp_(own, list[Tensor](student.parameters()), 1 - momentum)
 
 
-def momentum(start: float, progress: Progress) -> float:
-    """Momentum behind a step: a cosine from `start` to 1 over all of them (arXiv:2006.07733)."""
-    return 1 - (1 - start) * (1 + math.cos(math.pi * progress.step / progress.total)) / 2
+def momentum(start: float, progress: Progress, last: float = 1.0) -> float:
+    """Momentum behind a step: a cosine from `start` to `last` over all of them (arXiv:2006.07733)."""
+    return last - (last - start) * (1 + math.cos(math.pi * progress.step / progress.total)) / 2

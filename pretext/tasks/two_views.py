@@ -34,6 +34,7 @@ def check_views(
     gray: float,
     blur: Sequence[float],
     solarise: Sequence[float],
+    blur_kernel: int | None = None,
 ) -> None:
     """Refuse what no pair of views can be drawn by, when a task is built.
 
@@ -53,6 +54,8 @@ def check_views(
             raise ValueError(f"{task}.{name} is a probability for each of two views, got {list(both)}")
         for probability in both:
             views.check_probability(f"{task}.{name}", probability)
+    if blur_kernel is not None:
+        views.check_kernel(f"{task}.blur_kernel", blur_kernel)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class TwoViews:
         crop: side of a view in pixels; None for the image's shorter side.
         area: least and largest area of a crop as a share of the image's.
         blur, solarise: probabilities, of the first and of the second view.
+        blur_kernel: side of the blur's kernel in pixels, odd; None for a tenth of the view's.
 
     Raises:
         ValueError: a value out of its range.
@@ -76,16 +80,26 @@ class TwoViews:
     gray: float
     blur: Sequence[float] = (0.0, 0.0)
     solarise: Sequence[float] = (0.0, 0.0)
+    blur_kernel: int | None = None
 
     def __post_init__(self) -> None:
-        check_views(self.task, self.crop, self.area, self.jitter, self.gray, self.blur, self.solarise)
+        check_views(
+            self.task,
+            self.crop,
+            self.area,
+            self.jitter,
+            self.gray,
+            self.blur,
+            self.solarise,
+            self.blur_kernel,
+        )
 
     def __call__(self, pixels: Tensor, generator: torch.Generator) -> Pair:
         """Draw them of images (B, 3, H, W) in [0, 1]."""
         wanted = [views.Crops(2, self.crop or min(pixels.shape[-2:]), self.area)]
         (crops,) = views.multi_crop(pixels, wanted, generator, kernel=views.BICUBIC)
         both = [
-            distorted(view, generator, self.jitter, self.gray, first, second)
+            distorted(view, generator, self.jitter, self.gray, first, second, self.blur_kernel)
             for view, first, second in zip(crops, self.blur, self.solarise, strict=True)
         ]
         return Pair(torch.stack(both))
@@ -98,9 +112,10 @@ def distorted(
     gray: float,
     blur: float = 0.0,
     solarise: float = 0.0,
+    blur_kernel: int | None = None,
 ) -> Tensor:
-    """Distort each image by draws of its own; a blur's kernel is a tenth of the side."""
-    kernel_size = pixels.shape[-1] // 20 * 2 + 1
+    """Distort each image by draws of its own; a blur's kernel is a tenth of the side where it is not said."""
+    kernel_size = pixels.shape[-1] // 20 * 2 + 1 if blur_kernel is None else blur_kernel
     brightness, contrast, saturation, hue = jitter
     distort = views.Distortion(
         brightness,

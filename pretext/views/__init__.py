@@ -5,7 +5,7 @@ Randomness comes from a CPU generator that is passed in, so that the same draws 
 lie. At equal parameters the numbers are torchvision's, one image at a time.
 """
 
-from pretext.views.blur import gaussian_blur, random_blur
+from pretext.views.blur import check_kernel, gaussian_blur, random_blur
 from pretext.views.checks import check_probability, check_range
 from pretext.views.crop import crop_resize, random_crop_flip, random_resized_crop
 from pretext.views.distortion import Distortion
@@ -35,6 +35,7 @@ __all__ = [
     "adjust_contrast",
     "adjust_hue",
     "adjust_saturation",
+    "check_kernel",
     "check_probability",
     "check_range",
     "color_jitter",

@@ -44,5 +44,7 @@ def multi_crop(
                 for _ in range(kind.count)
             ]
         )
+        if kind.count
+        else pixels.new_empty(0, *pixels.shape[:2], kind.size, kind.size)
         for kind in kinds
     ]

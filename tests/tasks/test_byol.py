@@ -133,3 +133,16 @@ def test_heads_are_those_of_the_papers() -> None:
 def test_values_out_of_range_are_refused(make: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+def test_byols_teacher_follows_at_one_momentum_where_the_last_is_the_first() -> None:
+    learner = byol(momentum=0.75, last_momentum=0.75)
+    with torch.no_grad():
+        for value in [*learner.encoder.parameters(), *learner.projector.parameters()]:
+            value.add_(1)
+    before = [value.clone() for value in teachers(learner)]
+    learner.after_step(Progress(7, 10, 1.0))
+    for old, new in zip(before, teachers(learner), strict=True):
+        torch.testing.assert_close(new, old + 0.25)
+    with pytest.raises(ValueError, match=r"Byol.last_momentum is a share in \[0, 1\], got 1.5"):
+        byol(last_momentum=1.5)

@@ -218,3 +218,10 @@ def test_the_centre_is_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(dino, "gather", lambda rows: torch.cat([rows, elsewhere]))
     other.loss(halves[0])
     torch.testing.assert_close(other.centre, one.centre)
+
+
+def test_without_small_views_the_large_ones_say_what_each_other_say() -> None:
+    learner = task(small=0)
+    batch = learner.views(toy.batch(6), torch.Generator().manual_seed(0))
+    assert len(batch.small) == 0
+    assert math.isfinite(float(learner.loss(batch).logs["loss"]))

@@ -131,9 +131,52 @@ def test_the_teacher_follows_at_one_momentum_and_starts_from_another_task() -> N
         torch.testing.assert_close(new, old + 0.25)
 
 
+@torch.no_grad()
+def test_symmetric_is_the_mean_of_both_ways_with_a_queue_for_the_keys_of_each() -> None:
+    learner = task(symmetric=True)
+    for value in learner.teacher_head.parameters():  # apart from the student
+        value.mul_(0.8)
+    given = batch(learner)
+    queues = {name: learner.get_buffer(name).clone() for name in ("queue", "queue_first")}
+    assert not torch.equal(*queues.values())
+    ways, single = [], task()
+    for pixels, name in ((given.pixels, "queue"), (given.pixels.flip(0), "queue_first")):
+        single.load_state_dict({k: v for k, v in learner.state_dict().items() if k != "queue_first"})
+        single.queue.copy_(queues[name])
+        ways.append(float(single.loss(given._replace(pixels=pixels)).loss))
+    assert ways[0] != pytest.approx(ways[1], rel=1e-4)
+    assert float(learner.loss(given).loss) == pytest.approx(sum(ways) / 2, rel=1e-6)
+    for view, name in ((1, "queue"), (0, "queue_first")):
+        found = learner.get_buffer(name)
+        entered = keys_of(learner, given.pixels[view])
+        torch.testing.assert_close(found[:6].sort(0).values, entered.sort(0).values)
+        assert torch.equal(found[6:], queues[name][:6])
+
+
+def test_both_queues_begin_with_keys_of_training_images_and_belong_to_the_run(tmp_path: Path) -> None:
+    learner = task(symmetric=True)
+    learner.prepare(EpochLoader(toy.split(24, 5), 8, shuffle=False), tmp_path)
+    assert torch.equal(learner.queue, learner.get_buffer("queue_first"))
+    assert learner.transient == ("queue", "queue_first")
+    assert task().transient == ("queue",)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.5), (5, 0.7), (10, 0.9)])
+def test_the_momentum_follows_a_cosine_to_its_last(step: int, rate: float) -> None:
+    learner = task(momentum=0.5, last_momentum=0.9)
+    with torch.no_grad():
+        for value in learner.head.parameters():
+            value.add_(1)
+    before = [p.clone() for p in learner.teacher_head.parameters()]
+    learner.after_step(Progress(step, 10, 1.0))
+    for old, new in zip(before, learner.teacher_head.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 1 - rate)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"last_momentum": -0.1}, r"MoCo.last_momentum is a share in \[0, 1\], got -0.1"),
         ({"queue": 0}, "outputs, queue and splits from 1, got 16, 8, 0, 1"),
         ({"temperature": 0.0}, "MoCo.temperature is positive, got 0.0"),
         ({"momentum": 2.0}, r"MoCo.momentum is a share in \[0, 1\], got 2.0"),

@@ -102,6 +102,15 @@ def test_the_head_has_batchnorm_after_each_layer(layers: int, linears: list[tupl
     assert [norm.bias.requires_grad for norm in norms] == [True] * (layers - 1) + [False]
 
 
+@torch.no_grad()
+def test_a_head_without_batchnorm_has_biases_and_reads_each_view_alone() -> None:
+    head = task(norm=False, layers=3).head
+    assert [type(layer) for layer in head] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert all(layer.bias is not None for layer in head if isinstance(layer, nn.Linear))
+    vectors = torch.randn(6, 8, generator=drawn())
+    torch.testing.assert_close(head.train()(vectors)[:1], head(vectors[:1]))
+
+
 def test_blur_has_a_kernel_of_a_tenth_of_the_side(monkeypatch: pytest.MonkeyPatch) -> None:
     from pretext.views import distortion
 

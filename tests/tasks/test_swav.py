@@ -127,3 +127,11 @@ def test_codes_are_shared_among_all_processes(monkeypatch: pytest.MonkeyPatch) -
 def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         task(**changes)
+
+
+def test_without_small_views_the_large_ones_say_what_each_other_say() -> None:
+    learner = task(small=0)
+    batch = learner.views(toy.batch(6), torch.Generator().manual_seed(0))
+    assert len(batch.small) == 0
+    assert math.isfinite(float(learner.loss(batch).logs["loss"]))
+    assert set(learner.show(toy.batch(6))) == {"view 1", "view 2"}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import toy
-from torch import nn
+from torch import Tensor, nn
 
 from pretext.fit import Optimisation
+from pretext.task import Task
+from pretext.tasks.moco import MoCo
+from pretext.tasks.simclr import SimCLR
+from pretext.tasks.simsiam import SimSiam
+from pretext.tasks.swav import SwAV
 from pretext.tasks.two_views import TwoViews, spread
+from pretext.views import distortion
 
 STILL: dict[str, Any] = {
     "crop": None, "area": (0.2, 1.0), "jitter": (0.0, 0.0, 0.0, 0.0), "gray": 0.0, "blur": (0.0, 0.0),
@@ -42,6 +49,25 @@ def test_a_probability_is_that_of_its_view() -> None:
     assert float(blurred.var()) < 0.7 * float(sharp.var())
 
 
+@pytest.mark.parametrize("kind", [SimCLR, MoCo, SimSiam, SwAV])
+def test_a_blur_has_the_kernel_that_is_asked_for(
+    kind: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = set()
+
+    def note(pixels: Tensor, generator: torch.Generator, kernel_size: int, *_: object) -> Tensor:
+        kernels.add(kernel_size)
+        return pixels
+
+    monkeypatch.setattr(distortion, "random_blur", note)
+    few = {MoCo: {"queue": 8}, SwAV: {"queue": 8, "small_crop": 32}}.get(kind, {})
+    for asked, expected in ((None, {3}), (13, {13})):
+        kernels.clear()
+        learner = kind(toy.encoder("rgb"), crop=32, blur=0.5, hidden=8, blur_kernel=asked, **few)
+        learner.views(toy.batch(2), drawn())
+        assert kernels == expected
+
+
 def test_spread_is_one_for_any_direction_and_zero_for_one() -> None:
     everywhere = torch.randn(4000, 32, generator=drawn())
     assert float(spread(everywhere)) == pytest.approx(1, abs=0.01)
@@ -57,6 +83,7 @@ def test_spread_is_one_for_any_direction_and_zero_for_one() -> None:
         ({"jitter": (1.0, 1.0, 1.0)}, r"Byol.jitter .* got \[1.0, 1.0, 1.0\]"),
         ({"jitter": (1.0, 1.0, 1.0, 0.6)}, "hue to 0.5"),
         ({"gray": 2.0}, r"Byol.gray is a probability in \[0, 1\], got 2.0"),
+        ({"blur_kernel": 4}, "Byol.blur_kernel takes a kernel of an odd number of pixels, got 4"),
         ({"blur": (0.0, 1.5)}, r"Byol.blur is a probability in \[0, 1\], got 1.5"),
         ({"solarise": (0.0,)}, r"Byol.solarise is a probability for each of two views, got \[0.0\]"),
     ],

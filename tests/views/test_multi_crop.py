@@ -38,6 +38,14 @@ def test_every_kind_has_its_count_size_and_scale() -> None:
             assert float(found.max()) < high + 0.05
 
 
+def test_a_kind_of_none_is_empty_and_moves_no_draw() -> None:
+    pixels = torch.rand(3, 3, 32, 32)
+    large = views.Crops(2, 32, (0.2, 1.0))
+    both, none = views.multi_crop(pixels, [large, views.Crops(0, 16, (0.1, 0.2))], generator(1))
+    assert none.shape == (0, 3, 3, 16, 16)
+    assert torch.equal(both, views.multi_crop(pixels, [large], generator(1))[0])
+
+
 def test_crops_of_one_image_are_drawn_apart() -> None:
     one, two = views.multi_crop(ramp(400), [views.Crops(2, 8, (0.1, 0.5))], generator())[0]
     together = torch.corrcoef(torch.stack([*(x.mean((2, 3))[:, :2].T for x in (one, two))]).flatten(0, 1))

@@ -160,7 +160,9 @@ def named(key: str) -> Iterator[None]:
 
 def test_the_defaults_of_schema_1_are_those_of_the_networks() -> None:
     """Rows of both schemas would stand apart otherwise."""
-    for kind in LISTED:
+    known = [kind for kind in LISTED if kind.__name__ in DEFAULTS]
+    assert {kind.__name__ for kind in known} == DEFAULTS.keys() - {"VisionTransformer"}
+    for kind in known:
         now = {key: list(v) if isinstance(v, tuple) else v for key, v in defaults(kind).items()}
         for key, value in DEFAULTS[kind.__name__].items():
             assert now[key] == value, f"{kind.__name__}.{key}"

@@ -1,8 +1,11 @@
 """Twins of the board: which rows are read against which, and what they gain."""
 
+from dataclasses import replace
+
 import pytest
 from made_board import COLUMNS, benchmark, cells, one, rows
 
+from downstream.leaderboard.captions import group_title
 from downstream.leaderboard.tables import build
 
 
@@ -31,6 +34,26 @@ def test_twins_are_those_of_the_same_input_network_and_pretraining_images() -> N
         apart = build(benchmark(pretexts=("random",)) + benchmark(pretexts=("rotation",), **{field: "other"}))
         assert len(apart.groups) == 2, field
     assert all(row.place == 1.0 for row in by_input["lightness"].pretext)
+
+
+def test_rows_that_see_colour_are_never_among_rows_that_see_lightness() -> None:
+    """A control in colour: sections of its own, and no mark, place or gain of the others moves."""
+    usual = benchmark(input="lightness")
+    better = [
+        replace(r, result=replace(r.result, value=r.result.value + 0.1)) for r in benchmark(input="rgb")
+    ]
+    (alone,), both = build(usual).groups, build(usual + better).groups
+    by_input = {group.match.input: group for group in both}
+    assert set(by_input) == {"lightness", "rgb"}
+    assert len(both) == 2
+    assert [group_title(g, both).partition(" · ")[0] for g in both] == ["input lightness", "input rgb"]
+    assert len(by_input["rgb"].rows) == len(by_input["lightness"].rows) == len(alone.rows)
+    for before, now in zip(alone.rows, by_input["lightness"].rows, strict=True):
+        assert (now.label, now.place, now.rank, now.gain) == (
+            before.label, before.place, before.rank, before.gain,
+        )  # fmt: skip
+        marks = [[(c.best, c.verdict, c.ranks) for c in cells(row)] for row in (before, now)]
+        assert marks[0] == marks[1]
 
 
 def test_gains_pair_the_seeds_that_both_have() -> None:

@@ -1,6 +1,7 @@
 """Freeze a suite: its lock, and the rows that ship with it; and the defaults that no digest names.
 
-python benchmarks/suites.py lock NAME               writes the digests of its data and settings; data at hand
+python benchmarks/suites.py lock NAME               writes the digests of its data and settings, and what its
+                                                    classes are called; data at hand
 python benchmarks/suites.py reference NAME PLACE …  keeps what files or output folders hold of the suite
 python benchmarks/suites.py alike NAME PLACE …      notes which code gave the very scores that ship
 python benchmarks/suites.py defaults                writes down the defaults of all that is addressed
@@ -21,7 +22,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from downstream.judge import provenance
+from downstream.judge import class_names, provenance
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
 from downstream.judge.records import Record, RecordError
 from downstream.judge.shared import gather, once, portable
@@ -45,9 +46,11 @@ def composed(name: str) -> list[tuple[str, Any]]:
 
 
 def lock(name: str) -> frozen.Lock:
-    """The lock of a suite as its configuration and the data at hand have it."""
+    """The lock of a suite as its configuration and the data at hand have it; keeps the names of classes."""
     version = compose("config", [f"suite={name}"]).suite.version
     contexts = [(target, Context(cfg)) for target, cfg in composed(name)]
+    for _, context in contexts:
+        class_names.keep(frozen.FOLDER, context.target)
     return suites.lock_of(name, version, contexts)
 
 

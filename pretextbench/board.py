@@ -93,7 +93,7 @@ def show_board(
     try:
         runs = runs_at_hand(output)
         found = pictures_of(output, ordered, runs)
-        classes = class_names.files((output / "records", *folders), ordered)
+        classes = class_names.files((output / "records", *folders, frozen.FOLDER), ordered)
         shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
         tables.write(folder, shown, parquet=_parquet(settings))
         count = gather_pictures(found, folder / "pictures")

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from benchmarks.suites import alike, records_of
 from downstream.digest import digest
-from downstream.judge import provenance
+from downstream.judge import class_names, provenance
 from downstream.judge.record_files import export_jsonl, pack_rows, read_all, write
 from downstream.judge.records import Record
 from downstream.leaderboard.options import stated
@@ -216,6 +216,18 @@ def test_code_is_held_to_score_alike_only_where_every_score_that_was_made_again_
     other = made("c")
     with pytest.raises(ValueError, match="other weights"):
         alike([made("a")], [replace(other, provenance=replace(other.provenance, weights="v"))])
+
+
+@pytest.mark.parametrize("lock", frozen.locks(), ids=lambda lock: lock.name)
+def test_classes_of_rows_that_ship_have_names(lock: frozen.Lock) -> None:
+    records = frozen.reference(lock.label)
+    named = class_names.read(class_names.files([frozen.FOLDER], records), pytest.fail)
+    single = [r for r in records if r.evaluation.metric.startswith("IoU_")]
+    assert single
+    for each in single:
+        names = named[each.data.digests[each.evaluation.split]][each.evaluation.task]
+        assert int(each.evaluation.metric.removeprefix("IoU_")) < len(names)
+    assert names[0] == "background"
 
 
 @pytest.mark.parametrize("lock", frozen.locks(), ids=lambda lock: lock.name)

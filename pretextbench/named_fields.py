@@ -37,10 +37,16 @@ def axes(settings: DictConfig) -> tuple[tuple[str, ...], ...]:
 
 
 def wanted(settings: DictConfig) -> dict[str, list[Value]]:
-    """By the name of a field, the values of which a chosen record has one."""
+    """By the name of a field, the values of which a chosen record has one.
+
+    Raises:
+        ValueError: a field of which none is wanted.
+    """
     where = OmegaConf.to_container(settings.where)
     assert isinstance(where, dict)
     flat = _flat({str(name): value for name, value in where.items()})
+    if none := [name for name, value in flat.items() if value == []]:
+        raise ValueError(f"leaderboard.where.{none[0]}=[] chooses nothing; name one value or several")
     return {name: value if isinstance(value, list) else [value] for name, value in flat.items()}
 
 

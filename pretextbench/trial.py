@@ -19,7 +19,7 @@ from pretext.fit.optimisation import Optimisation
 from pretext.task import Images, Task
 from pretextbench import runs
 from pretextbench.runs import Run
-from pretextbench.targets import TARGET
+from pretextbench.targets import TARGET, given
 
 FEW = 2
 """Images that views are tried on."""
@@ -43,15 +43,15 @@ def check_optimizer(cfg: DictConfig) -> None:
     """Refuse an optimiser's settings that its class does, before any data are read.
 
     Raises:
-        ValueError: a rate below 0, or whatever else the class says of its ranges.
+        ValueError: a rate below 0, or whatever else the class says of its arguments.
     """
-    node = runs.plain(cfg.pretext.optimizer)
+    node = given(runs.plain(cfg.pretext.optimizer))
     if TARGET not in node:
         return
     try:
         runs.optimizer_of(node)([nn.Parameter(torch.zeros(1, 1))])
-    except ValueError as error:
-        raise ValueError(f"{cfg.pretext.name}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"pretext.optimizer of {cfg.pretext.name}: {error}") from error
 
 
 @contextmanager

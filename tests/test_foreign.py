@@ -203,8 +203,13 @@ class TestRefused:
                 open_foreign(str(tmp_path / "cut.pt"))
         (tmp_path / "text.pt").write_text("not weights at all")
         (tmp_path / "text.safetensors").write_text("not weights at all")
-        for name in ("text.pt", "text.safetensors"):
-            with pytest.raises(ValueError, match="cannot be read as plain weights"):
+        (tmp_path / "empty.pt").touch()
+        for name, said in {
+            "text.pt": "it is text, and begins with 'not weights at all'",
+            "text.safetensors": "",
+            "empty.pt": "it is empty",
+        }.items():
+            with pytest.raises(ValueError, match=f"{name} cannot be read as plain weights: {said}"):
                 open_foreign(str(tmp_path / name))
         with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*absent\.pt"):
             open_foreign(str(tmp_path / "absent.pt"))

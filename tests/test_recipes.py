@@ -21,7 +21,7 @@ from benchmarks import recipes
 from downstream.leaderboard.published import read_published
 from pretext.task import Images
 from pretext.views import Distortion
-from pretextbench import dispatch, runs, targets
+from pretextbench import dispatch, runs, targets, trial
 from pretextbench.configurations import CONF
 from pretextbench.runs import Run
 
@@ -350,6 +350,16 @@ def test_counts_are_carried_by_the_parabola_through_them() -> None:
         return 7 * size * size + 11 * size + 5
 
     assert recipes.carried([2, 4, 6], [of(2), of(4), of(6)], 256) == of(256)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_optimiser_can_be_made_before_any_data(name: str, asked: Callable[..., DictConfig]) -> None:
+    trial.check_optimizer(asked(name))
+
+
+@pytest.mark.parametrize("key", ["betas", "lr", "weight_decay"])
+def test_null_leaves_the_optimisers_own(key: str, hydra: None) -> None:
+    trial.check_optimizer(compose("config", overrides=["pretext=byol", f"pretext.optimizer.{key}=null"]))
 
 
 class TestControl:

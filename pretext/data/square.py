@@ -33,7 +33,9 @@ class Square(NamedTuple):
     def check(self, height: int, width: int, name: str) -> None:
         """Raise BadImage if an image of this size is too small."""
         if min(height, width) < self.size and not self.upscale:
-            raise BadImage(name, f"is {width}×{height}, smaller than {self.size}; upscale=true enlarges it")
+            raise BadImage(
+                name, f"is {width}×{height}, smaller than size={self.size}; upscale=true enlarges it"
+            )
 
     def fit(self, image: NDArray[np.uint8], whole: tuple[int, int]) -> NDArray[np.uint8]:
         """Image (h, w, 3) to (size, size, 3), bilinear, antialiased; it may be its `whole` size reduced."""

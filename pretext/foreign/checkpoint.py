@@ -112,13 +112,19 @@ def read(path: Path) -> tuple[Any, str]:
 def _check_is_no_page(path: Path) -> None:
     """Raise ValueError for what is often stored in the place of a checkpoint."""
     with path.open("rb") as file:
-        begin = file.read(200).lstrip().lower()
+        raw = file.read(200)
+    begin = raw.lstrip().lower()
+    if not raw:
+        raise ValueError(f"{path} cannot be read as plain weights: it is empty")
     if begin.startswith(b"version https://git-lfs"):
         raise ValueError(
             f"{path} is a git-lfs pointer, not the file it points to: fetch that by git lfs pull"
         )
     if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError(f"{path} is a web page, not a checkpoint: download the file, not the page about it")
+    text = " ".join(raw.decode("latin-1").split())
+    if path.suffix != ".safetensors" and text.isprintable():
+        raise ValueError(f"{path} cannot be read as plain weights: it is text, and begins with {text[:40]!r}")
 
 
 def _check_is_no_program(path: Path) -> None:

@@ -258,7 +258,9 @@ def test_an_odd_margin_is_cut_symmetrically() -> None:
 def test_small_images_are_refused_or_enlarged(tmp_path: Path) -> None:
     fill(tmp_path / "set", range(10))
     (tmp_path / "set" / "small.png").write_bytes(encoded(photo(99, 30, 15), "PNG"))
-    with pytest.raises(BadImage, match=r"small\.png: is 15×30, smaller than 16; upscale=true enlarges it"):
+    with pytest.raises(
+        BadImage, match=r"small\.png: is 15×30, smaller than size=16; upscale=true enlarges it"
+    ):
         read(tmp_path / "set")
     data = read(tmp_path / "set", upscale=True)
     assert sum(map(len, data.splits.values())) == 11

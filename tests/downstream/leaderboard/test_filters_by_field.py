@@ -126,6 +126,12 @@ def test_what_is_no_name_and_no_value_is_refused(hydra: None, word: str, said: s
         schema.check(compose("config", overrides=[word]))
 
 
+def test_a_choice_of_nothing_is_refused() -> None:
+    nothing = OmegaConf.structured(Leaderboard(where={"seed": []}))
+    with pytest.raises(ValueError, match=r"leaderboard\.where\.seed=\[\] chooses nothing"):
+        named_fields.wanted(nothing)
+
+
 def test_a_board_is_of_the_chosen_records_in_all_its_files_and_says_so(tmp_path: Path) -> None:
     chosen = OmegaConf.structured(Leaderboard(where={"pretext": ["rotation"]}))
     folder = show_board(tmp_path, rows(), chosen)

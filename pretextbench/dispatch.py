@@ -103,7 +103,7 @@ def main() -> int:
         if not _plain(words):
             dispatch()
         elif len(words) < len(sys.argv[1:]):
-            print(front_page.text(words))
+            console.out(front_page.text(words), highlight=False)
         else:
             (_read if _reads(words) else _once)(words)
         if _stopped:

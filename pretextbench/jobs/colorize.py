@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pretext.colorizers.beside import read_reference, read_scribbles
 from pretext.colorizers.contract import Colorizer, Division, Hints
 from pretext.colorizers.photograph import colorize_file
-from pretext.data.decode import LONGEST
+from pretext.data.decode import LONGEST, measure
 from pretext.data.loader import EpochLoader
 from pretext.data.named_images import find, targets
 from pretext.fit import Pretrained, load_task
@@ -43,6 +43,8 @@ def run(cfg: DictConfig) -> list[str]:
 
 def _work(context: Context) -> list[str]:
     wanted = targets(Path(context.cfg.image), context.output / "colorized")
+    if len(wanted) == 1:
+        measure(next(iter(wanted)))  # nothing is fitted for an image that cannot be read
     hints = _hints(context.cfg)
     system = None if context.cfg.colorizer is None else runs.plain(context.cfg.colorizer)
     if system is not None:

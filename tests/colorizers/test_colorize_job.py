@@ -95,6 +95,16 @@ def test_a_system_that_learns_sees_the_training_images(run: Run, tmp_path: Path)
     assert "1 images would be coloured by welsh" in shown
 
 
+def test_one_image_that_cannot_be_read_is_told_before_anything_is_fitted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
+    (tmp_path / "photo.png").write_text("not a picture")
+    status, shown = run("colorizer=welsh")
+    assert status != 0
+    assert "photo.png: no image that can be read" in shown
+
+
 def test_scribbles_that_cannot_be_read_are_named_in_our_words(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(b"\x89PNG")
     os.mkfifo(tmp_path / "pipe.png")

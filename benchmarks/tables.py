@@ -92,6 +92,8 @@ def results() -> Results:
     parts += ["## How often a column is without error", measured.families()]
     parts += ["## How much a learning rate and a decay matter", measured.tuning()]
     parts += ["## Speed", measured.speed()]
+    if (RESULTS / "budgets.json").is_file():
+        parts += ["## At which budget the order settles", measured.settled()]
     if (RESULTS / "steps.json").is_file():
         parts += ["## What a task adds to a step", measured.steps()]
     return Results("\n\n".join(parts) + "\n", pictures, boards, class_names.read(named, _refuse))

@@ -27,7 +27,7 @@ from benchmarks.committed import RESULTS
 from benchmarks.trials import BUDGET, NEIGHBOURS, asked, length, read
 from pretext.atomic import write_json
 from pretext.encoder import load
-from pretext.fit.monitor import Features, ridge, vote
+from pretext.fit.monitor import Features, answers
 from pretextbench import schema
 from pretextbench.configurations import CONF
 from pretextbench.running import train
@@ -53,11 +53,8 @@ def right_ones(bank: Features, val: Features) -> dict[str, NDArray[np.bool_]]:
     assert bank.labels is not None
     assert val.labels is not None
     known = F.one_hot(bank.labels, int(max(bank.labels.max(), val.labels.max())) + 1).float()
-    scores = {
-        "linear": ridge(val.vectors, bank.vectors, known),
-        "knn": vote(F.normalize(val.vectors, dim=1), F.normalize(bank.vectors, dim=1), known, NEIGHBOURS),
-    }
-    return {probe: (each.argmax(dim=1) == val.labels).numpy() for probe, each in scores.items()}
+    said = answers(val.vectors, bank.vectors, known, NEIGHBOURS)
+    return {probe: (each.argmax(dim=1) == val.labels).numpy() for probe, each in said.items()}
 
 
 def main() -> None:

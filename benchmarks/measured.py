@@ -6,7 +6,6 @@ import json
 import statistics
 from collections.abc import Sequence
 from itertools import groupby
-from statistics import fmean
 from typing import Any
 
 from benchmarks.agreement import accuracies, agreements
@@ -173,7 +172,10 @@ def settled() -> str:
     rows = [
         [
             task.replace("_", " "),
-            *(f"{100 * fmean(scores[task, t].values()):.1f}" if (task, t) in scores else "–" for t in times),
+            *(
+                f"{100 * statistics.fmean(scores[task, t].values()):.1f}" if (task, t) in scores else "–"
+                for t in times
+            ),
         ]
         for task in sorted({one["task"] for one in trials})
     ]

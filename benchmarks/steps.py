@@ -194,7 +194,7 @@ def stepping(task: Task, optimisation: Optimisation, images: Images) -> Callable
 
     def step() -> None:
         optimizer.zero_grad()
-        task.loss(task.views(images, generator)).loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(task.loss(task.views(images, generator)).loss)
         task.before_step(progress)
         optimizer.step()
         task.after_step(progress)

@@ -141,7 +141,7 @@ def measure(name: str) -> dict[str, Any]:
         def whole() -> None:
             for batch in batches():
                 optimizer.zero_grad()
-                task.loss(batch).loss.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(task.loss(batch).loss)
                 task.before_step(Progress(1, 100, 0.5))
                 optimizer.step()
                 task.after_step(Progress(1, 100, 0.5))

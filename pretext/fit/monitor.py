@@ -100,8 +100,18 @@ def probes(bank: Features, val: Features, neighbours: int) -> dict[str, float]:
         score = _accuracy
     elif not bool(truth.any()):
         return {}
+    said = answers(asked, taught, known, neighbours)
+    return {probe: score(each, truth) for probe, each in said.items()}
+
+
+def answers(asked: Tensor, taught: Tensor, known: Tensor, neighbours: int) -> dict[str, Tensor]:
+    """Class scores (M, C) of a vote of neighbours (`knn`) and of a linear probe (`linear`).
+
+    Args:
+        asked: (M, D). taught: (N, D). known: labels of the latter (N, C) one-hot or multi-hot, float.
+    """
     near = vote(F.normalize(asked, dim=1), F.normalize(taught, dim=1), known, neighbours)
-    return {"knn": score(near, truth), "linear": score(ridge(asked, taught, known), truth)}
+    return {"knn": near, "linear": ridge(asked, taught, known)}
 
 
 def _accuracy(scores: Tensor, truth: Tensor) -> float:

@@ -34,7 +34,9 @@ class Square(NamedTuple):
         """Raise BadImage if an image of this size is too small."""
         if min(height, width) < self.size and not self.upscale:
             raise BadImage(
-                name, f"is {width}×{height}, smaller than size={self.size}; upscale=true enlarges it"
+                name,
+                f"is {width}×{height}, smaller than size={self.size}: a size of {min(height, width)} or less "
+                "takes it as it is, upscale=true enlarges it",
             )
 
     def fit(self, image: NDArray[np.uint8], whole: tuple[int, int]) -> NDArray[np.uint8]:

@@ -203,6 +203,11 @@ class Board:
         return any(group.over_sets is not None for group in self.groups)
 
     @property
+    def gained(self) -> bool:
+        """Whether any row is read against both of its twins in all that ranks its group."""
+        return any(row.gain is not None for group in self.groups for row in group.rows)
+
+    @property
     def ranked(self) -> bool:
         """Whether any column may rank."""
         return any(column.ranks for column in self.columns)

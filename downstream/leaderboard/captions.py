@@ -128,7 +128,7 @@ def in_short(boards: Sequence[Board]) -> list[str]:
         f"{NOT_APART} not separated from best": any(c.verdict is Verdict.NOT_SEPARATED for c in cells),
         "#: ranks it may have": any(cell.ranks is not None for cell in cells),
         "gain: mean share of the gap from random to supervised, by which rows are in order": any(
-            row.gain is not None for board in boards for group in board.groups for row in group.rows
+            board.gained for board in boards
         ),
         f"{LESS.strip()} less is better": any(cell.scale.direction is Direction.LOWER for cell in cells),
         f"{OTHER_SETTINGS} settings other than its protocol's": any(board.unlike for board in boards),

@@ -155,7 +155,7 @@ def main_sheet(board: Board) -> Sheet:
     if board.blind:
         blind = tuple(_score_line(board, row, footnotes) for row in board.blind)
         sections.append(Section("encoder-blind predictors", blind))
-    summary = (("n",), *([("rank",)] if board.over_sets else ()), *([("gain",)] if board.ranked else ()))
+    summary = (("n",), *([("rank",)] if board.over_sets else ()), *([("gain",)] if board.gained else ()))
     heads = summary + heads_of(board)
     told = (*footnotes.notes(), *board.notes)
     notes = (*how_to_read(board), *legend(board), *told)
@@ -245,7 +245,7 @@ def _score_line(board: Board, row: Row, footnotes: Footnotes) -> Line:
     summary = [Text(n)]
     if board.over_sets:
         summary.append(Text("" if row.rank is None else f"{row.rank:.1f}"))
-    if board.ranked:
+    if board.gained:
         summary.append(Text("" if row.gain is None else f"{100 * row.gain:.0f}%"))
     cells = [score_text(row.cells.get(column), footnotes) for column in board.columns]
     remark = (

@@ -68,13 +68,13 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
         "downstream.detection_frozen.recipe.least_steps=0",
     ]
     assert run(*line, "dry_run=true") == 0
-    planned = capsys.readouterr().out
+    planned = "".join(capsys.readouterr())
     assert "to do" in planned
     assert "about" in planned
     assert not list((folder / "outputs").glob("runs/*/result.json"))
 
     assert run(*line) == 0
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     for row in (
         "colorization",
         "random",
@@ -110,20 +110,20 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
     assert run(*line) == 0
     assert files(folder) == before, "the same line computed something again"
     assert run(*line, "dry_run=true") == 0
-    assert "to do" not in capsys.readouterr().out.rsplit("what", 1)[-1]
+    assert "to do" not in "".join(capsys.readouterr()).rsplit("what", 1)[-1]
 
     assert run("job=leaderboard") == 0
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     assert all(name in shown for name in ("colorization", "random", "supervised", "constant_box"))
     assert run("job=leaderboard", "output=nowhere") == 1
-    assert "run job=benchmark first" in capsys.readouterr().out
+    assert "run job=benchmark first" in "".join(capsys.readouterr())
     assert files(folder) == before
 
 
 @pytest.mark.slow
 def test_a_dry_run_lists_what_a_run_starts_from(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("pretext=colorization_l2_ft", "downstream=[linear]", "seed=9", "dry_run=true") == 0
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     first, second = (shown.index(name) for name in ("colorization_smallnet", "colorization_l2_ft_smallnet"))
     assert first < second
 
@@ -160,7 +160,7 @@ def test_a_sweep_makes_one_table_and_lists_what_failed(
 ) -> None:
     line = ["-m", "pretext=rotation,random", "seed=0,1", "downstream=[linear]", "logger=none", *BRIEF]
     assert run(*line) == 0
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     table = shown[shown.rindex("Scores in %") :]
     assert "rotation" in table
     before = files(folder)
@@ -169,7 +169,7 @@ def test_a_sweep_makes_one_table_and_lists_what_failed(
     capsys.readouterr()
     line[1:3] = "pretext=rotation", "input=lightness,depth"
     assert run(*line) == 1
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     assert "rotation" in shown[shown.rindex("Scores in %") :]
     assert "failed: " in shown
     assert "there is no input 'depth'" in shown.replace("\n", " ")
@@ -186,25 +186,27 @@ def test_photographs_are_coloured(
     Image.fromarray(rng.integers(0, 255, (33, 40), dtype=np.uint8)).save(folder / "photos" / "gray.jpg")
     assert run("job=pretrain", "logger=none") == 0
     assert run("job=colorize", f"image={folder / 'photos'}") == 0
-    made = np.asarray(Image.open(folder / "outputs" / "colorized" / "sub" / "a.png"))
+    (own,) = (folder / "outputs" / "runs").iterdir()
+    into = folder / "outputs" / "colorized" / own.name
+    made = np.asarray(Image.open(into / "sub" / "a.png"))
     assert made.shape == (70, 3 * 131 + 2 * 8, 3)
     original = np.asarray(Image.open(photos / "a.png"))
     assert np.array_equal(made[:, -131:], original)
     assert np.ptp(made[:, :131].astype(int), axis=2).max() <= 1  # the left panel is gray
-    assert (folder / "outputs" / "colorized" / "gray.png").is_file()
+    assert (into / "gray.png").is_file()
 
     # A bad one is named, the others are coloured all the same, and no data are read for it.
     monkeypatch.setattr(Context, "_read", lambda context, config: pytest.fail("data were read"))
-    (folder / "outputs" / "colorized" / "gray.png").unlink()
+    (into / "gray.png").unlink()
     (folder / "photos" / "bad.png").write_bytes(b"no image")
     capsys.readouterr()
     assert run("job=colorize", f"image={folder / 'photos'}") == 1
-    shown = "".join(capsys.readouterr().out.split())
+    shown = "".join("".join(capsys.readouterr()).split())
     assert f"1of3imagescouldnotbecoloured:{folder / 'photos' / 'bad.png'}" in shown
-    assert (folder / "outputs" / "colorized" / "gray.png").is_file()
-    assert not (folder / "outputs" / "colorized" / "bad.png").exists()
+    assert (into / "gray.png").is_file()
+    assert not (into / "bad.png").exists()
     assert run("job=colorize", f"image={folder / 'photos'}", "pretext=colorization_l2") == 1
-    assert "no colorization_l2 was pretrained" in capsys.readouterr().out
+    assert "no colorization_l2 was pretrained" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
@@ -216,7 +218,7 @@ def test_an_encoder_of_ones_own_is_judged(run: Run, folder: Path, capsys: pytest
         assert encoder(torch.rand(1, 3, 64, 64)).maps["conv5"].shape == (1, 8, 8, 8)
     encoder.save(folder / "mine")
     assert run("job=evaluate", "encoder=mine", "label=mine", "downstream=[linear]", "logger=none") == 0
-    assert "mine" in capsys.readouterr().out
+    assert "mine" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
@@ -237,10 +239,10 @@ def test_data_without_colour_is_refused(run: Run, folder: Path, capsys: pytest.C
     ]
     sys.argv = arguments
     assert dispatch.main() == 1
-    assert "no image with colour" in " ".join(capsys.readouterr().out.split())
+    assert "no image with colour" in " ".join("".join(capsys.readouterr()).split())
     sys.argv = [*arguments[:3], f"data.root={folder / 'nowhere'}", "logger=none"]
     assert dispatch.main() == 1
-    assert "nowhere" in capsys.readouterr().out
+    assert "nowhere" in "".join(capsys.readouterr())
 
 
 def read_log(path: Path) -> dict[str, Any]:

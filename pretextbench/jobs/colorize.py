@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> list[str]:
 
 
 def _work(context: Context) -> list[str]:
-    wanted = targets(Path(context.cfg.image), context.output / "colorized")
+    wanted = targets(Path(context.cfg.image), Path())
     if len(wanted) == 1:
         measure(next(iter(wanted)))  # nothing is fitted for an image that cannot be read
     hints = _hints(context.cfg)
@@ -56,18 +56,21 @@ def _work(context: Context) -> list[str]:
         folder = _folder(context, _of_task(context.cfg, system))
     else:
         colorizer = _system(context, system)
+    name = None if system is None else str(system["name"])
     if context.cfg.dry_run:
-        by = " from ".join(map(str, filter(None, (system and system["name"], folder))))
+        by = " from ".join(map(str, filter(None, (name, folder))))
         console.print(f"{len(wanted)} images would be coloured by {by}", soft_wrap=True)
         return []
     if folder is not None:
         colorizer = _task(context, folder, system)
     assert colorizer is not None
     how = (context.cfg.size, context.device, hints)
+    by = "_".join(filter(None, (name, None if folder is None else folder.resolve().name)))
 
     def work(image: Path) -> str:
-        colorize_file(colorizer, image, wanted[image], *how)
-        return shown(wanted[image], LONGEST)
+        into = context.output / "colorized" / by / wanted[image]
+        colorize_file(colorizer, image, into, *how)
+        return shown(into, LONGEST)
 
     each(wanted, work, "coloured")
     return []

@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             "size=24",
         ]
         monkeypatch.setattr(sys, "argv", ["run.py", "job=colorize", "image=photo.png", *words, *small])
-        return dispatch.main(), " ".join(capsys.readouterr().out.split())
+        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
 
     return start
 
@@ -58,9 +58,15 @@ def photo(tmp_path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return levels
 
 
+def newest(tmp_path: Path) -> Path:
+    """The picture that was made last."""
+    made = (tmp_path / "outputs" / "colorized").glob("*/photo.png")
+    return max(made, key=lambda path: path.stat().st_mtime_ns)
+
+
 def halves(tmp_path: Path) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    """Mean ab of both halves of the coloured panel."""
-    made = np.asarray(Image.open(tmp_path / "outputs" / "colorized" / "photo.png"))
+    """Mean ab of both halves of the newest coloured panel."""
+    made = np.asarray(Image.open(newest(tmp_path)))
     assert made.shape == (48, 3 * 64 + 2 * 8, 3)
     panel = torch.from_numpy(made[:, 72:136].copy()).permute(2, 0, 1)[None].float() / 255
     ab = rgb_to_lab(panel)[0, 1:].numpy()
@@ -183,7 +189,9 @@ def test_a_trained_task_is_read_in_another_way(
     ):
         status, shown = run(*how.split(), "trainer.epochs=1")
         assert status == 0, shown
-        made.append(np.asarray(Image.open(tmp_path / "outputs" / "colorized" / "photo.png")))
+        made.append(np.asarray(Image.open(newest(tmp_path))))
+    kept = {path.name for path in (tmp_path / "outputs" / "colorized").iterdir()}
+    assert kept == {folder.name, f"larsson_release_{folder.name}"}, "none has another's place"
     assert (made[0] == made[2]).all(), "the paper's fade by both ways"
     assert (made[0] != made[1]).any()
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1, "nothing was trained anew"

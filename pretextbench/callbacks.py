@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from pretextbench import names, plans, sweep
-from pretextbench.console import console
+from pretextbench.console import errors
 
 
 class SweepTable(Callback):
@@ -34,7 +34,7 @@ class SweepTable(Callback):
             if own:
                 show_board(output, own, config.leaderboard, notes)
         for outcome in sweep.failures:
-            console.print(f"failed: {' '.join(outcome.overrides)}", style="red", soft_wrap=True)
-            console.print(textwrap.indent(outcome.reason, "  "), style="red", soft_wrap=True)
+            errors.print(f"failed: {' '.join(outcome.overrides)}", style="red", soft_wrap=True)
+            errors.print(textwrap.indent(outcome.reason, "  "), style="red", soft_wrap=True)
         if sweep.failures:
-            console.print(f"tracebacks: {config.hydra.sweep.dir}", soft_wrap=True)
+            errors.print(f"tracebacks: {config.hydra.sweep.dir}", soft_wrap=True)

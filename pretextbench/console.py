@@ -43,8 +43,14 @@ def _in_lines(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
-console = Console(markup=False, highlight=False, emoji=False)
-console.push_render_hook(_Signs())
+def _door(*, stderr: bool) -> Console:
+    made = Console(markup=False, highlight=False, emoji=False, stderr=stderr)
+    made.push_render_hook(_Signs())
+    return made
+
+
+console, errors = _door(stderr=False), _door(stderr=True)
+"""What was asked for; and why it was not to be had, which is no part of a table that is sent to a file."""
 
 _NEAREST = {"─": "-", "–": "-", "—": "-", "−": "-", "±": "~", "·": "."}
 """What stands for a character of the tables where the encoding has not got it; of the same width."""

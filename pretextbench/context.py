@@ -110,6 +110,8 @@ class Context:
 
     def _read(self, config: DictConfig) -> DataSet:
         """Read a set, and say in one line what it holds. Readers may take `cache` and `progress`."""
+        if "_target_" not in config:
+            raise ValueError(f"no data are chosen: {', '.join(hints.options('data'))}")
         with progress("data") as move:
             offered = {"cache": str(self.cache / "data"), "progress": move}
             taken = {key: value for key, value in offered.items() if _takes(config["_target_"], key)}

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from pretextbench import arguments, front_page, jobs, reasons, schema, sweep
 from pretextbench.configurations import CONF
-from pretextbench.console import console, open_door
+from pretextbench.console import console, errors, open_door
 from pretextbench.locks import locked
 
 GOES_ON = (
@@ -23,6 +23,8 @@ GOES_ON = (
     "head from its beginning."
 )
 HELP = ("--help", "-h")
+VERSION = "--version"
+"""A flag of Hydra's, which tells Hydra's own."""
 SIGTERM_STATUS = 143  # as pretext.fit has it, which takes seconds to import
 
 _stopped: list[Exception] = []
@@ -46,7 +48,7 @@ def _job(cfg: DictConfig) -> None:
             outcome = sweep.Outcome(overrides, _run(cfg), None)
         except Exception as error:
             outcome = sweep.failed(overrides, error)
-            console.print(f"failed: {outcome.reason}", style="red", soft_wrap=True)
+            errors.print(f"failed: {outcome.reason}", style="red", soft_wrap=True)
         sweep.write(folder, outcome)
 
 
@@ -92,6 +94,9 @@ def _read(words: Sequence[str]) -> None:
 def main() -> int:
     """Return the exit status: 0, 1 for an error, 2 for a command line that cannot be, 130 for Ctrl-C."""
     open_door()
+    if VERSION in sys.argv[1:]:
+        console.print(front_page.version())
+        return 0
     sys.argv[1:] = arguments.quoted(sys.argv[1:])
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of exiting, so that errors are explained here
@@ -111,14 +116,14 @@ def main() -> int:
     except reasons.explained() as error:
         if asked == "1":
             raise
-        console.print(reasons.reason(error, sys.argv[1:]), style="red", soft_wrap=True)
+        errors.print(reasons.reason(error, sys.argv[1:]), style="red", soft_wrap=True)
         return reasons.status(error)
     except KeyboardInterrupt:
-        console.print(GOES_ON)
+        errors.print(GOES_ON)
         return 130
     except SystemExit as stop:
         if stop.code == SIGTERM_STATUS:
-            console.print(GOES_ON)
+            errors.print(GOES_ON)
         raise
     finally:
         del os.environ["HYDRA_FULL_ERROR"]

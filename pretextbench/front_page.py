@@ -1,8 +1,9 @@
-"""What `--help` prints: Hydra's template filled in, without its long search through all groups."""
+"""What `--help` prints, Hydra's template without its long search through all groups, and `--version`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from string import Template
 
@@ -24,6 +25,14 @@ def text(words: Sequence[str]) -> str:
     with open_dict(cfg):
         del cfg["hydra"]
     return page.substitute(APP_CONFIG_GROUPS=groups(CONF), CONFIG=OmegaConf.to_yaml(cfg))
+
+
+def version() -> str:
+    """The program and its version, as it is installed."""
+    try:
+        return f"pretextbench {metadata.version('pretextbench')}"
+    except metadata.PackageNotFoundError:
+        return "pretextbench, a checkout that is not installed"
 
 
 def groups(folder: Path) -> str:

@@ -15,6 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -25,7 +26,10 @@ _UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _NOISE = re.compile(r"\w+ raised while resolving interpolation: |\n *(?:full_key|object_type)[:=].*")
 _OVERRIDE = re.compile(r"Error merging override (?P<key>[^=]+)=(?P<value>.*)", re.DOTALL)
 _NO_LIST = "is not a ListConfig, list or tuple"
-_UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<option>[^'/]+)'")
+_UNKNOWN_OPTION = re.compile(r"Could not (?:load|find) '(?P<group>[\w/]+)/(?P<option>[^'/]*)'")
+_SEVERAL = re.compile(r"Ambiguous value for argument '(?P<key>[^=]+)=(?P<value>.*)'")
+NO_NAME = "Config group override must be a string or a list"
+"""How Hydra begins when it is told to choose a number, or nothing, from a group."""
 
 
 def keys(config: DictConfig, prefix: str = "") -> list[str]:
@@ -53,6 +57,11 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
             f"{error.override!r} cannot be read as key=value: {message.splitlines()[0]}. Text with signs of "
             f"""Hydra's own is quoted twice, for it and for the shell: 'label="a, b"'"""
         )
+    if several := _SEVERAL.match(message):
+        key, value = several["key"], several["value"]
+        return f"{key} was given several values: -m {key}={value} runs each, {key}=[{value}] is one list"
+    if message.startswith(NO_NAME):
+        return _no_name(arguments)
     if option := _UNKNOWN_OPTION.search(message):
         return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
@@ -88,6 +97,21 @@ def _unknown_option(group: str, option: str, arguments: Sequence[str]) -> str:
     return (
         f"There is no {group}={option}.{near(option, found)} Options of {group}: {', '.join(found) or 'none'}"
     )
+
+
+def _no_name(arguments: Sequence[str]) -> str:
+    """Which words choose what is no option's name."""
+    parser = OverridesParser.create()
+    with _loader(arguments) as loader:
+        groups = loader.list_groups("")
+        for word in _parse(arguments).overrides:
+            override = parser.parse_override(word)
+            if not override.key_or_group:
+                return f"{word!r} cannot be read as key=value: no key stands before the sign"
+            if override.key_or_group in groups and not isinstance(override.value(), str | list):
+                found = ", ".join(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
+                return f"There is no {word}. Options of {override.key_or_group}: {found}"
+    raise AssertionError(f"none of {arguments} chooses what is no name")
 
 
 def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:

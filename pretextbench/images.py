@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pretext.data.decode import BadImage
-from pretextbench.console import console
+from pretextbench.console import console, errors
 
 
 def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None:
@@ -25,7 +25,7 @@ def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None
             said = work(image)
         except BadImage as error:
             bad.append(error)
-            console.print(f"left out: {error}", style="red", soft_wrap=True)
+            errors.print(f"left out: {error}", style="red", soft_wrap=True)
         else:
             console.print(said, soft_wrap=True)
     if bad:

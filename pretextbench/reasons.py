@@ -48,7 +48,7 @@ def reason(error: Exception, arguments: Sequence[str]) -> str:
     shown = _cause(error)
     if isinstance(shown, YAMLError):
         return f"a configuration is no YAML: {' '.join(str(shown).split())}"
-    if isinstance(shown, COMPOSING):
+    if _composing(shown):
         return hints.explain(shown, list(arguments))
     if isinstance(shown, OSError) and (place := _unwritten(shown, arguments)):
         return f"{place} cannot be written: {shown.strerror}: {shown.filename}"
@@ -72,7 +72,12 @@ def _unwritten(error: OSError, arguments: Sequence[str]) -> str | None:
 
 def status(error: Exception) -> int:
     """The exit status: 2 for a command line that cannot be, 1 for what happened on its way."""
-    return 2 if isinstance(_cause(error), COMPOSING) else 1
+    return 2 if _composing(_cause(error)) else 1
+
+
+def _composing(error: Exception) -> bool:
+    """Whether an error says that no configuration comes of the command line."""
+    return isinstance(error, COMPOSING) or str(error).startswith(hints.NO_NAME)
 
 
 def _cause(error: Exception) -> Exception:

@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from pydantic import Field
 
-from pretextbench import named_fields, names
+from pretextbench import hints, named_fields, names
 from pretextbench.fitting import fit
 from pretextbench.names import Label, Name
 
@@ -22,6 +22,8 @@ PLACES = (
     "target.root", "monitor.root", "league.export", "leaderboard.export",
 )  # fmt: skip
 """Keys whose value is a path, in which ~ is one's home."""
+NEEDED = {"pretext": "name", "backbone": "_target_", "trainer": "epochs", "logger": "project"}
+"""Groups of which something must be chosen, and a key that whatever is chosen has."""
 
 Natural = Annotated[int, Field(ge=0)]
 Counting = Annotated[int, Field(ge=1)]
@@ -291,6 +293,11 @@ def check(cfg: DictConfig) -> None:
             range, a name that is another's.
     """
     _known(cfg)
+    for group, key in NEEDED.items():
+        if key not in cfg[group] or OmegaConf.is_missing(cfg[group], key):
+            raise ValueError(
+                f"{group} was taken away, and every job needs one: {', '.join(hints.options(group))}"
+            )
     for key in PLACES:
         _at_home(cfg, key)
     for number in range(len(cfg.records)):

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from pretext.locks import held
 from pretext.names import printable
 from pretextbench import sweep
-from pretextbench.console import console
+from pretextbench.console import console, errors
 from pretextbench.locks import LOCK
 
 DONE, RUNNING, FAILED, DAMAGED = "done", "running", "failed", "damaged"
@@ -63,7 +63,7 @@ def show_status(output: Path, chosen: str | None) -> None:
         try:
             members = states(folder)
         except DamagedSweep as error:
-            console.print(str(error), style="red", soft_wrap=True)
+            errors.print(str(error), style="red", soft_wrap=True)
         else:
             _print(f"sweep {folder.name}", members)
             if any(member.state != DONE for member in members):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ EXPORTING = [
         ("cache_gb=much", ["much", "could not be converted to Float"]),
         ("job=evaluate", ["encoder="]),
         ("job=colorize", ["image="]),
+        ("pretext=simclr,byol", ["-m pretext=simclr,byol", "pretext=[simclr,byol]"]),
+        ("seed=1,2", ["-m seed=1,2"]),
+        ("pretext=", ["There is no pretext=. Options of pretext: autoencoder"]),
+        ("pretext=3", ["There is no pretext=3. Options of pretext: autoencoder"]),
+        ("backbone=null", ["There is no backbone=null. Options of backbone: alexnet"]),
+        ("=3", ["'=3' cannot be read as key=value"]),
+        ("~pretext", ["pretext was taken away", "colorization"]),
+        ("~backbone", ["backbone was taken away", "resnet18"]),
+        ("~trainer", ["trainer was taken away", "photographs"]),
     ],
 )
 def test_wrong_words_get_the_right_ones(
@@ -51,10 +61,28 @@ def test_wrong_words_get_the_right_ones(
     few = ["data.train=64", "data.val=16", "data.test=16", "data.workers=1", "logger=none"]
     monkeypatch.setattr(sys, "argv", ["run.py", wrong, *few])
     assert dispatch.main() in (1, 2)
-    shown = " ".join(capsys.readouterr().out.split())
+    told = capsys.readouterr()
+    shown = " ".join(told.err.split())
+    assert shown not in " ".join(told.out.split()), "an error is no part of what was asked for"
     assert "Traceback" not in shown
     for words in said:
         assert words in shown, shown
+
+
+def test_a_command_without_data_is_told_which_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", "~data", "logger=none", f"output={tmp_path}"])
+    assert dispatch.main() == 1
+    assert "no data are chosen: animals, ccp" in capsys.readouterr().err
+
+
+def test_the_version_is_the_programs_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", "--version"])
+    assert dispatch.main() == 0
+    assert capsys.readouterr().out == f"pretextbench {version('pretextbench')}\n"
 
 
 def test_explain_keeps_what_it_does_not_know() -> None:
@@ -137,7 +165,7 @@ def test_a_configuration_that_is_no_yaml_and_an_output_that_cannot_be_are_said(
     ):
         monkeypatch.setattr(sys, "argv", ["run.py", *words])
         assert dispatch.main() in (1, 2)
-        shown = " ".join(capsys.readouterr().out.split())
+        shown = " ".join("".join(capsys.readouterr()).split())
         assert said in shown
         assert "Traceback" not in shown
 

@@ -148,8 +148,8 @@ def test_an_error_comes_out_where_there_is_nothing_but_ascii(tmp_path: Path) -> 
         timeout=120,
     )
     assert done.returncode == 1, done.stderr
-    assert b"gr????e[/red] holds no sweep" in done.stdout
-    assert not done.stderr
+    assert b"gr????e[/red] holds no sweep" in done.stderr
+    assert not done.stdout
 
 
 def test_a_failing_member_says_why_and_keeps_its_brackets(
@@ -163,8 +163,9 @@ def test_a_failing_member_says_why_and_keeps_its_brackets(
     for words in ("full_key", "Error executing job", "Traceback"):
         assert words not in said.out + said.err
     for root in ("a[/bold]", "b[/bold]"):
-        assert said.out.count(f"data.root='{root}' downstream=[linear,knn]") >= 2
-        assert re.search(rf"^  \w+: .*{re.escape(root)}", said.out, re.MULTILINE), said.out
+        assert f"data.root='{root}' downstream=[linear,knn]" in said.out
+        assert f"failed: data=folder data.root='{root}' downstream=[linear,knn]" in said.err
+        assert re.search(rf"^  \w+: .*{re.escape(root)}", said.err, re.MULTILINE), said.err
     show_status(tmp_path, None)
     shown = "".join(capfd.readouterr().out.split())
     assert "'downstream=[linear,knn]'" in shown
@@ -177,8 +178,8 @@ def test_hydra_announces_no_error_of_its_own(
     monkeypatch.setattr(sys, "argv", ["run.py", "job=status", f"output='{tmp_path}/[/x]'"])
     assert dispatch.main() == 1
     said = capfd.readouterr()
-    assert f"{tmp_path}/[/x] holds no sweep" in said.out
-    assert not said.err
+    assert f"{tmp_path}/[/x] holds no sweep" in said.err
+    assert not said.out
 
 
 def test_the_status_of_a_stopped_run_is_the_one_that_pretraining_ends_with() -> None:

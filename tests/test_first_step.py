@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         small = ["logger=none", "trainer.device=cpu", "trainer.epochs=1", "trainer.batch_size=4"]
         monkeypatch.setattr(sys, "argv", ["run.py", *words, *small])
         status = dispatch.main()
-        return status, " ".join(capsys.readouterr().out.split())
+        return status, " ".join("".join(capsys.readouterr()).split())
 
     return start
 

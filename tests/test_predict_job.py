@@ -59,7 +59,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     def start(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["run.py", *words, *TINY])
-        return dispatch.main(), " ".join(capsys.readouterr().out.split())
+        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
 
     return start
 

@@ -27,7 +27,7 @@ RECORDS = ROOT / "benchmarks" / "results" / "ccp_tuned.jsonl.gz"
 
 
 def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[str]]:
-    """What a command prints, and the packages that it imports, by what Python itself reports."""
+    """What a command prints and says, and the packages that it imports, by what Python itself reports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "run.py"), *words],
         cwd=folder,
@@ -39,7 +39,8 @@ def started(words: list[str], folder: Path, status: int = 0) -> tuple[str, set[s
     assert done.returncode == status, done.stdout + done.stderr[-2000:]
     imported = re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.M)
     assert "pretextbench.dispatch" in imported
-    return done.stdout, {name.partition(".")[0] for name in imported} | TABLES.intersection(imported)
+    said = re.sub(r"^import time:.*\n", "", done.stderr, flags=re.M)
+    return done.stdout + said, {name.partition(".")[0] for name in imported} | TABLES.intersection(imported)
 
 
 @pytest.mark.parametrize(

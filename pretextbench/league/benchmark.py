@@ -21,7 +21,7 @@ from pretext.spacing import evenly_spaced
 from pretext.tasks.coloring import METRIC_STRIDE, balancing
 from pretextbench import tracking
 from pretextbench.board import show_league
-from pretextbench.console import console, progress
+from pretextbench.console import console, errors, progress
 from pretextbench.context import Context
 from pretextbench.league.coloring import Coloured, Judges, coloured
 from pretextbench.league.contact import write_sheets
@@ -126,7 +126,7 @@ def _coloured(context: Context, league: League, one: Entrant, judges: Judges) ->
     with locked(folder), progress(one.name) as move:
         found = coloured(one, league.data.test, judges, folder, move)
     for place, why in found.failed.items():
-        console.print(f"{one.name}: image {place} is left out: {why}", style="red", soft_wrap=True)
+        errors.print(f"{one.name}: image {place} is left out: {why}", style="red", soft_wrap=True)
     return found
 
 

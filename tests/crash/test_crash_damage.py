@@ -110,7 +110,7 @@ def test_every_file_in_turn(
         read = KINDS[kind]
         if read is shown:
             status.show_status(output, None)
-            said = capsys.readouterr().out.replace("\n", "")
+            said = "".join(capsys.readouterr()).replace("\n", "")
             if kind == "logs/*/*/outcome.json":
                 assert [bool(outcome.error) for outcome in sweep.read(path.parents[1])] == [True]
             if not keep or kind not in ("runs/*/history.csv", "logs/*/multirun.yaml"):  # half may say enough
@@ -142,7 +142,7 @@ def test_a_damaged_record_is_noted_in_every_form_of_the_table(
     os.truncate(folder / f"{name}.json", 100)
     monkeypatch.setattr(sys, "argv", ["run.py", "job=leaderboard", f"output={folder.parent}", "logger=none"])
     assert dispatch.main() == 0
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert said.count(f"left out: {folder}/{name}.json, line 2: not JSON") == 1
     table = said[said.index("Scores in %") :]
     assert "supervised" in table
@@ -178,7 +178,7 @@ def test_a_changed_pack_ends_a_job_with_its_name(
         monkeypatch.setattr(sys, "argv", [*line, *more])
         capsys.readouterr()
         assert dispatch.main() == 1
-        said = capsys.readouterr().out.replace("\n", " ")
+        said = "".join(capsys.readouterr()).replace("\n", " ")
         assert "DamagedCache: " in said
         assert f"{pixels}" in said
         assert f"delete {pixels.parent} and start again" in said

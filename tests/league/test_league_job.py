@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         small = ["data.train=24", "data.val=8", f"data.test={IMAGES}", "data.workers=1", "trainer.device=cpu"]
         quiet = ["league.workers=0", "logger.enabled=false", "trainer.epochs=1"]
         monkeypatch.setattr(sys, "argv", ["run.py", "job=colorize_benchmark", *small, *quiet, *words])
-        return dispatch.main(), " ".join(capsys.readouterr().out.split())
+        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
 
     return start
 
@@ -294,7 +294,7 @@ def test_training_images_without_colour_are_refused(
     words = ["job=colorize_benchmark", "data=folder", "data.root=grays", "colorizers=[gray]"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words, "logger.enabled=false"])
     assert dispatch.main() == 1
-    assert "no training image of folder has colour" in " ".join(capsys.readouterr().out.split())
+    assert "no training image of folder has colour" in " ".join("".join(capsys.readouterr()).split())
 
 
 def test_colours_that_count_alike_are_those_of_the_training_set(run: Run, tmp_path: Path) -> None:

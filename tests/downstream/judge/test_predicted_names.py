@@ -44,7 +44,7 @@ def test_names_of_classes_and_files_stay_on_their_line(
     monkeypatch.setattr(sys, "argv", ["run.py", "job=predict", f"head={head}", f"encoder={tmp_path}/encoder",
                         f"image={photos}", f"output={tmp_path}"])  # fmt: skip
     assert dispatch.main() == 1
-    lines = capsys.readouterr().out.splitlines()
+    lines = "".join(capsys.readouterr()).splitlines()
     assert len(lines) == 10, lines
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
     assert (
@@ -69,4 +69,4 @@ def test_what_is_no_head_is_said_before_an_encoder_is_made_that_reads_data(
     words = ["job=predict", f"head={tmp_path}", "encoder=torchvision:resnet18@random", f"image={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words, f"output={tmp_path}"])
     assert dispatch.main() == 1
-    assert "holds no head that can be opened: head.json has format None" in capsys.readouterr().out
+    assert "holds no head that can be opened: head.json has format None" in "".join(capsys.readouterr())

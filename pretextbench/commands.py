@@ -27,6 +27,8 @@ REFERENCE = "${"
 NEEDED = re.compile(r"\$\{oc\.select:pretext\.needs\.(?P<key>\w+),(?P<usual>.*)\}")
 """What a task's needs decide, and what is taken where it has none."""
 OPTIMISER = re.compile(r"torch\.optim\.[A-Za-z]+")
+LENGTH = ("epochs", "epoch_batches")
+"""Fields of a task that say how long it trains."""
 MACHINE = ("root", "cache", "workers", "download", "device")
 """Fields of a data set and a trainer that belong to a machine."""
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
@@ -92,11 +94,12 @@ def _colouring(config: Mapping[str, Any]) -> list[str]:
 
 
 def _pretext(config: Mapping[str, Any]) -> list[str]:
-    """The task; its epochs where they are not the trainer's."""
+    """The task; its epochs, and their length, where they are not the trainer's."""
     own = config["pretext"]
-    words = _option("pretext", "pretext", _name(own["name"]), own, besides=("epochs", "parent"))
-    if own["epochs"] not in (None, _yaml("pretext", own["name"]).get("epochs")):
-        words.append(f"pretext.epochs={_plain(own['epochs'])}")
+    words = _option("pretext", "pretext", _name(own["name"]), own, besides=(*LENGTH, "parent"))
+    for key in LENGTH:
+        if own.get(key) not in (None, _yaml("pretext", own["name"]).get(key)):
+            words.append(f"pretext.{key}={_plain(own[key])}")
     return words
 
 

@@ -55,6 +55,8 @@ def _but_data(config: dict[str, Any]) -> dict[str, Any]:
     """What a run depends on beside its data, and cannot be said in two ways."""
     pretext, trainer = config["pretext"], config["trainer"]
     length = {"epochs": trainer["epochs"]} if pretext.get("epochs") is None else {}
+    if pretext.get("epoch_batches") is not None:
+        length["epoch_batches"] = pretext["epoch_batches"]
     keys = ("backbone", "input", "input_arguments", "seed")
     return {
         "trainer": {key: trainer[key] for key in BUDGET if key in trainer} | length,

@@ -109,6 +109,8 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
     own = most if twin else cfg.trainer.epochs
     epochs = own if pretext.epochs is None else pretext.epochs
     budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
+    if pretext.epoch_batches is not None:
+        budget["epoch_batches"] = pretext.epoch_batches
     initialisation = _initialisation(cfg) if epochs and not twin else None
     source = pretext.parent or initialisation
     parent = one(cfg, pretext_config(source), data, precision, twin) if source else None

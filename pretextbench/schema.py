@@ -78,7 +78,8 @@ class Pretext:
 
     needs: what else its paper needs, see `Needs`.
     parent: name of the pretext task whose trained checkpoint this one starts from.
-    epochs: overrides the trainer's (tasks of zero images say 0).
+    epochs, epoch_batches: override the trainer's (tasks of zero images say 0 epochs), as a task that sees an
+        image several times needs fewer to see as much; its row stays among the trainer's.
     """
 
     name: Name = MISSING
@@ -88,6 +89,7 @@ class Pretext:
     optimizer: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Any] = field(default_factory=dict)
     epochs: Natural | None = None
+    epoch_batches: Counting | None = None
     parent: str | None = None
 
 

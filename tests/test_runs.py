@@ -48,6 +48,7 @@ def with_parents(run: runs.Run) -> list[runs.Run]:
         ["pretext=random"],
         ["pretext=colorization_l2_ft"],
         ["pretext=rotation", "pretext.epochs=7", "trainer.epochs=3"],
+        ["pretext=rotation", "pretext.epochs=2", "pretext.epoch_batches=3"],
         ["pretext=colorization", "initialisation=kmeans_init", "seed=3", "input=sobel"],
         ["pretext=colorization", "initialisation=kmeans_init", "calibration=magnitude"],
         ["pretext=colorization_l2_ft", "initialisation=kmeans_init"],
@@ -66,6 +67,18 @@ def test_the_configuration_of_a_run_asks_for_that_run_alone(
             assert alone.spec == each.spec
             assert alone.digest == each.digest
             assert alone.folder == each.folder
+
+
+def test_a_task_with_a_length_of_its_own_stays_among_the_rows_of_its_trainer(
+    composed: Callable[..., DictConfig], few_scenes: DataSet
+) -> None:
+    plain = runs.with_twins(composed("pretext=rotation"), few_scenes, "fp32")
+    asked = composed("pretext=rotation", "pretext.epochs=2", "pretext.epoch_batches=3")
+    own, *twins = runs.with_twins(asked, few_scenes, "fp32")
+    assert (own.spec["budget"]["epochs"], own.spec["budget"]["epoch_batches"]) == (2, 3)
+    assert own.budget == plain[0].budget
+    assert own.recipe != plain[0].recipe
+    assert [twin.digest for twin in twins] == [twin.digest for twin in plain[1:]]
 
 
 def test_what_is_kept_in_a_runs_folder(
@@ -93,7 +106,14 @@ def test_a_finished_run_is_found_without_its_data(
     also = ["trainer.device=cpu", "downstream=[linear]", "calibration=magnitude", "job=colorize"]
     same = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", *also)
     assert finished_alike(same, "fp32") == [run.folder]
-    for other in ("seed=1", "trainer.epochs=3", "data.seed=1", "input=gray", "pretext.optimizer.lr=0.1"):
+    for other in (
+        "seed=1",
+        "trainer.epochs=3",
+        "data.seed=1",
+        "input=gray",
+        "pretext.optimizer.lr=0.1",
+        "pretext.epoch_batches=3",
+    ):
         cfg = composed("pretext=rotation", f"output={tmp_path}", "trainer.epochs=2", other)
         assert finished_alike(cfg, "fp32") == [], other
     assert finished_alike(same, "bf16") == []

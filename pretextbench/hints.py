@@ -61,7 +61,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         key, value = several["key"], several["value"]
         return f"{key} was given several values: -m {key}={value} runs each, {key}=[{value}] is one list"
     if message.startswith(NO_NAME):
-        return _no_name(arguments)
+        return _no_name(arguments) or message
     if option := _UNKNOWN_OPTION.search(message):
         return _unknown_option(option["group"], option["option"], arguments)
     if key := _UNKNOWN_KEY.search(message):
@@ -100,7 +100,7 @@ def _unknown_option(group: str, option: str, arguments: Sequence[str]) -> str:
 
 
 def _no_name(arguments: Sequence[str]) -> str:
-    """Which words choose what is no option's name."""
+    """Which word chooses what is no option's name; empty where a group of Hydra's own is meant."""
     parser = OverridesParser.create()
     with _loader(arguments) as loader:
         groups = loader.list_groups("")
@@ -111,7 +111,7 @@ def _no_name(arguments: Sequence[str]) -> str:
             if override.key_or_group in groups and not isinstance(override.value(), str | list):
                 found = ", ".join(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
                 return f"There is no {word}. Options of {override.key_or_group}: {found}"
-    raise AssertionError(f"none of {arguments} chooses what is no name")
+    return ""
 
 
 def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:

@@ -44,6 +44,8 @@ EXPORTING = [
         ("pretext=", ["There is no pretext=. Options of pretext: autoencoder"]),
         ("pretext=3", ["There is no pretext=3. Options of pretext: autoencoder"]),
         ("backbone=null", ["There is no backbone=null. Options of backbone: alexnet"]),
+        ("hydra/launcher=3", ["must be a string or a list"]),
+        ("data@target=3", ["There is no data@target=3. Options of data: animals"]),
         ("=3", ["'=3' cannot be read as key=value"]),
         ("~pretext", ["pretext was taken away", "colorization"]),
         ("~backbone", ["backbone was taken away", "resnet18"]),

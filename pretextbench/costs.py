@@ -68,10 +68,11 @@ def picture(rows: Sequence[Point]) -> bytes:
     axes.margins(x=0.1, y=0.1)
     low, high = axes.get_ylim()
     heights = spread([(100 * row.gain - low) / (high - low) for row in rows], LINE / (height - 1))
+    to_label = {"arrowstyle": "-", "color": "0.8", "linewidth": 0.6, "relpos": (0, 0.5)}
     for row, at in zip(rows, heights, strict=True):
         axes.annotate(
             row.label, (row.flops, 100 * row.gain), (1.02, at), textcoords="axes fraction", va="center",
-            fontsize="small", arrowprops={"arrowstyle": "-", "color": "0.8", "linewidth": 0.6},
+            fontsize="small", arrowprops=to_label,
         )  # fmt: skip
     axes.set_xlabel("FLOPs of pretraining")
     axes.set_ylabel("% of the gap from random to supervised")

@@ -74,6 +74,8 @@ def given(record: Record) -> Given | None:
     own, steps = _whole(pretext, "epochs"), _whole(trainer, "epoch_batches")
     epochs = rows if own is None else own
     alike = budget(max(rows, epochs), steps, batch) if epochs else ""
+    if (shorter := _whole(pretext, "epoch_batches")) is not None:
+        steps = shorter
     return Given(epochs, alike, batch, steps, pretext.get("parent") is not None)
 
 
@@ -213,8 +215,9 @@ def _differing(found: Sequence[Found], part: Callable[[Record], Hashable]) -> It
 
 
 def _fixed(record: Record) -> bool:
-    """Whether a twin is trained for a number of epochs of its own, whatever its row is given."""
-    return _whole(_mapping(record.provenance.config, "pretext"), "epochs") is not None
+    """Whether a twin is trained for a length of its own, whatever its row is given."""
+    pretext = _mapping(record.provenance.config, "pretext")
+    return any(_whole(pretext, key) is not None for key in ("epochs", "epoch_batches"))
 
 
 def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:

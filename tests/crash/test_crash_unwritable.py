@@ -51,7 +51,7 @@ def test_a_file_in_the_place_of_the_output(
     (tmp_path / "out").write_text("a file")
     export_jsonl(import_jsonl(CONF / "suite" / "scenes.v1.jsonl.gz")[:1], tmp_path / "few.jsonl")
     assert run(*words, "output=out") == 1
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert shown.splitlines()[-1].startswith("output=out cannot be written: Not a directory: out")
     assert "Traceback" not in shown
     assert (tmp_path / "out").read_text() == "a file"
@@ -64,7 +64,8 @@ def test_a_board_that_cannot_be_written_is_shown_all_the_same(
     (tmp_path / "out" / "boards").write_text("a file")
     export_jsonl(import_jsonl(CONF / "suite" / "scenes.v1.jsonl.gz"), tmp_path / "few.jsonl")
     assert run("job=leaderboard", "records=[few.jsonl]", "output=out") == 1
-    *table, last = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    table, (*_, last) = said.out.splitlines(), said.err.splitlines()
     assert any("Scores in %" in line for line in table)
     assert any("colorization" in line for line in table)
     assert last.startswith("output=out cannot be written: Not a directory: ")

@@ -29,12 +29,17 @@ def told(*records: Record) -> tuple[list[str], Counter[str]]:
 
 
 def asked(
-    epochs: Any = 4, batch: Any = 32, steps: int | None = None, own: int | None = None, **more: Any
+    epochs: Any = 4,
+    batch: Any = 32,
+    steps: int | None = None,
+    own: int | None = None,
+    own_steps: int | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """A configuration that asks for the run of `rotation`."""
     return {
         "job": {"name": "benchmark"},
-        "pretext": {"name": "rotation", "epochs": own, "parent": None},
+        "pretext": {"name": "rotation", "epochs": own, "epoch_batches": own_steps, "parent": None},
         "trainer": {"epochs": epochs, "batch_size": batch, "epoch_batches": steps},
         "initialisation": None,
     } | more
@@ -53,6 +58,10 @@ ALRIGHT = {
     "fewer steps an epoch": made(256, asked(steps=2), budget="4 epochs of 64 images"),
     "more steps than there are": made(384, asked(steps=9), budget="4 epochs of 288 images"),
     "epochs of its own": made(96, asked(own=1)),
+    "epochs of its own length": made(128, asked(own=2, own_steps=2)),
+    "an epoch longer than its trainer's": made(
+        384, asked(steps=2, own_steps=3), budget="4 epochs of 64 images"
+    ),
     "more epochs of its own": made(576, asked(own=6), budget="6 epochs"),
     "one epoch": made(96, asked(epochs=1), budget="1 epoch"),
     "a step of all images": made(400, asked(batch=256)),
@@ -94,6 +103,10 @@ REFUSED: dict[str, tuple[Record, str]] = {
     "images of no step": (
         made(32, asked(own=0), budget=""),
         "subject.images_seen 32, and its configuration gives 0 epochs of none",
+    ),
+    "more images than its own epochs": (
+        made(192, asked(own=2, own_steps=2)),
+        SAID.format(192).replace("4", "2") + " 2 steps of 32 images, 128",
     ),
     "images of no epoch": (made(383, **OTHER_SET), SAID.format(383) + " whole steps of 32 images"),
     "images of parts of steps": (made(400, **OTHER_SET), SAID.format(400) + " whole steps of 32 images"),

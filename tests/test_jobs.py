@@ -186,7 +186,7 @@ def test_photographs_are_coloured(
     Image.fromarray(rng.integers(0, 255, (33, 40), dtype=np.uint8)).save(folder / "photos" / "gray.jpg")
     assert run("job=pretrain", "logger=none") == 0
     assert run("job=colorize", f"image={folder / 'photos'}") == 0
-    (own,) = (folder / "outputs" / "runs").iterdir()
+    (own,) = (folder / "outputs" / "runs").glob("colorization_*")
     into = folder / "outputs" / "colorized" / own.name
     made = np.asarray(Image.open(into / "sub" / "a.png"))
     assert made.shape == (70, 3 * 131 + 2 * 8, 3)

@@ -13,6 +13,7 @@ median over rounds of theirs by ours.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -135,7 +136,7 @@ def measure(name: str) -> dict[str, Any]:
             Pictures(pixels, *pair), size, shuffle=True, drop_last=True, num_workers=WORKERS,
             persistent_workers=True,
         )  # fmt: skip
-        ways[rival] = lambda loader=loader: _pairs(loader, like)  # type: ignore[misc]
+        ways[rival] = functools.partial(_pairs, loader, like)
 
     def epoch(batches: Callable[[], Iterable[Any]]) -> Callable[[], None]:
         def whole() -> None:

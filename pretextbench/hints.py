@@ -94,9 +94,11 @@ def _unknown_option(group: str, option: str, arguments: Sequence[str]) -> str:
     found = options(group, arguments)
     if group == "hydra/launcher":
         return f"There is no {group}={option} here, only: {', '.join(found)}. --help says what others need"
-    return (
-        f"There is no {group}={option}.{near(option, found)} Options of {group}: {', '.join(found) or 'none'}"
-    )
+    return _none_such(f"{group}={option}", group, found, near(option, found))
+
+
+def _none_such(word: str, group: str, found: Sequence[str], meant: str = "") -> str:
+    return f"There is no {word}.{meant} Options of {group}: {', '.join(found) or 'none'}"
 
 
 def _no_name(arguments: Sequence[str]) -> str:
@@ -109,8 +111,7 @@ def _no_name(arguments: Sequence[str]) -> str:
             if not override.key_or_group:
                 return f"{word!r} cannot be read as key=value: no key stands before the sign"
             if override.key_or_group in groups and not isinstance(override.value(), str | list):
-                found = ", ".join(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
-                return f"There is no {word}. Options of {override.key_or_group}: {found}"
+                return _none_such(word, override.key_or_group, options(override.key_or_group))
     return ""
 
 

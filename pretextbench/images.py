@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pretext.data.decode import BadImage
 from pretextbench.console import console, errors
 
 
-def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None:
+def each(images: Collection[Path], work: Callable[[Path], str], done: str) -> None:
     """Do something with every image, and print what it says; one that is bad is named, and the others go on.
 
     Args:
@@ -19,8 +19,7 @@ def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None
         ValueError: bad images, when the others are done.
     """
     bad: list[BadImage] = []
-    count = 0
-    for count, image in enumerate(images, 1):  # noqa: B007 (their number)
+    for image in images:
         try:
             said = work(image)
         except BadImage as error:
@@ -30,4 +29,4 @@ def each(images: Iterable[Path], work: Callable[[Path], str], done: str) -> None
             console.print(said, soft_wrap=True)
     if bad:
         listed = "".join(f"\n  {error}" for error in bad)
-        raise ValueError(f"{len(bad)} of {count} images could not be {done}:{listed}")
+        raise ValueError(f"{len(bad)} of {len(images)} images could not be {done}:{listed}")

@@ -74,8 +74,8 @@ def given(record: Record) -> Given | None:
     own, steps = _whole(pretext, "epochs"), _whole(trainer, "epoch_batches")
     epochs = rows if own is None else own
     alike = budget(max(rows, epochs), steps, batch) if epochs else ""
-    if (shorter := _whole(pretext, "epoch_batches")) is not None:
-        steps = shorter
+    if (own_steps := _whole(pretext, "epoch_batches")) is not None:
+        steps = own_steps
     return Given(epochs, alike, batch, steps, pretext.get("parent") is not None)
 
 

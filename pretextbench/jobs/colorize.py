@@ -65,10 +65,10 @@ def _work(context: Context) -> list[str]:
         colorizer = _task(context, folder, system)
     assert colorizer is not None
     how = (context.cfg.size, context.device, hints)
-    by = "_".join(filter(None, (name, None if folder is None else folder.resolve().name)))
+    own = "_".join(filter(None, (name, None if folder is None else folder.resolve().name)))
 
     def work(image: Path) -> str:
-        into = context.output / "colorized" / by / wanted[image]
+        into = context.output / "colorized" / own / wanted[image]
         colorize_file(colorizer, image, into, *how)
         return shown(into, LONGEST)
 

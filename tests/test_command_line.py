@@ -167,7 +167,7 @@ def test_a_configuration_that_is_no_yaml_and_an_output_that_cannot_be_are_said(
     ):
         monkeypatch.setattr(sys, "argv", ["run.py", *words])
         assert dispatch.main() in (1, 2)
-        shown = " ".join("".join(capsys.readouterr()).split())
+        shown = " ".join(capsys.readouterr().err.split())
         assert said in shown
         assert "Traceback" not in shown
 

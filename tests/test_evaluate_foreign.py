@@ -63,7 +63,7 @@ def test_a_checkpoint_is_judged_and_named(run: Run, folder: Path, capsys: pytest
     digest = sha256((folder / "moco.pth.tar").read_bytes()).hexdigest()
     assert run("job=evaluate", "encoder=moco.pth.tar") == 0
     name = f"moco_v2:{digest[:12]}"
-    assert name in "".join("".join(capsys.readouterr()).split())
+    assert name in "".join(capsys.readouterr().out.split())
     record = judged(folder, name)
     subject = record.subject
     assert (subject.backbone, subject.input, subject.calibration) == ("ResNet18", "rgb", "none")
@@ -86,7 +86,7 @@ def test_arguments_that_weights_do_not_tell(
 ) -> None:
     torch.save(vit(heads=12, fixed=True).state_dict(), folder / "vit.pt")
     assert run("job=evaluate", "encoder=vit.pt") == 1
-    assert "how many attention heads" in "".join(capsys.readouterr())
+    assert "how many attention heads" in capsys.readouterr().err
     assert run("job=evaluate", "encoder=vit.pt", "label=vit", "+encoder_arguments.heads=12") == 0
     assert "heads=12" in judged(folder, "vit").subject.backbone
 
@@ -116,11 +116,11 @@ def test_a_run_is_found_by_its_digest(run: Run, folder: Path, capsys: pytest.Cap
         (other / "encoder.json").write_text(json.dumps(about))
     capsys.readouterr()
     assert run("job=evaluate", f"encoder='{digest[:8]}'") == 1
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().err
     assert "several runs' digests begin with" in said
     assert trained.name in said
     assert run("job=evaluate", "encoder='0123456789abcdef'") == 1
-    assert "no run 0123456789abcdef" in "".join(capsys.readouterr())
+    assert "no run 0123456789abcdef" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_is_no_encoder(
 ) -> None:
     torch.save({"stem.weight": torch.ones(1)}, folder / "other.pt")
     assert run("job=evaluate", f"encoder='{encoder}'") == 1
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().err
     assert said in shown
     assert "Traceback" not in shown
 
@@ -162,7 +162,7 @@ def test_what_an_encoder_says_of_itself_is_refused_before_data_are_read(
     encoder.provenance = provenance
     encoder.save(folder / "said")
     assert run("job=evaluate", "encoder=said") == 1
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().err.split())
     assert "the encoder says of itself what cannot be: " in shown
     assert said in shown
 
@@ -188,7 +188,7 @@ def test_protocols_and_labels_are_refused_before_data_are_read(
     few = [word for word in TINY if not word.startswith("downstream")]
     monkeypatch.setattr(sys, "argv", ["run.py", "job=evaluate", f"encoder={folder}/sound", *few, *words])
     assert dispatch.main() != 0
-    assert said in "".join(capsys.readouterr())
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothin
     small("rgb").save(folder / "redone")
     line = ["job=evaluate", "encoder=redone", "label=redone"]
     assert run(*line) == 0
-    assert "today's code" not in "".join(capsys.readouterr())
+    assert "today's code" not in capsys.readouterr().out
     own = judged(folder, "redone")
     path = folder / "outputs" / "records" / f"{own.evaluation.digest}.json"
 
@@ -207,7 +207,7 @@ def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothin
 
     before, content = times(), path.read_text()
     assert run(*line, "redo=true") == 0
-    assert "redone linear was scored by today's code: it stays as it is" in "".join(capsys.readouterr())
+    assert "redone linear was scored by today's code: it stays as it is" in capsys.readouterr().out
     assert times() == before
 
     path.write_text(content.replace(own.provenance.scoring, "0" * 64))
@@ -215,7 +215,7 @@ def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothin
     assert run(*line) == 0
     assert times() == before, "it was not asked for"
     assert run(*line, "redo=true") == 0
-    assert "redone linear was scored by other code: it is made again" in "".join(capsys.readouterr())
+    assert "redone linear was scored by other code: it is made again" in capsys.readouterr().out
     assert {p for p, time in times().items() if time != before.get(p)} == {path}
     again = judged(folder, "redone")
     assert again.provenance.scoring == own.provenance.scoring
@@ -225,14 +225,14 @@ def test_what_other_code_scored_is_made_again_where_that_is_asked_for_and_nothin
 def test_arguments_are_for_checkpoints(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(network().state_dict(), folder / "net.pt")
     assert run("job=evaluate", "encoder=net.pt", "+encoder_arguments.heads=3") == 1
-    assert "ResNet18 cannot be built from" in "".join(capsys.readouterr())
+    assert "ResNet18 cannot be built from" in capsys.readouterr().err
 
 
 def test_cka_compares_two_encoders_on_val(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(moco(second=True).content, folder / "one.pth")
     recorded = set(folder.glob("outputs/records/*"))
     assert run("job=cka", "encoder=one.pth", "against=one.pth") == 0
-    assert "on 24 val images of scenes" in "".join(capsys.readouterr())
+    assert "on 24 val images of scenes" in capsys.readouterr().out
     (made,) = folder.glob("outputs/cka/*")
     table = pd.read_csv(made / "cka.csv").pivot(index="first", columns="second", values="cka")
     assert np.diag(table.loc[table.columns]) == pytest.approx(1, abs=1e-6)
@@ -243,4 +243,4 @@ def test_cka_compares_two_encoders_on_val(run: Run, folder: Path, capsys: pytest
     assert set(folder.glob("outputs/records/*")) == recorded
 
     assert run("job=cka", "encoder=one.pth") == 1
-    assert "job=cka needs against=" in "".join(capsys.readouterr())
+    assert "job=cka needs against=" in capsys.readouterr().err

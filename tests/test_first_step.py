@@ -34,8 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def start(*words: str) -> tuple[int, str]:
         small = ["logger=none", "trainer.device=cpu", "trainer.epochs=1", "trainer.batch_size=4"]
         monkeypatch.setattr(sys, "argv", ["run.py", *words, *small])
-        status = dispatch.main()
-        return status, " ".join("".join(capsys.readouterr()).split())
+        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
 
     return start
 

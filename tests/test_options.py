@@ -211,7 +211,7 @@ def test_a_misspelt_experiment_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["run.py", "experiment=smok", f"output={tmp_path}"])
     assert dispatch.main() == 2
-    assert "There is no experiment=smok. Did you mean smoke?" in "".join(capsys.readouterr())
+    assert "There is no experiment=smok. Did you mean smoke?" in capsys.readouterr().err
 
 
 def test_the_experiment_is_named_where_its_keys_do_not_fit(
@@ -221,7 +221,7 @@ def test_the_experiment_is_named_where_its_keys_do_not_fit(
         sys, "argv", ["run.py", "experiment=smoke", "data=ccp", f"data.root={tmp_path}", f"output={tmp_path}"]
     )
     assert dispatch.main() == 1
-    assert "experiment=smoke sets keys of its own" in "".join(capsys.readouterr())
+    assert "experiment=smoke sets keys of its own" in capsys.readouterr().err
 
 
 def test_typing_errors_are_told_before_anything_slow_is_imported(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_hints_know_the_options_of_a_folder_of_ones_own(
     def said(*line: str) -> str:
         monkeypatch.setattr(sys, "argv", ["run.py", "--config-dir", str(own), *line, f"output={tmp_path}"])
         assert dispatch.main() in (1, 2)
-        return "".join(capsys.readouterr())
+        return capsys.readouterr().err
 
     assert "Did you mean rotation_mine?" in said("pretext=rotation_min")
     assert "knn_mine" in said("downstream=[knn_min]")

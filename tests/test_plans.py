@@ -29,7 +29,7 @@ def test_shared_twins_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [run.run.what for run in joined] == ["rotation", "random", "colorization"]
     assert [step.what for step in joined[1].evaluations] == ["linear", "knn"]
     plans.show(kept)
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     assert shown.count("what ") == 1
     assert shown.count("random") == 1
     assert (

@@ -59,7 +59,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     def start(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["run.py", *words, *TINY])
-        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
+        status, told = dispatch.main(), capsys.readouterr()
+        return status, " ".join((told.err if status else told.out).split())
 
     return start
 

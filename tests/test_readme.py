@@ -126,8 +126,8 @@ def test_a_command_of_the_readme(
         (head,) = (place / "outputs" / "heads").iterdir()
         (place / "outputs" / "heads" / "…").symlink_to(head)
     dry = ["dry_run=true"] if job in DRY and "dry_run=true" not in words else []
-    assert run([*words, *dry]) == 0, "".join(capsys.readouterr())
-    shown = "".join(capsys.readouterr())
+    assert run([*words, *dry]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert "failed" not in shown
     if dry or "dry_run=true" in words:
         assert shown.count("what ") == 1
@@ -200,7 +200,7 @@ def test_help_names_every_launcher_and_its_extra(
     run: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["--help"]) == 0
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     for launcher in ("basic", "joblib", "submitit_local", "submitit_slurm", "ray"):
         assert launcher in shown
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -301,7 +301,7 @@ def test_a_dry_run_says_what_there_is_to_do(
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["run.py", *line, *few])
     assert dispatch.main() == 0
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().out.split())
     assert "to do" in shown
     assert not (tmp_path / "outputs" / "runs").exists()
 

@@ -71,7 +71,7 @@ def test_the_newest_sweep_is_shown_and_runs_beside_it(
     (run / "config.json").write_text(json.dumps({"spec": {"budget": {"epochs": 4}}}))
     (run / "history.csv").write_text("epoch,step\n1,10\n2,20\n")
     status.show_status(output, None)
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     assert "6 missing" in shown
     assert "to finish it: python run.py -m" in shown
     assert "epoch 2/4" in shown
@@ -94,7 +94,7 @@ def test_one_damaged_file_hides_nothing_else(folder: Path, capsys: pytest.Captur
         (output / "runs" / name).mkdir(parents=True)
         (output / "runs" / name / "config.json").write_text(content)
     status.show_status(output, None)
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     assert "1 done, 1 damaged, 4 missing" in said
     assert "1 damaged, 1 stopped" in said
     assert f"{folder / '1' / sweep.OUTCOME} is damaged" in said
@@ -112,7 +112,7 @@ def test_a_sweep_cut_short_is_named_and_its_runs_are_shown(
     run.mkdir(parents=True)
     (run / "config.json").write_text('{"spec": {"budget": {"epochs": 4}}}')
     status.show_status(folder.parent.parent, None)
-    said = "".join(capsys.readouterr())
-    assert f"{path} is damaged" in said
-    assert f"delete {folder} and start the sweep again" in said
-    assert "epoch 0/4" in said
+    said = capsys.readouterr()
+    assert f"{path} is damaged" in said.err
+    assert f"delete {folder} and start the sweep again" in said.err
+    assert "epoch 0/4" in said.out

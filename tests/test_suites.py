@@ -138,7 +138,7 @@ def test_one_command_judges_on_every_target_and_ships_rows(
     output = tmp_path / "outputs"
     line = ["--config-dir", str(own_suite), f"output={output}", "suite=mine", "pretext=rotation", *SMALL]
     assert run(monkeypatch, *line) == 0
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     assert "mine is not complete: absent is left out" in " ".join(said.split())
     assert len(list((output / "runs").glob("rotation_*"))) == 1  # pretrained once
     records = [r for r in read_all(output / "records") if not r.subject.blind]
@@ -163,7 +163,7 @@ def test_one_command_judges_on_every_target_and_ships_rows(
     assert [path.name.split("_")[0] for path in (second / "runs").iterdir()] == ["rotation"]
     assert "supervised" in next((second / "boards").glob("*/leaderboard.md")).read_text()
     assert run(monkeypatch, *line, "leaderboard.reference=false", "dry_run=true") == 0
-    assert "supervised_smallnet" in "".join(capsys.readouterr())
+    assert "supervised_smallnet" in capsys.readouterr().out
     frozen.reference.cache_clear()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from pretext.color import rgb_to_lab
@@ -36,13 +37,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             "size=24",
         ]
         monkeypatch.setattr(sys, "argv", ["run.py", "job=colorize", "image=photo.png", *words, *small])
-        return dispatch.main(), " ".join("".join(capsys.readouterr()).split())
+        status, told = dispatch.main(), capsys.readouterr()
+        return status, " ".join((told.err if status else told.out).split())
 
     return start
 
 
 @pytest.fixture(autouse=True)
-def photo(tmp_path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def photo(tmp_path: Path) -> NDArray[np.uint8]:
     """Two flat halves, dark and bright, and a reference of the same ones in red and in green."""
     levels = np.full((48, 64, 3), 60, np.uint8)
     levels[:, 32:] = 180
@@ -64,7 +66,7 @@ def newest(tmp_path: Path) -> Path:
     return max(made, key=lambda path: path.stat().st_mtime_ns)
 
 
-def halves(tmp_path: Path) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def halves(tmp_path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean ab of both halves of the newest coloured panel."""
     made = np.asarray(Image.open(newest(tmp_path)))
     assert made.shape == (48, 3 * 64 + 2 * 8, 3)
@@ -220,7 +222,7 @@ def test_thin_lines_stay_in_a_small_copy_and_colours_are_means_of_what_is_marked
     torch.testing.assert_close(small.ab[:, 6, 3], scribbles.ab[:, 24, 12])
 
 
-def test_without_transparency_what_has_colour_is_marked(tmp_path: Path, photo: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_without_transparency_what_has_colour_is_marked(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     painted = photo.copy()
     painted[10, 5:9] = (200, 40, 40)
     Image.fromarray(painted).save(tmp_path / "brush.png")

@@ -142,7 +142,7 @@ def test_a_damaged_record_is_noted_in_every_form_of_the_table(
     os.truncate(folder / f"{name}.json", 100)
     monkeypatch.setattr(sys, "argv", ["run.py", "job=leaderboard", f"output={folder.parent}", "logger=none"])
     assert dispatch.main() == 0
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     assert said.count(f"left out: {folder}/{name}.json, line 2: not JSON") == 1
     table = said[said.index("Scores in %") :]
     assert "supervised" in table
@@ -178,7 +178,7 @@ def test_a_changed_pack_ends_a_job_with_its_name(
         monkeypatch.setattr(sys, "argv", [*line, *more])
         capsys.readouterr()
         assert dispatch.main() == 1
-        said = "".join(capsys.readouterr()).replace("\n", " ")
+        said = capsys.readouterr().err.replace("\n", " ")
         assert "DamagedCache: " in said
         assert f"{pixels}" in said
         assert f"delete {pixels.parent} and start again" in said

@@ -72,7 +72,7 @@ def test_a_stopped_head_is_said_and_fitted_by_the_same_command(
     with monkeypatch.context() as patched:
         patched.setattr(place, press)
         assert dispatch.main() == 130
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().err
     assert "Stopped; what is finished is kept. The same command goes on" in " ".join(shown.split())
     assert "Traceback" not in shown
     before = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}

@@ -67,7 +67,7 @@ def test_of_two_starts_at_once_the_second_waits_and_computes_nothing_again(
     child = in_child(lambda: run(*line), tmp_path / "child.txt")
     assert run(*line) == 0
     assert status_of(child) == 0
-    said = ["".join(capsys.readouterr()), (tmp_path / "child.txt").read_text()]
+    said = [capsys.readouterr().out, (tmp_path / "child.txt").read_text()]
     assert any("is being computed by another process; waiting for it" in text for text in said)
     assert sum(text.count("pretrain colorization: epoch 3/3") for text in said) == 1
     runs = list((tmp_path / "outputs" / "runs").glob("colorization_*"))
@@ -88,7 +88,7 @@ def test_without_a_network_the_job_logs_offline(
     monkeypatch.setattr(tracking, "LOGIN_SECONDS", 2)
     monkeypatch.setattr(tracking, "_silent_servers", [])
     assert run("job=pretrain", "trainer.epochs=1") == 0
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().out.split())
     assert "W&B: online failed" in shown
     assert "wandb sync" in shown
 
@@ -122,7 +122,7 @@ def test_a_job_that_is_asked_to_stop_says_so_and_goes_on_later(
 
     capsys.readouterr()
     assert run(*line) == 0
-    epochs = [int(found) for found in re.findall(r"epoch (\d+)/16", "".join(capsys.readouterr()))]
+    epochs = [int(found) for found in re.findall(r"epoch (\d+)/16", capsys.readouterr().out)]
     assert epochs[0] == second + 1
     assert epochs[-1] == 16
 

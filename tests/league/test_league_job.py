@@ -294,7 +294,7 @@ def test_training_images_without_colour_are_refused(
     words = ["job=colorize_benchmark", "data=folder", "data.root=grays", "colorizers=[gray]"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words, "logger.enabled=false"])
     assert dispatch.main() == 1
-    assert "no training image of folder has colour" in " ".join("".join(capsys.readouterr()).split())
+    assert "no training image of folder has colour" in " ".join(capsys.readouterr().err.split())
 
 
 def test_colours_that_count_alike_are_those_of_the_training_set(run: Run, tmp_path: Path) -> None:

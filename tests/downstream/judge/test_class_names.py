@@ -123,4 +123,4 @@ def test_a_board_takes_them_from_beside_its_records_and_an_export_hands_them_on(
     capsys.readouterr()
     damaged = show_board(tmp_path / "elsewhere", scored(), settings, folders=[tmp_path / "given"])
     assert set(named((damaged / "leaderboard.html").read_text()).values()) == {""}
-    assert "no names of classes" in " ".join("".join(capsys.readouterr()).split())
+    assert "no names of classes" in " ".join(capsys.readouterr().out.split())

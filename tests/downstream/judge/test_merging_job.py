@@ -30,7 +30,7 @@ def test_the_job_merges_exports_and_reads_what_it_exported(
     (tmp_path / "mine").mkdir()
     assert run("job=leaderboard", f"output={made}", "leaderboard.export=mine/all.jsonl.gz") == 0
     count = len(read_all(made / "records"))
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     assert f"{count} records, {count} of them with their rows, are in mine/all.jsonl.gz" in shown
     assert len(list((tmp_path / "mine" / "rows").iterdir())) == len(
         list((made / "records" / "rows").iterdir())
@@ -38,7 +38,7 @@ def test_the_job_merges_exports_and_reads_what_it_exported(
     assert len(import_jsonl(tmp_path / "mine" / "all.jsonl.gz")) == count
 
     assert run("job=leaderboard", "records=[mine/all.jsonl.gz,theirs/]", "output=board") == 0
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     assert "rotation" in shown
     assert f"{count} records are there more than once" in shown
     assert "not computed again" not in shown
@@ -51,12 +51,12 @@ def test_the_job_merges_exports_and_reads_what_it_exported(
 
     where = change(theirs, linear, lambda r: r["result"].update(value=0.9))
     assert run("job=leaderboard", "records=[theirs]", "output=board") == 1
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().err.split())
     assert (
         f"{where.removeprefix(f'{tmp_path}/')}: result.value 0.9 of 'mAP' is not what its rows say" in shown
     )
     assert run("job=leaderboard", "records=[nowhere]") == 1
-    assert "nowhere: there is no such folder or file of records" in "".join(capsys.readouterr())
+    assert "nowhere: there is no such folder or file of records" in capsys.readouterr().err
 
 
 def test_a_selection_of_several_peoples_records(
@@ -65,5 +65,5 @@ def test_a_selection_of_several_peoples_records(
     assert run("job=leaderboard", "records=[theirs]", "pretext=rotation", "output=board") == 0
     capsys.readouterr()
     assert run("job=leaderboard", "records=[theirs]", "data=ccp", "output=board") == 1
-    assert "no record judged on 'ccp'; recorded: scenes" in "".join(capsys.readouterr())
+    assert "no record judged on 'ccp'; recorded: scenes" in capsys.readouterr().err
     assert run("job=plan", "records=[theirs]") == 1  # it takes several seeds, and finds one

@@ -136,11 +136,11 @@ def test_an_output_in_ones_home_and_none_at_all(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run.py", "job=status", "output=~/x"])
     assert dispatch.main() == 1
-    assert f"{tmp_path}/home/x holds no sweep" in "".join(capsys.readouterr())
+    assert f"{tmp_path}/home/x holds no sweep" in capsys.readouterr().err
     for line in (["output="], ["-m", "output=", "seed=0,1"]):
         monkeypatch.setattr(sys, "argv", ["run.py", *line])
         assert dispatch.main() == 2
-        assert "a path is not empty" in "".join(capsys.readouterr())
+        assert "a path is not empty" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -69,4 +69,4 @@ def test_what_is_no_head_is_said_before_an_encoder_is_made_that_reads_data(
     words = ["job=predict", f"head={tmp_path}", "encoder=torchvision:resnet18@random", f"image={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words, f"output={tmp_path}"])
     assert dispatch.main() == 1
-    assert "holds no head that can be opened: head.json has format None" in "".join(capsys.readouterr())
+    assert "holds no head that can be opened: head.json has format None" in capsys.readouterr().err

@@ -215,7 +215,7 @@ def test_the_board_marks_what_is_stale_and_leaves_the_commands_that_make_it_agai
     (folder / f"{made.evaluation.digest}.json").write_text(json.dumps([to_plain(made)]))
     monkeypatch.setattr(sys, "argv", ["run.py", "job=leaderboard", f"output={tmp_path}"])
     assert dispatch.main() == 0
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().out.split())
     assert ALL_BEFORE in shown
     (redo,) = tmp_path.glob(f"boards/*/{REDO}")
     assert "1 evaluations are stale (changed since: scoring code of 1); 1 commands in" in shown

@@ -76,7 +76,7 @@ def test_a_row_of_somebody_elses_gets_into_the_reference_set(
     place: Path, typed: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     handed = place / "submission" / "rotation.jsonl.gz"
-    assert typed(line("leaderboard.export")) == 0, "".join(capsys.readouterr())
+    assert typed(line("leaderboard.export")) == 0, capsys.readouterr().err
     count = len(import_jsonl(handed))
     assert {r.subject.pretext for r in import_jsonl(handed) if not r.subject.blind} == {
         ROW, "random", "supervised",
@@ -84,8 +84,8 @@ def test_a_row_of_somebody_elses_gets_into_the_reference_set(
     capsys.readouterr()
 
     check = line("records=[submission/rotation.jsonl.gz]")
-    assert typed(check) == 0, "".join(capsys.readouterr())
-    shown = "".join(capsys.readouterr())
+    assert typed(check) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert ROW in shown
     assert "records are there more than once, with the same values: shown once." in shown
     assert "without their per-example rows" in shown
@@ -96,7 +96,7 @@ def test_a_row_of_somebody_elses_gets_into_the_reference_set(
     changed = replace(records[twin].result, value=records[twin].result.value + 0.01)
     export_jsonl([*records[:twin], replace(records[twin], result=changed), *records[twin + 1 :]], handed)
     assert typed(check) == 1
-    shown = " ".join("".join(capsys.readouterr()).split())
+    shown = " ".join(capsys.readouterr().err.split())
     assert f"submission/rotation.jsonl.gz, line {twin + 1}" in shown
     assert "tiny64.v1.jsonl.gz, line" in shown
     assert "one score with two result.value" in shown
@@ -144,11 +144,11 @@ def test_what_ships_with_a_suite_is_nobodys_to_hand_on_or_make_again(
     words = ["job=leaderboard", "suite=tiny64", "pretext=rotation", f"output={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     assert dispatch.main() == 0
-    shown = "".join(capsys.readouterr())
+    shown = capsys.readouterr().out
     assert "rotation" in shown
     assert "simclr" not in shown  # the table is of the rows that were chosen, as an export is
     assert "redo.sh" not in shown
     monkeypatch.setattr(sys, "argv", ["run.py", *words, f"leaderboard.export={tmp_path / 'own.jsonl'}"])
     assert dispatch.main() == 1
-    assert "records is one's own" in " ".join("".join(capsys.readouterr()).split())
+    assert "records is one's own" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "own.jsonl").exists()

@@ -67,7 +67,7 @@ def test_a_silent_server_is_waited_for_once(
         with tracking.tracked(folder=tmp_path, **GIVEN):
             pass
     assert asked == ["online", "offline", "offline", "offline"]
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     assert said.count("online failed (CommError: silence); now offline") == 1
     assert said.count("closing the run failed (TimeoutError: no end)") == 1
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_logged_is_said_and_the_run_goes_on(
         (tmp_path / file).write_bytes(b"x")
     picture_path(tmp_path, "e0").write_bytes(b"no picture")
     tracking.log_results(run, [record()], tmp_path, tmp_path)
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     for what in ("logging measures", "logging pictures", "logging scores", "logging the encoder"):
         assert f"W&B: {what} failed" in said
     assert said.count("logging scores failed (CommError: no summary)") == 1

@@ -168,7 +168,7 @@ def test_the_job_chooses_shows_and_exports_alike(
         assert dispatch.main() == 0
     finally:
         HydraConfig.instance().cfg = None
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().out
     assert "pretext tasks by seed" in said
     assert "jigsaw" not in said
     assert sorted(r.subject.pretext for r in import_jsonl(tmp_path / "mine.jsonl")) == [

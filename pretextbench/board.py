@@ -95,7 +95,7 @@ def show_board(
         found = pictures_of(output, ordered, runs)
         classes = class_names.files((output / "records", *folders, frozen.FOLDER), ordered)
         shown = beside(ordered, found, runs)._replace(classes=class_names.read(classes, _tell))
-        tables.write(folder, shown, parquet=_parquet(settings))
+        tables.write(folder, shown, scores=settings.scores, parquet=_parquet(settings))
         count = gather_pictures(found, folder / "pictures")
         count += draw(ordered, board, runs, folder / "pictures")
     finally:
@@ -150,7 +150,7 @@ def show_league(
     folder = folder_of(output, records)
     tables = leaderboard.Tables(records, leaderboard.build(records), notes=notes)
     try:
-        tables.write(folder, parquet=_parquet(settings))
+        tables.write(folder, scores=settings.scores, parquet=_parquet(settings))
     finally:
         tables.show(console, leaderboard.LEAGUE, short=settings.notes is Notes.short)
     console.print(f"Tables and contact sheets are in {folder}", soft_wrap=True)

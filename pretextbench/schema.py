@@ -149,7 +149,8 @@ class Leaderboard:
         tasks, the protocols, and what rows are compared within. where: by field, the value, or a list of
         values, that rows have.
     notes: what stands under the tables of a terminal; files have all of it.
-    parquet: write `cells.parquet` and `scores.parquet` too, which takes pyarrow.
+    scores: write `scores.csv` and `scores.json` too: every metric and stage, one line a record.
+    parquet: write the same lines as Parquet too, which takes pyarrow.
     export: file of JSON Lines that the chosen records are written to, with their rows in `rows/` beside it.
     push: log the chosen records to W&B, from where `records=[wandb:ENTITY/PROJECT]` takes them.
     """
@@ -162,6 +163,7 @@ class Leaderboard:
     sections: Any = field(default_factory=list)
     where: Any = field(default_factory=_open)
     notes: Notes = Notes.short
+    scores: bool = False
     parquet: bool = False
     export: Annotated[str, Field(pattern=r"\.jsonl(\.gz)?$")] | None = None
     push: bool = False

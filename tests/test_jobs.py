@@ -88,7 +88,7 @@ def test_the_main_job(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
     boards = list((folder / "outputs" / "boards").iterdir())
     assert len(boards) == 1
     assert str(boards[0].relative_to(folder)) in shown.replace("\n", "")
-    for name in ("leaderboard.md", "leaderboard.tex", "cells.csv", "scores.csv"):
+    for name in ("leaderboard.md", "leaderboard.tex", "cells.csv", "cells.json"):
         assert (boards[0] / name).stat().st_size > 0
     assert '"class":"ground"' in (boards[0] / "leaderboard.html").read_text()
     pictures = {path.stem.rpartition("_")[0] for path in (boards[0] / "pictures").iterdir()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,16 +64,14 @@ SHOWN = ("scores", "gains", "across_inputs", VIEW, NAME, LEAGUE)
 
 
 class Paths(NamedTuple):
-    """What was written."""
+    """What is always written."""
 
     markdown: Path
     latex: Path
     text: Path
     page: Path
     cells: Path
-    scores: Path
     cells_json: Path
-    scores_json: Path
 
 
 class Tables:
@@ -118,16 +116,19 @@ class Tables:
         )
         return Part(self.board, self.records, self.main, title, text, command, view, published)
 
-    def write(self, folder: Path, beside: Beside | None = None, *, parquet: bool = False) -> Paths:
-        """Write all tables, each file whole or not at all.
+    def write(
+        self, folder: Path, beside: Beside | None = None, *, scores: bool = False, parquet: bool = False
+    ) -> Paths:
+        """Write all tables, each file whole or not at all; what an earlier call was asked for more is gone.
 
         Args:
             beside: what the page shows that no record holds.
-            parquet: whether `cells.parquet` and `scores.parquet` stand beside the same in CSV and JSON.
+            scores: whether every metric and stage of the records is written too, one line a record.
+            parquet: whether lines of cells, and of scores, stand beside the same in CSV and JSON.
 
         Returns:
             Markdown, LaTeX and plain text (80 columns); one HTML page that sorts, filters and draws;
-            `cells.csv`, one line a cell; `scores.csv`, one a record; the same two as lists in JSON.
+            `cells.csv`, one line a cell, and the same as a list in JSON.
 
         Raises:
             ModuleNotFoundError: Parquet without pyarrow.
@@ -138,9 +139,7 @@ class Tables:
             text=folder / "leaderboard.txt",
             page=folder / "leaderboard.html",
             cells=folder / "cells.csv",
-            scores=folder / "scores.csv",
             cells_json=folder / "cells.json",
-            scores_json=folder / "scores.json",
         )
         contents = (
             markdown(self.sheets).encode(),
@@ -148,24 +147,22 @@ class Tables:
             plain_text(self.sheets).encode(),
             page([self.part()], beside),
             cells_csv(self.boards).encode(),
-            scores_csv(self.records).encode(),
             cells_json(self.boards),
-            scores_json(self.records),
         )
         for path, content in zip(paths, contents, strict=True):
             write_bytes(path, content)
-        others = folder / "published.csv"
-        if self.published:
-            write_bytes(others, published_csv(self.published).encode())
-        else:
-            others.unlink(missing_ok=True)  # of an earlier table with them
-        tables = (folder / "cells.parquet", folder / "scores.parquet")
-        if parquet:
-            write_bytes(tables[0], cells_parquet(self.boards))
-            write_bytes(tables[1], scores_parquet(self.records))
-        else:
-            for table in tables:
-                table.unlink(missing_ok=True)
+        asked: dict[str, tuple[bool, Callable[[], bytes]]] = {
+            "scores.csv": (scores, lambda: scores_csv(self.records).encode()),
+            "scores.json": (scores, lambda: scores_json(self.records)),
+            "cells.parquet": (parquet, lambda: cells_parquet(self.boards)),
+            "scores.parquet": (scores and parquet, lambda: scores_parquet(self.records)),
+            "published.csv": (bool(self.published), lambda: published_csv(self.published).encode()),
+        }
+        for name, (wanted, made) in asked.items():
+            if wanted:
+                write_bytes(folder / name, made())
+            else:
+                (folder / name).unlink(missing_ok=True)
         return paths
 
     def show(self, console: Console, only: str = "", *, short: bool = False) -> None:

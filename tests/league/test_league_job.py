@@ -250,7 +250,7 @@ def test_who_delivers_the_originals_colours_is_asked_where_they_are_from(run: Ru
 def test_sheets_and_page_are_written(run: Run, tmp_path: Path) -> None:
     assert run("colorizers=[gray,mean]")[0] == 0
     (board,) = (tmp_path / "outputs" / "boards").iterdir()
-    assert {"league.png", "league.html", "leaderboard.md", "scores.csv"} <= {p.name for p in board.iterdir()}
+    assert {"league.png", "league.html", "leaderboard.md", "cells.csv"} <= {p.name for p in board.iterdir()}
     page = (board / "league.html").read_text()
     cases = json.loads(page.split('id="cases">')[1].split("</script>")[0])
     assert {case["row"].split()[0] for case in cases} == {"best", "worst", "random"}

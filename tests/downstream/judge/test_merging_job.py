@@ -45,7 +45,7 @@ def test_the_job_merges_exports_and_reads_what_it_exported(
     (board,) = (tmp_path / "board" / "boards").iterdir()
     text = " ".join((board / "leaderboard.txt").read_text().split())
     assert "Records of mine/all.jsonl.gz, theirs/." in text
-    assert {"leaderboard.md", "leaderboard.tex", "leaderboard.html", "cells.json", "scores.json"} <= {
+    assert {"leaderboard.md", "leaderboard.tex", "leaderboard.html", "cells.json"} <= {
         path.name for path in board.iterdir()
     }
 

@@ -133,7 +133,7 @@ def test_a_choice_of_nothing_is_refused() -> None:
 
 
 def test_a_board_is_of_the_chosen_records_in_all_its_files_and_says_so(tmp_path: Path) -> None:
-    chosen = OmegaConf.structured(Leaderboard(where={"pretext": ["rotation"]}))
+    chosen = OmegaConf.structured(Leaderboard(where={"pretext": ["rotation"]}, scores=True))
     folder = show_board(tmp_path, rows(), chosen)
     assert {line["pretext"] for line in json.loads((folder / "cells.json").read_text())} == {"rotation"}
     scores = json.loads((folder / "scores.json").read_text())

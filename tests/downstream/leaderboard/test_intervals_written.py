@@ -83,10 +83,10 @@ def test_intervals_over_seeds_are_symmetric_and_nothing_is_said(tmp_path: Path) 
 
 def test_json_holds_what_csv_holds(tmp_path: Path) -> None:
     made = [*benchmark(2), skewed("rotation", 0.3)]
-    paths = Tables(made, build(made)).write(tmp_path)
-    for table, lines in ((paths.cells_json, paths.cells), (paths.scores_json, paths.scores)):
-        objects = json.loads(table.read_text())
-        with lines.open(newline="") as file:
+    Tables(made, build(made)).write(tmp_path, scores=True)
+    for table in ("cells", "scores"):
+        objects = json.loads((tmp_path / f"{table}.json").read_text())
+        with (tmp_path / f"{table}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [list(each) for each in objects] == [list(each) for each in rows]
         for own, row in zip(objects, rows, strict=True):

@@ -146,10 +146,13 @@ def test_latex_is_that_of_pandas(board: str) -> None:
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_csv_is_that_of_pandas(board: str, written: dict[str, Paths]) -> None:
-    made, own = build(BOARDS[board]), written[board]
-    frames = {own.cells: cells_frame(made), own.scores: scores_frame(BOARDS[board])}
-    for path, frame in frames.items():
-        assert path.read_text() == frame.to_csv(index=False, lineterminator="\n")
+    records = BOARDS[board]
+    frames = {
+        written[board].cells.read_text(): cells_frame(build(records)),
+        scores_csv(records): scores_frame(records),
+    }
+    for text, frame in frames.items():
+        assert text == frame.to_csv(index=False, lineterminator="\n")
 
 
 def test_csv_says_of_each_record_what_it_holds() -> None:
@@ -312,11 +315,10 @@ def test_files_depend_on_the_records_alone(tmp_path: Path) -> None:
     records = BOARDS["near"]
     first = Tables(records, build(records)).write(tmp_path / "a")
     second = Tables(records[::-1], build(records[::-1])).write(tmp_path / "b")
-    for one_path, other in zip((*first[:5], first.cells_json), (*second[:5], second.cells_json), strict=True):
+    for one_path, other in zip(first, second, strict=True):
         assert one_path.read_bytes() == other.read_bytes()
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
         "cells.csv", "cells.json", "leaderboard.html", "leaderboard.md", "leaderboard.tex", "leaderboard.txt",
-        "scores.csv", "scores.json",
     ]  # fmt: skip
     with first.cells.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 6 * 6

@@ -18,6 +18,7 @@ from rich.console import Console
 from downstream.judge.records import Record
 from downstream.leaderboard import Paths, Tables, build
 from downstream.leaderboard.latex import escape
+from downstream.leaderboard.tidy import scores_json
 
 HOSTILE = {
     "html": "<b>x</b><img src=x onerror=alert(1)>",
@@ -134,4 +135,4 @@ def test_the_page_has_the_elements_it_always_has(written: tuple[str, Paths], tmp
 def test_tables_for_programs_hold_the_name_to_the_letter(written: tuple[str, Paths]) -> None:
     name, paths = written
     assert name in {row["pretext"] for row in json.loads(paths.cells_json.read_text())}
-    assert name in {row["evaluation.protocol"] for row in json.loads(paths.scores_json.read_text())}
+    assert name in {row["evaluation.protocol"] for row in json.loads(scores_json(named(name)))}

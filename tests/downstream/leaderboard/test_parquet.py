@@ -19,19 +19,20 @@ from pretextbench.schema import Leaderboard
 RECORDS: list[Record] = [*benchmark(), *blind()]
 
 
-def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, *, asked: bool) -> tuple[Path, str]:
+def shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, asked: bool, scores: bool = False
+) -> tuple[Path, str]:
     out = io.StringIO()
     monkeypatch.setattr(boards, "console", Console(file=out, width=400, color_system=None, markup=False))
-    return boards.show_board(
-        folder, RECORDS, OmegaConf.structured(Leaderboard(parquet=asked))
-    ), out.getvalue()
+    settings = OmegaConf.structured(Leaderboard(parquet=asked, scores=scores))
+    return boards.show_board(folder, RECORDS, settings), out.getvalue()
 
 
 def test_lines_are_those_of_json(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow, of the extra parquet, is not installed")
     from pyarrow.parquet import read_table
 
-    Tables(RECORDS, build(RECORDS)).write(tmp_path, parquet=True)
+    Tables(RECORDS, build(RECORDS)).write(tmp_path, scores=True, parquet=True)
     cells = read_table(tmp_path / "cells.parquet").to_pylist()
     assert cells == json.loads((tmp_path / "cells.json").read_text())
     assert {type(cell["value"]) for cell in cells} == {float}
@@ -46,11 +47,14 @@ def test_lines_are_those_of_json(tmp_path: Path) -> None:
 
 def test_it_is_written_where_it_is_asked_for_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow, of the extra parquet, is not installed")
-    folder, said = shown(tmp_path, monkeypatch, asked=True)
+    folder, said = shown(tmp_path, monkeypatch, asked=True, scores=True)
     assert {path.stem for path in folder.glob("*.parquet")} == {"cells", "scores"}
     assert "pyarrow" not in said
-    again, _ = shown(tmp_path, monkeypatch, asked=False)
-    assert again == folder
+    cells, _ = shown(tmp_path, monkeypatch, asked=True)
+    assert cells == folder
+    assert [path.name for path in folder.glob("*.parquet")] == ["cells.parquet"]
+    assert list(folder.glob("scores.*")) == []
+    shown(tmp_path, monkeypatch, asked=False)
     assert list(folder.glob("*.parquet")) == []
 
 

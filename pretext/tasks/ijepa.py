@@ -19,6 +19,9 @@ from pretext.tasks.cropping import whole_patches
 from pretext.tasks.mae import at
 from pretext.tasks.teacher import follow, teacher_of
 
+TRIES = 100
+"""Draws for an image until enough of its context remains."""
+
 
 class Blocks(NamedTuple):
     """An image, what of it is context, and the blocks that are asked for.
@@ -40,8 +43,10 @@ class IJepa(Task):
     images: no mirror, no colour. The encoder that is kept is the teacher's; its momentum rises linearly to 1.
 
     Sizes of blocks are drawn for a batch, their places for each image. What remains of the context differs
-    from image to image; each keeps as many patches as the least has, at random. (The release keeps the first
-    in order, never lets a block reach the last row or column, and on small grids may look forever.)
+    from image to image; each keeps as many patches as the least has, at random. Where too little remains, an
+    image's blocks and context are placed anew: of 8 × 8 patches four blocks may hide all. (The release places
+    the context alone anew, lets it show a block in the end, keeps the first patches in order, never lets a
+    block reach the last row or column, and on small grids may look forever.)
 
     Args:
         encoder: the teacher's, of a transformer; the student starts as its copy.
@@ -50,6 +55,7 @@ class IJepa(Task):
         block: least and largest area of one, as a share of the image's patches.
         aspect: least and largest height by width of one.
         context: least and largest area of the context's square.
+        least: patches that remain of the context, at least.
         width, depth, heads: of the predictor.
         momentum: the teacher's at the start.
         crop: side of the square that is seen, a multiple of the patch; None for the largest in the image.
@@ -69,6 +75,7 @@ class IJepa(Task):
         block: tuple[float, float] = (0.15, 0.2),
         aspect: tuple[float, float] = (0.75, 1.5),
         context: tuple[float, float] = (0.85, 1.0),
+        least: int = 10,
         width: int = 384,
         depth: int = 12,
         heads: int = 12,
@@ -90,6 +97,8 @@ class IJepa(Task):
                 "IJepa needs a block to predict, and a predictor of at least one block whose width is a "
                 f"multiple of 4 and of heads, got {blocks}, {width}, {depth}, {heads}"
             )
+        if least < 1:
+            raise ValueError(f"IJepa.least is at least one patch of context, got {least}")
         self.patch = encoder.stages[-1].stride
         if crop is not None and (crop < 1 or crop % self.patch):
             raise ValueError(f"IJepa.crop is a multiple of the patch of {self.patch}, or None, got {crop}")
@@ -103,7 +112,7 @@ class IJepa(Task):
         nn.init.normal_(self.mask_token, std=0.02)
         nn.init.normal_(self.predict.weight, std=0.1 * width**-0.5)  # starts close to zero, which is chance
         nn.init.zeros_(self.predict.bias)
-        self._area, self._crop, self._count = area, crop, blocks
+        self._area, self._crop, self._count, self._least = area, crop, blocks, least
         self._block, self._aspect, self._context, self._momentum = block, aspect, context, momentum
 
     def initialise_from(self, parent: Task) -> None:
@@ -115,7 +124,7 @@ class IJepa(Task):
         """Crop, and draw the context and the blocks.
 
         Raises:
-            ValueError: an image smaller than a patch, or blocks that leave nothing of the context.
+            ValueError: an image smaller than a patch, or blocks that leave too little of the context.
         """
         pixels = whole_patches(
             images.pixels, generator, self.patch, self._crop, self._area, augment=self.training
@@ -123,22 +132,37 @@ class IJepa(Task):
         side, count = pixels.shape[-1] // self.patch, len(pixels)
         size = _side(self._draw(self._context, generator), 1.0, side)
         shape = _side(self._draw(self._block, generator), self._draw(self._aspect, generator), side)
-        hidden = torch.zeros(count, side, side, dtype=torch.bool)
-        asked = []
-        for _ in range(self._count):
-            place = _placed(shape, side, count, generator)
-            hidden |= place
-            asked.append(place.flatten(1).nonzero()[:, 1].view(count, -1))
-        seen = (_placed(size, side, count, generator) & ~hidden).flatten(1)  # (B, side²)
-        kept = int(seen.sum(1).min())
-        if not kept:
-            raise ValueError(
-                f"IJepa: {self._count} blocks of {shape[0]} × {shape[1]} patches leave an image of {side} × "
-                f"{side} no context; take fewer or smaller blocks, or smaller patches"
-            )
-        order = torch.where(seen, torch.rand(seen.shape, generator=generator), 2.0).argsort(dim=1)
-        where = pixels.device
-        return Blocks(pixels, order[:, :kept].to(where), torch.stack(asked).to(where))
+        asked, seen = self._masks(shape, size, side, count, generator)
+        order = torch.where(seen, torch.rand(seen.shape, generator=generator), 2.0).flatten(1).argsort(dim=1)
+        context = order[:, : int(seen.sum((1, 2)).min())]
+        targets = asked.flatten(2).nonzero()[:, 2].view(self._count, count, -1)
+        return Blocks(pixels, context.to(pixels.device), targets.to(pixels.device))
+
+    def _masks(
+        self,
+        block: tuple[int, int],
+        context: tuple[int, int],
+        side: int,
+        count: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """The blocks (M, B, side, side) of B images and what remains of the context (B, side, side), bool."""
+        asked = torch.zeros(self._count, count, side, side, dtype=torch.bool)
+        seen = torch.zeros(count, side, side, dtype=torch.bool)
+        short = torch.ones(count, dtype=torch.bool)
+        for _ in range(TRIES):
+            again = int(short.sum())
+            for one in asked:
+                one[short] = _placed(block, side, again, generator)
+            seen[short] = _placed(context, side, again, generator) & ~asked[:, short].any(0)
+            short = seen.sum((1, 2)) < self._least
+            if not bool(short.any()):
+                return asked, seen
+        raise ValueError(
+            f"IJepa: {self._count} blocks of {block[0]} × {block[1]} patches leave an image of {side} × "
+            f"{side} fewer than {self._least} patches of context, {TRIES} times; take fewer or smaller "
+            "blocks, or smaller patches"
+        )
 
     def loss(self, batch: Blocks) -> Step:
         """Return the smooth L1 distance of predicted and wanted vectors (β = 1)."""

@@ -132,5 +132,25 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) 
 
 
 def test_blocks_that_leave_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="leave an image of 8 × 8 no context"):
+    with pytest.raises(ValueError, match="leave an image of 8 × 8 fewer than 10 patches of context"):
         batch(task(block=(0.9, 1.0), aspect=(1.0, 1.01)))
+    with pytest.raises(ValueError, match=r"IJepa\.least is at least one patch of context, got 0"):
+        task(least=0)
+
+
+@pytest.mark.parametrize("least", [1, 4, 10])
+def test_every_image_of_a_large_batch_keeps_a_context(least: int) -> None:
+    """Four blocks of 4 × 4 cover a context of 7 × 7 in one image of a thousand."""
+    alone = _placed((4, 4), 8, 80_000, torch.Generator().manual_seed(0)).view(4, -1, 8, 8)
+    left = (_placed((7, 7), 8, 20_000, torch.Generator().manual_seed(1)) & ~alone.any(0)).sum((1, 2))
+    assert 1e-4 < float((left < 1).float().mean()) < 4e-3
+    found = batch(task(block=(0.25, 0.25), aspect=(1.0, 1.0), context=(0.76, 0.77), least=least), 4000)
+    assert len(found.context) == 4000
+    assert least <= found.context.shape[1] < least + 4
+    assert found.targets.shape == (4, 4000, 16)
+    hidden = torch.zeros(4000, 64).scatter_(1, found.targets.transpose(0, 1).flatten(1), 1.0)
+    assert float(hidden.gather(1, found.context).max()) == 0
+    assert all(len(set(own)) == len(own) for own in found.context.tolist())
+    # Blocks lie everywhere still: few images are drawn again.
+    corners = found.targets[:, :, 0].flatten().bincount(minlength=64).view(8, 8)[:5, :5] / 16_000
+    assert float((corners - 1 / 25).abs().max()) < 0.01

@@ -66,7 +66,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "solo_simsiam": {"hidden": 2048, "bottleneck": 512, "layers": 3},
     "solo_dino": {
         "small": 0, "hidden": 2048, "bottleneck": 256, "prototypes": 4096, "temperature": 0.1, "warming": 0.0,
-        "teacher_temperature": 0.07, "frozen": 1.0, "momentum": 0.9995, "centre_momentum": 0.9,
+        "teacher_temperature": 0.07, "frozen": 1 / 1000, "momentum": 0.9995, "centre_momentum": 0.9,
     },
     "solo_swav": {
         "small": 0, "hidden": 2048, "outputs": 128, "prototypes": 3000, "queue": 3840, "queue_from": 50,

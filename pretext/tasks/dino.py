@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from pretext import views
 from pretext.encoder import Encoder
 from pretext.gather import gather
-from pretext.task import Epoch, Images, Loader, Progress, Step, Task
+from pretext.task import Images, Progress, Step, Task
 from pretext.tasks.large_and_small import Crops, cut, swapped
 from pretext.tasks.teacher import follow, momentum, teacher_of
 from pretext.tasks.two_views import distorted
@@ -30,11 +30,13 @@ class Dino(Task):
     The teacher's answers are centred over batches, which keeps one prototype from taking all, and sharpened,
     which keeps them from being all alike. The encoder that is kept is the teacher's.
 
-    In the first epochs the prototypes stand still. The teacher's temperature rises linearly over `warming` of
-    all steps, by epochs; its momentum follows a cosine to 1. An image costs 4 large passes and V small ones.
+    In the first steps the prototypes stand still. The teacher's temperature rises linearly over `warming` of
+    all steps; its momentum follows a cosine to 1. An image costs 4 large passes and V small ones.
 
-    Not as released: the first centre is the first batch's, not zero, from which it takes some twenty steps to
-    get there; the last layer's gradient is dropped before clipping, not behind it.
+    Not as released: what epochs count there, of a hundred and more, is a share of the steps here, where a
+    budget may be one epoch; the temperature rises at every step; the first centre is the first batch's, not
+    zero, from which it takes some twenty steps to get there; the last layer's gradient is dropped before
+    clipping, not behind it.
 
     Args:
         encoder: the teacher's; the student starts as its copy.
@@ -49,13 +51,14 @@ class Dino(Task):
         prototypes: K; their vectors have length 1.
         temperature: the student's. first_temperature, teacher_temperature: the teacher's.
         warming: share of all steps in which the teacher's temperature rises.
-        frozen: epochs in which the prototypes stand still.
+        frozen: share of all steps in which the prototypes stand still.
         centre_momentum, momentum: of the centre, and of the teacher at the start.
 
     Raises:
         ValueError: a value out of its range.
     """
 
+    version = 2
     centre: Tensor
     begun: Tensor
     sharpness: Tensor
@@ -78,7 +81,7 @@ class Dino(Task):
         first_temperature: float = 0.04,
         teacher_temperature: float = 0.07,
         warming: float = 0.3,
-        frozen: float = 1.0,
+        frozen: float = 0.01,
         centre_momentum: float = 0.9,
         momentum: float = 0.996,
     ) -> None:
@@ -90,25 +93,18 @@ class Dino(Task):
         self.teacher_head = teacher_of(self.head)
         self.register_buffer("centre", torch.zeros(prototypes))
         self.register_buffer("begun", torch.tensor(False))
-        self.register_buffer("sharpness", torch.tensor(1 / first_temperature))
+        self.register_buffer("sharpness", torch.tensor(0.0))
         self._sides, self._small = (crop, small_crop), small
         self._areas, self._gray, self._blur, self._solarise = (area, small_area), gray, blur, solarise
         self._temperature, self._warming, self._frozen = temperature, warming, frozen
         self._temperatures = (first_temperature, teacher_temperature)
         self._centre_momentum, self._momentum = centre_momentum, momentum
+        self._sharpen(0.0)
 
     def initialise_from(self, parent: Task) -> None:
         """Start teacher and student from another task's encoder."""
         super().initialise_from(parent)
         self.student.load_state_dict(self.encoder.state_dict())
-
-    def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
-        """Warm the teacher's temperature."""
-        first, last = self._temperatures
-        rising = self._warming * progress.total
-        share = min(1.0, progress.step / rising) if rising else 1.0
-        self.sharpness.fill_(1 / (first + (last - first) * share))
-        return Epoch()
 
     def views(self, images: Images, generator: torch.Generator) -> Crops:
         """Draw two large views and the small ones, each distorted by draws of its own."""
@@ -144,12 +140,13 @@ class Dino(Task):
         return {"loss": math.log(len(self.centre))}
 
     def before_step(self, progress: Progress) -> None:
-        """Let the prototypes stand still in the first epochs."""
-        if progress.epoch < self._frozen:
+        """Let the prototypes stand still in the first steps."""
+        if progress.step < self._frozen * progress.total:
             self.head.prototypes.grad = None
 
     def after_step(self, progress: Progress) -> None:
-        """Let the teacher follow."""
+        """Let the teacher follow, and warm its temperature."""
+        self._sharpen(progress.step / progress.total)
         rate = momentum(self._momentum, progress)
         follow(self.encoder, self.student, rate)
         follow(self.teacher_head, self.head, rate)
@@ -157,6 +154,12 @@ class Dino(Task):
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two large views and a small one of each image."""
         return self.views(images, torch.Generator().manual_seed(0)).shown()
+
+    def _sharpen(self, done: float) -> None:
+        """Set what the teacher's answers are multiplied by, after that share of all steps."""
+        first, last = self._temperatures
+        share = min(1.0, done / self._warming) if self._warming else 1.0
+        self.sharpness.fill_(1 / (first + (last - first) * share))
 
     @torch.no_grad()
     def _teacher(self, batch: Crops) -> Tensor:
@@ -195,11 +198,11 @@ def _check(given: dict[str, Any]) -> None:
             raise ValueError(f"Dino.{name} is a number of pixels from 1, or None, got {given[name]}")
     for name in ("area", "small_area"):
         views.check_range(f"Dino.{name}", given[name], 0, 1)
-    for name in ("gray", "solarise", "warming", *RATES):
+    for name in ("gray", "solarise", "warming", "frozen", *RATES):
         views.check_probability(f"Dino.{name}", given[name])
     for probability in given["blur"]:
         views.check_probability("Dino.blur", probability)
-    for name, least in (("small", 0), ("hidden", 1), ("bottleneck", 1), ("prototypes", 2), ("frozen", 0)):
+    for name, least in (("small", 0), ("hidden", 1), ("bottleneck", 1), ("prototypes", 2)):
         if given[name] < least:
             raise ValueError(f"Dino.{name} is a number from {least}, got {given[name]}")
     for name in ("temperature", "first_temperature", "teacher_temperature"):

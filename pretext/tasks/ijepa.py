@@ -66,6 +66,7 @@ class IJepa(Task):
     """
 
     takes = TokenBackbone
+    version = 2
 
     def __init__(
         self,

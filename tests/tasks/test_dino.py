@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from toy_fit import At, die
 
-from pretext.data.loader import EpochLoader
 from pretext.encoder import open_encoder
 from pretext.fit import Optimisation, Validation, pretrain
 from pretext.task import Progress
@@ -127,28 +126,26 @@ def test_after_a_step_both_follow() -> None:
         torch.testing.assert_close(new, old + 0.5)
 
 
-@pytest.mark.parametrize(("epoch", "moves"), [(0.9, False), (1.0, True)])
-def test_prototypes_stand_still_in_the_first_epoch(epoch: float, moves: bool) -> None:
-    learner = task()
+@pytest.mark.parametrize(("step", "moves"), [(9, False), (10, True)])
+def test_prototypes_stand_still_in_the_first_steps(step: int, moves: bool) -> None:
+    learner = task(frozen=0.1)
     optimizer = torch.optim.AdamW(learner.param_groups(), lr=0.1, weight_decay=0.1)
     before = learner.head.prototypes.detach().clone()
     learner.loss(crops(learner)).loss.backward()
-    learner.before_step(Progress(9, 100, epoch))
+    learner.before_step(Progress(step, 100, 0.0))
     optimizer.step()
     assert torch.equal(learner.head.prototypes, before) is not moves
     assert learner.head.layers[0].weight.grad is not None
 
 
-def test_the_teachers_temperature_rises_by_epochs() -> None:
+def test_the_teachers_temperature_rises_with_the_steps() -> None:
     learner = task(first_temperature=0.04, teacher_temperature=0.08, warming=0.5)
-    loader = EpochLoader(toy.split(8, 0), 4, shuffle=False)
-    found = []
-    for step in (0, 25, 50, 75):
-        learner.before_epoch(loader, Progress(step, 100, step / 25))
+    found = [1 / float(learner.sharpness)]
+    for step in (25, 50, 75):
+        learner.after_step(Progress(step, 100, 0.0))
         found.append(1 / float(learner.sharpness))
     assert found == pytest.approx([0.04, 0.06, 0.08, 0.08])
     still = task(first_temperature=0.04, teacher_temperature=0.08, warming=0.0)
-    still.before_epoch(loader, Progress(0, 100, 0.0))
     assert float(still.sharpness) == pytest.approx(1 / 0.08)
 
 
@@ -166,6 +163,7 @@ def test_starts_from_another_tasks_encoder_with_both() -> None:
         ({"area": (0.0, 1.0)}, r"Dino.area is two rising numbers in \(0, 1\]"),
         ({"blur": (0.0, 2.0, 0.0)}, r"Dino.blur is a probability in \[0, 1\], got 2.0"),
         ({"momentum": 1.5}, r"Dino.momentum is a probability in \[0, 1\], got 1.5"),
+        ({"frozen": 1.5}, r"Dino.frozen is a probability in \[0, 1\], got 1.5"),
         ({"prototypes": 1}, "Dino.prototypes is a number from 2, got 1"),
         ({"teacher_temperature": 0.0}, "Dino.teacher_temperature is positive, got 0.0"),
         ({"small_crop": 0}, "Dino.small_crop is a number of pixels from 1, or None, got 0"),

@@ -43,8 +43,8 @@ def judge(
     output: str | Path = "outputs",
     *,
     label: str | None = None,
-    stages: Sequence[str] | None = None,
-    options: Sequence[str] = (),
+    stages: Sequence[str] | str | None = None,
+    options: Sequence[str] | str = (),
 ) -> pd.DataFrame:
     """Judge an encoder as `job=evaluate` does, and print its table beside its twins' recorded rows.
 
@@ -56,15 +56,17 @@ def judge(
         protocols: names that `job=protocols` lists, or one.
         output: folder of records, boards and cached features; nothing recorded is computed again.
         label: the row's name; of a module by default that of its class.
-        stages: names of what a module returns; without them a dict's own, else by position.
-        options: more of the configuration as on a command line: `["data.train=500", "trainer.device=cpu"]`.
+        stages: names of what a module returns, or the one there is; without them a dict's own, else by
+            position.
+        options: more of the configuration as on a command line, of keys that no argument says:
+            `["data.train=500", "trainer.device=cpu"]`.
 
     Returns: one line a row and column: `label`, `protocol`, `metric`, `value` and `low`, `high` of its
         interval in `unit`, and what tells rows and columns apart.
 
     Raises:
         ValueError: what the command says where it ends: unknown names, data that do not suffice.
-        GateFailed: a score that must not be kept.
+        FloatingPointError: features that are not finite. GateFailed: a score that must not be kept.
     """
     from pretextbench.face import judge_encoder
 
@@ -75,8 +77,8 @@ def open_head(
     folder: str | Path,
     encoder: nn.Module | str | Path | None = None,
     *,
-    stages: Sequence[str] | None = None,
-    options: Sequence[str] = (),
+    stages: Sequence[str] | str | None = None,
+    options: Sequence[str] | str = (),
 ) -> KeptHead:
     """Open a head that was fitted with `keep_heads=true`, to predict new images.
 
@@ -104,7 +106,7 @@ def pretrain(
     output: str | Path = "outputs",
     *,
     seed: int = 0,
-    options: Sequence[str] = (),
+    options: Sequence[str] | str = (),
 ) -> Encoder:
     """Pretrain, or reuse, the encoder of a pretext task as `job=pretrain` does.
 

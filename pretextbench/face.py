@@ -27,6 +27,7 @@ from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.heads import open_head, resolution
 from pretextbench.jobs.evaluate import judge
+from pretextbench.plan import show_plan
 from pretextbench.recorded import recorded
 from pretextbench.running import train
 
@@ -37,17 +38,16 @@ def judge_encoder(
     protocols: Sequence[str] | str,
     output: str | Path,
     label: str | None,
-    stages: Sequence[str] | None,
-    options: Sequence[str],
+    stages: Sequence[str] | str | None,
+    options: Sequence[str] | str,
 ) -> pd.DataFrame:
     """See `pretextbench.judge`."""
     module = encoder if isinstance(encoder, nn.Module) else None
     asked = None if module is not None else str(encoder)
     if label is None and module is not None and not isinstance(module, Encoder):
         label = type(module).__name__
-    names = [protocols] if isinstance(protocols, str) else list(protocols)
-    line = ["job=evaluate", f"downstream=[{','.join(names)}]", *options]
-    with _bench(line, data, output, label=label, encoder=asked) as context:
+    line = ["job=evaluate", f"downstream=[{','.join(_listed(protocols))}]"]
+    with _bench(line, options, data, output, label=label, encoder=asked) as context:
         own = None if module is None else _as_encoder(module, context.target, stages)
         records, notes, _ = judge(context, own or named_encoder(context))
         if not records:
@@ -56,7 +56,7 @@ def judge_encoder(
     return table(records)
 
 
-def _as_encoder(module: nn.Module, data: DataSet, stages: Sequence[str] | None) -> Encoder:
+def _as_encoder(module: nn.Module, data: DataSet, stages: Sequence[str] | str | None) -> Encoder:
     if not isinstance(module, Encoder):
         height, width = data.test.pixels.shape[1:3]
         return wrap(module, (height, width), stages)
@@ -66,12 +66,15 @@ def _as_encoder(module: nn.Module, data: DataSet, stages: Sequence[str] | None) 
 
 
 def pretrain_encoder(
-    task: str, data: str | DataSet, output: str | Path, seed: int, options: Sequence[str]
+    task: str, data: str | DataSet, output: str | Path, seed: int, options: Sequence[str] | str
 ) -> Encoder:
     """See `pretextbench.pretrain`."""
-    with _bench(["job=pretrain", f"pretext={task}", f"seed={seed}", *options], data, output) as context:
+    with _bench(["job=pretrain", f"pretext={task}", f"seed={seed}"], options, data, output) as context:
         run = context.runs[0]
         context.check([run], judged=False)
+        if context.cfg.dry_run:
+            show_plan([context], [[run]], judged=False)
+            raise ValueError("dry_run=true leaves no encoder; without it the same line trains one")
         train(context, run, None)
     return open_encoder(str(run.folder))
 
@@ -90,30 +93,54 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def kept_head(
-    folder: Path, encoder: nn.Module | str | Path | None, stages: Sequence[str] | None, options: Sequence[str]
+    folder: Path,
+    encoder: nn.Module | str | Path | None,
+    stages: Sequence[str] | str | None,
+    options: Sequence[str] | str,
 ) -> KeptHead:
     """See `pretextbench.open_head`."""
     module = encoder if isinstance(encoder, nn.Module) else None
     asked = None if encoder is None or module is not None else str(encoder)
     output = folder.resolve().parent.parent
-    with _bench(["job=evaluate", *options], "scenes", output, encoder=asked) as context:
+    with _bench(["job=evaluate"], options, "scenes", output, encoder=asked) as context:
         given = None if asked is None else named_encoder(context)
         if module is not None:
             given = module if isinstance(module, Encoder) else wrap(module, resolution(folder), stages)
         return open_head(folder, given, context.device)
 
 
+def _listed(words: Sequence[str] | str) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _key(word: str) -> str:
+    """What a word of a command line sets."""
+    return word.lstrip("+~").partition("=")[0].strip()
+
+
 @contextmanager
 def _bench(
-    line: Sequence[str], data: str | DataSet, output: str | Path, **values: str | None
+    own: Sequence[str],
+    options: Sequence[str] | str,
+    data: str | DataSet,
+    output: str | Path,
+    **values: str | None,
 ) -> Iterator[Context]:
     """The context of a command line, on data that are given or named; nothing goes to W&B.
 
     Args:
+        own: the beginning of the line. options: its end, of keys that nothing else here sets.
         values: of keys that take any text, which a command line would have to quote.
+
+    Raises:
+        ValueError: what the command says where it ends; an option of a key that is set here.
     """
     given = data if isinstance(data, DataSet) else None
     named = [] if given is not None else [f"data={data}"]
+    line = [*own, *_listed(options)]
+    taken = {_key(word) for word in own} | {"data", "output", *values}
+    if twice := next((word for word in line[len(own) :] if _key(word) in taken), None):
+        raise ValueError(f"options: {twice!r} is for the function's own arguments to say, or for another one")
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         try:

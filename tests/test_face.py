@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,6 +149,54 @@ def test_modules_that_say_other_things_are_others_and_the_same_one_is_itself() -
 def test_a_module_that_no_image_decides_alone_is_refused(how: Callable[[Tensor], Tensor], said: str) -> None:
     with pytest.raises(ValueError, match=f"Shifted .*{said}"):
         wrap(Shifted(how), (16, 16))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (lambda x: x[:1], r"of 2 images it is \(1, 4, 14, 14\)"),
+        (lambda x: x.mean((2, 3))[:1], r"of 2 images it is \(1, 4\)"),
+        (lambda x: x.transpose(1, 3).flatten(0, 2), r"of 2 images it is \(392, 4\)"),
+        (lambda x: x[:, :0], r"it is \(2, 0, 14, 14\) of torch.float32"),
+        (lambda x: x[:, :, :0], r"it is \(2, 4, 0, 14\) of torch.float32"),
+        (lambda x: (x * 100).int(), r"it is \(2, 4, 14, 14\) of torch.int32"),
+        (lambda x: x > 0, r"of torch.bool"),
+        (lambda x: x.to(torch.complex64), r"of torch.complex64"),
+        (lambda x: x.mean((2, 3)).to_sparse(), r"torch.sparse_coo"),
+    ],
+)
+def test_one_map_of_real_numbers_an_image_is_needed(how: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(ValueError, match=f"stage output: .*{said}"):
+        wrap(Shifted(how), (16, 16))
+
+
+def test_a_module_that_forgets_images_later_is_found_out() -> None:
+    wrapped = wrap(Shifted(lambda x: x[:2]), (16, 16))
+    with pytest.raises(ValueError, match=r"of 3 images it is \(2, 4, 14, 14\)"):
+        wrapped(torch.rand(3, 3, 16, 16))
+
+
+def test_one_name_is_one_stage() -> None:
+    assert wrap(Shifted(torch.relu), (16, 16), "ab").stage_names == ("ab",)
+
+
+@pytest.mark.parametrize("word", ["output=elsewhere", "job=status", "+label=x", "downstream=[knn]"])
+def test_an_option_that_an_argument_says_is_refused(word: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"options: {word!r} is for the function's own arguments")):
+        pretextbench.judge(
+            small("rgb"), "scenes", "knn", tmp_path / "new", options=["trainer.device=cpu", word]
+        )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_of_pretraining_shows_the_plan_and_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [*CPU, "data.train=32", "data.val=16", "data.test=16", "data.workers=1", "trainer.epochs=1"]
+    with pytest.raises(ValueError, match="leaves no encoder"):
+        pretextbench.pretrain("rotation", "scenes", tmp_path, options=[*few, "dry_run=true"])
+    assert "to do" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("name", ["", "a.b"])

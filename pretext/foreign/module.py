@@ -16,7 +16,7 @@ SLACK = 1e-3
 """Share of the largest value by which rounding may tell two passes apart."""
 
 
-def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None = None) -> Encoder:
+def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str | None = None) -> Encoder:
     """An encoder that runs a module on RGB in [0, 1] as it is, in the module's own weights.
 
     Two modules of one class, one printed form and the same weights that say the same of two images of noise
@@ -26,12 +26,13 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | None 
         module: (B, 3, H, W) → a map (B, C, h, w), a vector (B, D), or a dict, list or tuple of these, ordered
             from the image up. A vector is read as a map of one cell. Left in the mode that it is in.
         size: (H, W) of the images, as which the module is tried on noise.
-        stages: their names; without them a dict's own, else "output", or "output0", "output1", … of several.
+        stages: their names, or the one there is; without them a dict's own, else "output", or "output0",
+            "output1", … of several.
 
     Raises:
         ValueError: a module that cannot take such images, that says something else of them the second time or
             beside another one; not as many names as outputs, a name twice or of no use, outputs of other
-            shapes or none.
+            shapes or kinds or none, more or fewer than images.
     """
     reads = _Reads(stages)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -58,11 +59,11 @@ def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
         raise ValueError(
             f"{type(module).__name__} was tried on RGB in [0, 1] of {tuple(pair.shape)}, and failed: {error}"
         ) from error
-    maps = reads(given)
+    maps = reads(given, 2)
     if all(bool(x.isfinite().all()) for x in maps.values()):
         for what, other, count in (
-            ("something else of the same images the second time", reads(module(pair)), 2),
-            ("something else of an image alone than of it beside another", reads(module(pair[:1])), 1),
+            ("something else of the same images the second time", reads(module(pair), 2), 2),
+            ("something else of an image alone than of it beside another", reads(module(pair[:1]), 1), 1),
         ):
             for name, x in maps.items():
                 if float((other[name][:count] - x[:count]).abs().max()) > SLACK * float(x.abs().max()):
@@ -97,7 +98,7 @@ class Whole(Undivided):
 
     def run(self, x: Tensor, last: int) -> Features:
         """Run the module, and return its maps up to a stage."""
-        maps = self._reads(self.module(x))
+        maps = self._reads(self.module(x), len(x))
         return Features({name: maps[name] for name in self.stage_names[: last + 1]}, {})
 
     def layers(self) -> list[list[nn.Module]]:
@@ -108,11 +109,11 @@ class Whole(Undivided):
 class _Reads:
     """Makes named maps of whatever a module returns."""
 
-    def __init__(self, names: Sequence[str] | None) -> None:
-        self._names = None if names is None else tuple(names)
+    def __init__(self, names: Sequence[str] | str | None) -> None:
+        self._names = (names,) if isinstance(names, str) else None if names is None else tuple(names)
 
-    def __call__(self, output: object) -> dict[str, Tensor]:
-        """Return stage name → (B, C, h, w), in order.
+    def __call__(self, output: object, count: int) -> dict[str, Tensor]:
+        """Return stage name → (B, C, h, w) of so many images, in order.
 
         Raises:
             ValueError: see `wrap`.
@@ -131,11 +132,21 @@ class _Reads:
                 f"the module returns {len(values)} maps or vectors, and stages names {len(names)}: "
                 f"{', '.join(names) or 'none'}; each needs a name of its own"
             )
-        return {name: _map(value, name) for name, value in zip(names, values, strict=True)}
+        return {name: _map(value, name, count) for name, value in zip(names, values, strict=True)}
 
 
-def _map(value: object, name: str) -> Tensor:
+def _map(value: object, name: str, count: int) -> Tensor:
+    wanted = "a map (B, C, h, w) or a vector (B, D) of real numbers is needed"
     if not isinstance(value, Tensor) or value.ndim not in (2, 4):
         shown = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"stage {name}: a map (B, C, h, w) or a vector (B, D) is needed; it is {shown}")
+        raise ValueError(f"stage {name}: {wanted}; it is {shown}")
+    if value.layout != torch.strided or not value.is_floating_point() or not value.numel():
+        raise ValueError(
+            f"stage {name}: {wanted}; it is {tuple(value.shape)} of {value.dtype}, {value.layout}"
+        )
+    if len(value) != count:
+        raise ValueError(
+            f"stage {name}: a map or vector of each image is needed; of {count} images it is "
+            f"{tuple(value.shape)}"
+        )
     return value if value.ndim == 4 else value[:, :, None, None]

@@ -162,6 +162,7 @@ class Context:
     def _check_run(self, run: Run) -> None:
         budget, train = run.spec["budget"], self.data.train
         with trial.named(run):
+            trial.check_epoch(budget, train)
             task, optimisation = trial.built(run)
             check_pretraining(
                 task, train, budget["epochs"], budget["epoch_batches"], budget["batch_size"], optimisation

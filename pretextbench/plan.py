@@ -114,8 +114,7 @@ def _pretraining(context: Context, run: Run) -> Planned:
     trial.prepare(task, context.data.train, len(images), context.device)
     with passes(task) as seen:
         step = _timed(lambda: _step(task, Images(images, torch.arange(len(images)), labels)), context.device)
-    whole = len(context.data.train) // len(images)
-    steps = epochs * min(budget["epoch_batches"] or whole, whole)
+    steps = epochs * (budget["epoch_batches"] or len(context.data.train) // len(images))
     seen_views = round(steps * views(seen, images) / (1 + PROBE_STEPS))
     goes_on = ", goes on" if (run.folder / "last.ckpt").is_file() else ""
     said = f"{after}{goes_on}".removeprefix(", ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,38 @@ def check_budget(cfg: DictConfig) -> None:
     """Refuse training for a task that has no optimiser, and the other way round.
 
     Raises:
-        ValueError: epochs for a task of zero images, or for one that names no optimiser.
+        ValueError: epochs for a task of zero images, or for one that names no optimiser; none for another.
     """
     epochs = cfg.trainer.epochs if cfg.pretext.epochs is None else cfg.pretext.epochs
-    if epochs and TARGET not in cfg.pretext.optimizer:
+    named, trained = cfg.pretext.name, TARGET in cfg.pretext.optimizer
+    if epochs and not trained:
         raise ValueError(
-            f"pretext={cfg.pretext.name} names no optimizer and cannot be trained for {epochs} epochs; "
+            f"pretext={named} names no optimizer and cannot be trained for {epochs} epochs; "
             "a task of zero images has pretext.epochs=0"
+        )
+    if trained and not epochs:
+        key = "trainer.epochs" if cfg.pretext.epochs is None else "pretext.epochs"
+        raise ValueError(
+            f"pretext={named} is not trained by {key}=0; the untrained network is pretext=random"
+        )
+    if cfg.pretext.epoch_batches is not None and not epochs:
+        raise ValueError(f"pretext={named} takes no step, and pretext.epoch_batches counts steps of an epoch")
+
+
+def check_epoch(budget: Mapping[str, Any], train: Split) -> None:
+    """Refuse an epoch of more batches than there are.
+
+    Args:
+        budget: of a run's spec.
+
+    Raises:
+        ValueError: the epoch is longer.
+    """
+    asked, whole = budget["epoch_batches"], len(train) // budget["batch_size"]
+    if budget["epochs"] and asked and asked > whole:
+        raise ValueError(
+            f"epoch_batches={asked} of {budget['batch_size']} images is more than the {whole} that the "
+            f"{len(train)} images of {train.name} make; null is all of them"
         )
 
 

@@ -175,7 +175,10 @@ def test_a_rate_below_zero_is_refused_before_data_are_read(
         ("trainer.epochs=0", r"pretext=colorization is not trained by trainer\.epochs=0; the untrained"),
         ("pretext=rotation pretext.epochs=0", r"pretext=rotation is not trained by pretext\.epochs=0"),
         ("pretext=random pretext.epoch_batches=2", r"pretext=random takes no step, and pretext\.epoch_batc"),
-        ("trainer.epoch_batches=9", "colorization: epoch_batches=9 of 16 images is more than the 6 that the 96 "),
+        (
+            "trainer.epoch_batches=9",
+            "epoch_batches=9 of 16 images is more than the 6 that the 96 images",
+        ),
         ("pretext=rotation pretext.epoch_batches=7", "rotation: epoch_batches=7 of 16"),
         (
             "pretext=kmeans_init pretext.epochs=1 +pretext.optimizer._target_=torch.optim.SGD",

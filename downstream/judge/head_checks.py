@@ -11,6 +11,7 @@ from downstream.head import Form, WithHead
 from downstream.judge.address import recorded_digest
 from downstream.judge.records import Record
 from downstream.judge.shared import unfit
+from downstream.judge.sound import unsound
 from pretext.data.split import make_split
 from pretext.encoder import Encoder
 from pretext.identity import identity_of
@@ -22,7 +23,7 @@ def check_record(record: Record, protocol: WithHead) -> None:
     Raises:
         ValueError: names the field, what it says and what it should.
     """
-    if problem := unfit(record):
+    if problem := unsound(record) or unfit(record):
         raise ValueError(problem)
     e = record.evaluation
     if digest(identity_of(protocol)) != e.settings:

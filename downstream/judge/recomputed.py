@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.judge.records import Record
-from downstream.judge.shared import TOLERANCE
+from downstream.judge.sound import TOLERANCE
 from downstream.metrics.bootstrap import bootstrap, resamples
 from downstream.protocol import Judgement, Measure, Predictions
 from pretext.data.dataset import IGNORE, Boxes, Split

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from downstream.judge.plain import FieldError, Reader, check, from_plain, to_plain
 from downstream.judge.record_bytes import LARGEST, content_of, is_jsonl, lines_of, parsed
 from downstream.judge.records import SCHEMA, Record, RecordError
+from downstream.judge.sound import unsound
 from downstream.judge.upgrade import from_schema_1
-from downstream.protocol import FRACTION, Predictions
+from downstream.protocol import Predictions
 from pretext.atomic import write_bytes
 
 ZIP = b"PK"
@@ -235,7 +236,7 @@ def _read(path: Path, reader: Reader[Record]) -> list[Record]:
     if records is None:
         records = [_parse(entry, _Where(path, place)) for place, entry in enumerate(entries)]
     for place, record in enumerate(records):
-        if problem := _unsound(record):
+        if problem := unsound(record):
             raise RecordError(f"{_Where(path, place)}: {problem}")
     return records
 
@@ -281,24 +282,9 @@ def _line_in(content: bytes, place: int) -> int:
 def _of_line(line: bytes, where: _Where, reader: Reader[Record]) -> Record:
     one = _fast(lambda content: [reader.one(content)], line)
     record = one[0] if one else _parse(parsed(line, where.path, where.place + 1), where)
-    if problem := _unsound(record):
+    if problem := unsound(record):
         raise RecordError(f"{where}: {problem}")
     return record
-
-
-def _unsound(record: Record) -> str:
-    """What no measurement gives and no gate lets pass, in words: of a file that was changed by hand."""
-    result, split = record.result, record.evaluation.split
-    least, largest = result.range
-    if result.unit == FRACTION.unit and result.range != FRACTION.range:
-        return f"result.range: a fraction lies in [0, 1], its range is said to be [{least}, {largest}]"
-    if result.value not in result.scale:
-        metric = record.evaluation.metric
-        return f"result.value {result.value} of {metric!r} is not in its range from {least} to {largest}"
-    for name, known in (("digests", record.data.digests), ("counts", record.data.counts)):
-        if split not in known:
-            return f"evaluation.split {split!r} is not among data.{name}: {', '.join(map(repr, known))}"
-    return ""
 
 
 def _fast(read: Callable[[bytes], list[Record]], content: bytes) -> list[Record] | None:

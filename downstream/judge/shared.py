@@ -25,13 +25,6 @@ RESERVED = ("random", "supervised")
 TOLD = ("value", "unit", "direction", "range", "selected", "resampled")
 """What a table shows of a result: two records of one score must say the same of it."""
 
-ENOUGH = 100
-"""Resamples of which none lies near a value that was changed; a metric's bias, as of precision, is less than
-their spread."""
-
-TOLERANCE = 1e-6
-"""Of a value, or absolute below 1: resamples are kept to seven digits, and sums hang on their order."""
-
 NOT_SHOWN = ("config", "options", "resampled")
 """Fields of free content, or of many numbers, that no table prints."""
 
@@ -182,7 +175,6 @@ def unfit(record: Record, known: dict[int, tuple[object, str]] | None = None) ->
         unprintable(record.evaluation, "evaluation")
         or unprintable(record.result, "result")
         or _misnamed(record)
-        or _out_of_range(record)
     )
 
 
@@ -230,25 +222,6 @@ def _misnamed(record: Record) -> str:
             f"this has one: backbone {subject.backbone!r}, input {subject.input!r}, {subject.images_seen} "
             "images seen"
         )
-    return ""
-
-
-def _out_of_range(record: Record) -> str:
-    result = record.result
-    scale = result.scale
-    drawn = [value for value in result.resampled if value is not None]
-    ends = [min(drawn), max(drawn)] if drawn else []
-    for name, value in (
-        ("chance", result.chance),
-        *(("resampled", end) for end in ends),
-    ):
-        if value is not None and value not in scale:
-            return f"result.{name}: {value} is not in its range from {scale.range[0]} to {scale.range[1]}"
-    if len(drawn) >= ENOUGH:
-        low, high = ends
-        near = high - low + TOLERANCE * max(1.0, abs(result.value))
-        if not low - near <= result.value <= high + near:
-            return f"result.value: {result.value} lies far from its own resamples, {low} to {high}"
     return ""
 
 

@@ -191,6 +191,19 @@ def test_a_value_out_of_its_range_is_no_score(tmp_path: Path) -> None:
         record_files.import_jsonl(lines)
 
 
+def test_a_value_far_from_its_own_resamples_is_no_score(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    entries = json.loads(path.read_text())
+    kept = [0.3 + 0.001 * place for place in range(100)]
+    entries[0]["result"] |= {"value": 0.9999, "resampled": kept}
+    path.write_text(json.dumps(entries))
+    listed: list[RecordError] = []
+    assert read_all(tmp_path, listed.append) == []
+    (error,) = listed
+    assert "line 1: result.value: 0.9999 lies far from its own resamples, 0.3 to 0.399" in str(error)
+    assert "delete it to have it measured again" in str(error)
+
+
 def test_a_key_too_many_is_refused_wherever_it_stands(tmp_path: Path) -> None:
     path = saved(tmp_path)
     for place in ("subject", "evaluation", "data", "result", "cost", "provenance", "cost.pretraining", ""):

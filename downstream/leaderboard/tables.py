@@ -118,7 +118,7 @@ def _groups(
             by_match[other] += by_match[match]
         if trained:
             del by_match[match]
-    notes = tuple(note for own in by_match.values() for note in ambiguous_twins(own))
+    notes = tuple(dict.fromkeys(note for own in by_match.values() for note in ambiguous_twins(own)))
     return tuple(_group(match, by_match[match], pooled, beside) for match in sorted(by_match)), notes
 
 

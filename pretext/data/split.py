@@ -102,7 +102,10 @@ def carve(pool: Split, count: int, name: str, rest: str = "train") -> tuple[Spli
     class gives in proportion to its size (largest remainder); both parts keep the pool's order.
     """
     if not 0 < count < len(pool):
-        raise ValueError(f"cannot hold {count} images out of the {len(pool)} of split {pool.name!r}")
+        raise ValueError(
+            f"cannot hold {count} images out of the {len(pool)} of split {pool.name!r} as {name}: one at "
+            "least has to be held out, and one to stay"
+        )
     rank = pixel_digests(pool.pixels).view(">u8")[:, 0]
     single = pool.labels is not None and pool.labels.ndim == 1
     strata = np.asarray(pool.labels) if single else np.zeros(len(pool), np.int64)

@@ -12,7 +12,7 @@ from downstream.leaderboard.sheets import Line, Sheet
 
 README = ROOT / "README.md"
 SECTIONS = 2
-"""The first group of rows and its twins: others see other inputs, or are other networks."""
+"""A group of rows and its twins."""
 
 
 def readme(scores: Sheet) -> str:
@@ -22,10 +22,13 @@ def readme(scores: Sheet) -> str:
 
 
 def in_short(sheet: Sheet) -> Sheet:
-    """A sheet without footnotes, ranks and further sections."""
+    """A sheet without footnotes and ranks, of its largest group: others have other inputs or networks."""
     heads = tuple(tuple(part for part in head if not re.fullmatch(r"\(\d+\)", part)) for head in sheet.heads)
+    sizes = [len(section.lines) for section in sheet.sections]
+    first = sizes.index(max(sizes))
     sections = [
-        replace(section, lines=tuple(map(_bare, section.lines))) for section in sheet.sections[:SECTIONS]
+        replace(section, lines=tuple(map(_bare, section.lines)))
+        for section in sheet.sections[first : first + SECTIONS]
     ]
     return replace(sheet, heads=heads, sections=tuple(sections), notes=())
 

@@ -30,7 +30,7 @@ SMALL = ["logger=none", "trainer.device=cpu", "trainer.batch_size=4", "trainer.e
 DRY = {"benchmark", "pretrain", "evaluate"}
 """Jobs that train: their commands get dry_run=true."""
 ALSO = {
-    "experiment=zhang16": ["pretext.task.crop=32"],
+    "experiment=zhang16": ["pretext.task.crop=32", "trainer.epoch_batches=2"],
     "job=colorize_benchmark": ["colorizers=[gray,mean]", "league.reader=false"],
     "job=predict": ["encoder=A"],
 }

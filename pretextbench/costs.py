@@ -76,7 +76,7 @@ def picture(rows: Sequence[Point]) -> bytes:
         )  # fmt: skip
     axes.set_xlabel("FLOPs of pretraining")
     axes.set_ylabel("% of the gap from random to supervised")
-    axes.legend(loc="best", frameon=False)
+    figure.legend(loc="outside lower left", frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -137,10 +137,11 @@ def _bench(
     """
     given = data if isinstance(data, DataSet) else None
     named = [] if given is not None else [f"data={data}"]
-    line = [*own, *_listed(options)]
+    asked = _listed(options)
     taken = {_key(word) for word in own} | {"data", "output", *values}
-    if twice := next((word for word in line[len(own) :] if _key(word) in taken), None):
+    if twice := next((word for word in asked if _key(word) in taken), None):
         raise ValueError(f"options: {twice!r} is for the function's own arguments to say, or for another one")
+    line = [*own, *asked]
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         try:

@@ -119,7 +119,7 @@ class Tables:
     def write(
         self, folder: Path, beside: Beside | None = None, *, scores: bool = False, parquet: bool = False
     ) -> Paths:
-        """Write all tables, each file whole or not at all; what an earlier call was asked for more is gone.
+        """Write all tables, each file whole or not at all; what an earlier call alone was asked for goes.
 
         Args:
             beside: what the page shows that no record holds.

@@ -34,7 +34,7 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
             beside another one; not as many names as outputs, a name twice or of no use, outputs of other
             shapes or kinds or none, more or fewer than images.
     """
-    reads = _Reads(stages)
+    reads = _Reads([stages] if isinstance(stages, str) else stages)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     modes = [(each, each.training) for each in module.modules()]
     module.eval()
@@ -59,14 +59,15 @@ def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
         raise ValueError(
             f"{type(module).__name__} was tried on RGB in [0, 1] of {tuple(pair.shape)}, and failed: {error}"
         ) from error
-    maps = reads(given, 2)
+    maps = reads(given, len(pair))
     if all(bool(x.isfinite().all()) for x in maps.values()):
-        for what, other, count in (
-            ("something else of the same images the second time", reads(module(pair), 2), 2),
-            ("something else of an image alone than of it beside another", reads(module(pair[:1]), 1), 1),
+        for what, images in (
+            ("something else of the same images the second time", pair),
+            ("something else of an image alone than of it beside another", pair[:1]),
         ):
+            other = reads(module(images), len(images))
             for name, x in maps.items():
-                if float((other[name][:count] - x[:count]).abs().max()) > SLACK * float(x.abs().max()):
+                if float((other[name] - x[: len(images)]).abs().max()) > SLACK * float(x.abs().max()):
                     raise ValueError(f"{type(module).__name__} says {what}, at stage {name}, in eval mode")
     return maps
 
@@ -109,8 +110,8 @@ class Whole(Undivided):
 class _Reads:
     """Makes named maps of whatever a module returns."""
 
-    def __init__(self, names: Sequence[str] | str | None) -> None:
-        self._names = (names,) if isinstance(names, str) else None if names is None else tuple(names)
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._names = None if names is None else tuple(names)
 
     def __call__(self, output: object, count: int) -> dict[str, Tensor]:
         """Return stage name → (B, C, h, w) of so many images, in order.

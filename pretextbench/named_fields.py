@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,8 +32,9 @@ def check(leaderboard: Mapping[str, Any]) -> None:
 
 def axes(settings: DictConfig) -> tuple[tuple[str, ...], ...]:
     """Names of the fields that rows, columns and sections are made of."""
-    said = (OmegaConf.to_container(settings)[axis] for axis in AXES)  # type: ignore[index, call-overload]
-    return tuple((names,) if isinstance(names, str) else tuple(names) for names in said)
+    said = cast("dict[str, Any]", OmegaConf.to_container(settings))
+    chosen = (said[axis] for axis in AXES)
+    return tuple((names,) if isinstance(names, str) else tuple(names) for names in chosen)
 
 
 def wanted(settings: DictConfig) -> dict[str, list[Value]]:

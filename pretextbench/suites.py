@@ -51,7 +51,7 @@ def parts(context: Context) -> Parts:
     for name in suite.targets:
         part = Context(of_target(suite.name, name), context.data)
         try:
-            part.target  # noqa: B018  # reads it
+            _ = part.target  # read
         except InstantiationException as error:  # Hydra's, around the reader's own
             if not isinstance(error.__cause__, MissingData):
                 raise

@@ -34,7 +34,7 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
         ValueError: no protocol that the data suffice for; as `subjects.of_encoder`.
     """
     subject = subjects.of_encoder(encoder, context.cfg.label)
-    context.named_protocols  # noqa: B018  # built, and refused, before anything is read
+    _ = context.named_protocols  # built, and refused, before anything is read
     contexts, notes = suites.parts(context)
     for part in contexts:
         part.check_protocols()

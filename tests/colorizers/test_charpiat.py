@@ -89,7 +89,7 @@ def test_two_looks_have_two_colours(taught: Charpiat) -> None:
     assert right[:, 44:].mean() > 0.98
 
 
-def test_expected_variation_loosens_the_tie() -> None:
+def test_expected_variation_loosens_the_tie(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where colours are expected to change a weak sign is followed; elsewhere it is smoothed over."""
     system = Charpiat(bins=2, smoothness=1.0, steps=0)
     colours = np.stack([RED, BLUE])
@@ -100,7 +100,7 @@ def test_expected_variation_loosens_the_tie() -> None:
 
     def chosen(variation: float) -> NDArray[np.float64]:
         learned: Any = type("Learned", (), {"colours": colours})
-        system.predict = lambda light, learned: (shares, np.full(64, variation))  # type: ignore[method-assign]
+        monkeypatch.setattr(system, "predict", lambda light, learned: (shares, np.full(64, variation)))
         return system._chosen(np.zeros((8, 8)), learned)
 
     assert (chosen(2.0) == RED[:, None, None]).all()

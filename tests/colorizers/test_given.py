@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,9 @@ LIGHT = torch.full((2, 1, 4, 5), 50.0)
 WHERE = "Somebody, image 1 of the batch of 2"
 
 
-def second(**hints: object) -> given.Given:
+def second(**hints: Any) -> given.Given:
     """The second image, with hints."""
-    return list(given.one_by_one("Somebody", LIGHT, [Hints(), Hints(**hints)]))[1]  # type: ignore[arg-type]
+    return list(given.one_by_one("Somebody", LIGHT, [Hints(), Hints(**hints)]))[1]
 
 
 def test_images_come_one_by_one_with_their_hints() -> None:

@@ -24,11 +24,11 @@ def step(height: float) -> Floats:
     return luminance
 
 
-def scribbled(*values: tuple[object, object, float]) -> tuple[Floats, NDArray[np.bool_]]:
+def scribbled(*values: tuple[int | slice, int | slice, float]) -> tuple[Floats, NDArray[np.bool_]]:
     """Chroma (32, 32, 1) and where it is marked, by rows, columns and value."""
     chroma, marked = np.zeros((32, 32, 1)), np.zeros((32, 32), dtype=bool)
     for row, column, value in values:
-        chroma[row, column], marked[row, column] = value, True  # type: ignore[index]
+        chroma[row, column], marked[row, column] = value, True
     return chroma, marked
 
 

@@ -57,6 +57,11 @@ def right_ones(bank: Features, val: Features) -> dict[str, NDArray[np.bool_]]:
     return {probe: (each.argmax(dim=1) == val.labels).numpy() for probe, each in said.items()}
 
 
+def kept() -> list[dict[str, Any]]:
+    """The trials made so far, by this run or by one beside it."""
+    return json.loads(FILE.read_text())["trials"] if FILE.is_file() else []
+
+
 def main() -> None:
     """Make what is missing of trials, and keep each as it is made."""
     parser = argparse.ArgumentParser()
@@ -69,14 +74,13 @@ def main() -> None:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         for name in given.names:
             for times in given.times:
-                kept = json.loads(FILE.read_text())["trials"] if FILE.is_file() else []
-                if any((one["task"], one["times"]) == (name, times) for one in kept):
+                if (name, times) in {(one["task"], one["times"]) for one in kept()}:
                     continue
-                kept.append(trial(name, times, given.output))
-                ordered = sorted(kept, key=lambda one: (one["task"], one["times"]))
+                made = trial(name, times, given.output)
+                ordered = sorted([*kept(), made], key=lambda one: (one["task"], one["times"]))
                 write_json(FILE, {"trials": ordered})
-                print(name, times, accuracies(kept[-1:]), flush=True)
-    for few, many, tasks, (value, low, high) in agreements(json.loads(FILE.read_text())["trials"]):
+                print(name, times, accuracies([made]), flush=True)
+    for few, many, tasks, (value, low, high) in agreements(kept()):
         print(f"×{few:g} and ×{many:g}: τ {value:.2f} [{low:.2f}, {high:.2f}] of {len(tasks)} tasks")
 
 

@@ -39,6 +39,15 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # libraries in C count what is left when Python ends
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compositions() -> Iterator[None]:
+    """What tests compose alike is composed once."""
+    from compositions import made_once
+
+    with made_once():
+        yield
+
+
 @pytest.fixture
 def hydra() -> Iterator[None]:
     """Hydra initialised on `conf/`, so that `compose` works."""

@@ -28,6 +28,8 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = frozenset({int, bool, type(None)})
 """What needs no look at its value."""
+_SCALARS = _PLAIN | {float, str}
+"""What holds no other value."""
 
 
 class FieldError(ValueError):
@@ -40,6 +42,8 @@ class FieldError(ValueError):
 
 def to_plain(value: Any) -> Any:
     """Dataclasses to dicts, tuples to lists; the result is plain JSON."""
+    if type(value) in _SCALARS:  # most values are, of thousands
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, list | tuple):

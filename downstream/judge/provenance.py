@@ -122,7 +122,9 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """Of Python and what a score may hang on; read once, and changed by nobody."""
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
@@ -282,8 +283,9 @@ class Config:
     sweep: str | None = None
 
 
+@cache
 def register() -> None:
-    """Make the schema known to Hydra; called before it composes."""
+    """Make the schema known to Hydra, once; called before it composes."""
     ConfigStore.instance().store(name="schema", node=Config)
     # Of `output` before Hydra makes folders in it; an empty one is the root.
     OmegaConf.register_new_resolver("place", names.place, replace=True)

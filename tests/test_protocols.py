@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from pretextbench import protocols as listing
 YAMLS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "downstream").glob("*.yaml"))
 
 
+@cache
 def protocols() -> dict[str, Protocol]:
     """Every protocol as its YAML states it."""
     return {name: instantiate(config, _convert_="all") for name, config in listing.configurations().items()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from PIL import Image
 from small_encoder import small
 
 from pretext.data.dataset import DataSet
-from pretextbench import dispatch, plan, schema
+from pretextbench import dispatch, plan, runs, schema
 from pretextbench.arguments import quoted
 from pretextbench.context import Context
 
@@ -176,6 +178,12 @@ DOCS = sorted(
 )
 
 
+@cache
+def built(settings: str) -> None:
+    """Build a protocol of these settings, which many commands share."""
+    instantiate(json.loads(settings), _convert_="all")
+
+
 @pytest.mark.parametrize("words", DOCS, ids=" ".join)
 @pytest.mark.usefixtures("hydra")
 def test_a_command_of_the_documentation_composes(
@@ -193,7 +201,7 @@ def test_a_command_of_the_documentation_composes(
         schema.check(cfg)
         for settings in cfg.downstream.values():
             if "_target_" in settings:
-                instantiate(settings, _convert_="all")
+                built(json.dumps(runs.plain(settings)))
 
 
 def test_help_names_every_launcher_and_its_extra(

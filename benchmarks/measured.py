@@ -186,9 +186,10 @@ def settled() -> str:
     text = (
         "Each task pretrained anew on so many times the views of `suite=tiny64`, with a schedule of that "
         "length, seed 0: the mean of a linear probe and a vote of neighbours on val of Tiny ImageNet and "
-        "CIFAR-10 (top-1, %); test was not looked at. Below, Kendall's τ of the orders at two budgets, the "
-        "mean over the four, with 95 % intervals over val images: of the order of other seeds they say "
-        "nothing. `python -m benchmarks.budgets OUTPUT NAME …`"
+        "CIFAR-10 (top-1, %); test was not looked at. At ×0 are those that take no step. Below, Kendall's τ "
+        "of the orders at two budgets, the mean over the four, with 95 % intervals over val images, of which "
+        "resamples agree less than all of them do; of the order of other seeds they say nothing. "
+        "`python -m benchmarks.budgets OUTPUT NAME …`"
     )
     tables = table(["views", *(f"×{t:g}" for t in times)], rows), table(["budgets", "tasks", "τ"], pairs)
     return "\n\n".join([text, *tables])

@@ -171,15 +171,24 @@ INPUTS: dict[str, type[Input]] = {kind.name: kind for kind in (Lightness, MeanGr
 """All inputs by name."""
 
 
+def named(name: str) -> type[Input]:
+    """The input of that name.
+
+    Raises:
+        ValueError: no such input; the message lists those that exist.
+    """
+    if name not in INPUTS:
+        raise ValueError(f"there is no input {name!r}; the inputs are: {', '.join(INPUTS)}")
+    return INPUTS[name]
+
+
 def build(name: str, **arguments: object) -> Input:
     """Build the input of that name.
 
     Raises:
-        ValueError: no such input (the message lists those that exist), or arguments it does not take.
+        ValueError: as `named`; arguments it does not take.
     """
-    if name not in INPUTS:
-        raise ValueError(f"there is no input {name!r}; the inputs are: {', '.join(INPUTS)}")
-    constructor: Callable[..., Input] = INPUTS[name]  # each kind takes arguments of its own
+    constructor: Callable[..., Input] = named(name)  # each kind takes arguments of its own
     try:
         return constructor(**arguments)
     except TypeError as error:

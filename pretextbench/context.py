@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from downstream.judge import gates
 from downstream.judge.evaluate import check as check_data
 from downstream.protocol import Protocol, Runtime, silent
+from pretext import inputs
 from pretext.data.dataset import DataSet
 from pretext.data.seal import compared_whole
 from pretext.fit import Pretrained
@@ -57,9 +58,10 @@ def opened(cfg: DictConfig, data: DataSet | None = None) -> Iterator[Context]:
         data: see `Context`.
 
     Raises:
-        ValueError: as `targets.check` and `Context`.
+        ValueError: as `targets.check`, `inputs.named` and `Context`.
     """
     targets.check(cfg)
+    inputs.named(cfg.input)
     trial.check_optimizer(cfg)
     with compared_whole(cfg.verify):
         yield Context(cfg, data)

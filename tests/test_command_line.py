@@ -69,6 +69,7 @@ def test_wrong_words_get_the_right_ones(
     assert "Traceback" not in shown
     for words in said:
         assert words in shown, shown
+    assert not (tmp_path / "outputs" / "cache").exists(), "data were made first"
 
 
 def test_a_command_without_data_is_told_which_there_are(

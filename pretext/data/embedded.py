@@ -48,10 +48,17 @@ def scenes(
         colour_information: in [0, 1], see `generate`.
         workers: processes that make scenes; None takes the cores that pay off.
         progress: progress(what, done, total) while the scenes are made.
+
+    Raises:
+        ValueError: a split without an image; as `generate`.
     """
+    counts = {"train": train, "val": val, "test": test}
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"scenes: {name} must be ≥ 1 image, got {count}")
     kind = Colour(colour)
     splits: dict[str, Split] = {}
-    for name, count in (("train", train), ("val", val), ("test", test)):
+    for name, count in counts.items():
         identity = {
             "generator": code_identity(Path(generator.__file__).parent),
             "layout": LAYOUT_VERSION,

@@ -66,3 +66,10 @@ def test_the_controls_change_colour_and_nothing_else(tmp_path: Path) -> None:
 def test_an_unknown_colour_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'green' is not a valid Colour"):
         small(tmp_path, colour="green")
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_without_an_image_is_refused_before_any_is_made(split: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"scenes: {split} must be ≥ 1 image, got 0"):
+        small(tmp_path, **{split: 0})
+    assert not list(tmp_path.iterdir())

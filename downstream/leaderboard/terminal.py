@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -128,11 +129,12 @@ def _spaced(cells: Sequence[Parts], room: Sequence[int]) -> Parts:
     return line
 
 
-def _folded(text: str, width: int, console: Console) -> list[str]:
+@lru_cache(maxsize=4096)  # names come again in every block and table
+def _folded(text: str, width: int, console: Console) -> tuple[str, ...]:
     """A text in lines that are no wider than its room."""
     if cell_len(text) <= width:
-        return [text]
-    return [line.plain.rstrip() for line in Rich(text).wrap(console, width, overflow="fold")]
+        return (text,)
+    return tuple(line.plain.rstrip() for line in Rich(text).wrap(console, width, overflow="fold"))
 
 
 def _label(line: Line) -> list[str]:

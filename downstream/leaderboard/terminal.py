@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -19,13 +18,15 @@ Parts = list[tuple[str, str]]
 """A line: texts with their styles."""
 LABEL = 26
 """Widest label, and widest line of a head over narrow cells; longer ones are folded."""
+_ANY = Console(markup=False)
+"""What folds a text; nothing of the console counts for that."""
 
 
 def print_sheet(sheet: Sheet, console: Console, *, short: bool = False) -> None:
     """Print one table with its notes, or with what must be known of it alone."""
     notes = sheet.short if short and sheet.short is not None else sheet.notes
     segments = []
-    for line in _lines(sheet, notes, console):
+    for line in _lines(sheet, notes, console.width):
         segments += [Segment(text, console.get_style(style)) for text, style in line]
         segments.append(Segment.line())
     console.print(Segments(segments), soft_wrap=True, end="")
@@ -33,8 +34,7 @@ def print_sheet(sheet: Sheet, console: Console, *, short: bool = False) -> None:
 
 def plain_text(sheets: Iterable[Sheet]) -> str:
     """The tables as they are printed without colour, 80 columns wide."""
-    console = Console(file=io.StringIO(), width=80, markup=False)
-    lines = (line for sheet in sheets for line in _lines(sheet, sheet.notes, console))
+    lines = (line for sheet in sheets for line in _lines(sheet, sheet.notes, 80))
     return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
 
 
@@ -59,51 +59,51 @@ def _blocks(widths: Sequence[int], summary: int, label: int, total: int) -> list
     return blocks
 
 
-def _lines(sheet: Sheet, notes: Iterable[str], console: Console) -> Iterator[Parts]:
-    """A table with notes, in lines that are no wider than the console."""
+def _lines(sheet: Sheet, notes: Iterable[str], total: int) -> Iterator[Parts]:
+    """A table with notes, in lines that are no wider than that."""
     rows = [line for section in sheet.sections for line in section.lines]
     cells = [
         max((cell_len(part) for line in rows for part in _parts(line.cells[i])), default=0)
         for i in range(len(sheet.heads))
     ]
-    room = max(1, min(LABEL, console.width - max(cells, default=0) - 2))
+    room = max(1, min(LABEL, total - max(cells, default=0) - 2))
     label = min(room, max((cell_len(part) for line in rows for part in _label(line)), default=0))
-    room = max(1, min(LABEL, console.width - label - 2))
+    room = max(1, min(LABEL, total - label - 2))
     heads = [
-        tuple(part for line in head for part in _folded(line, max(own, room), console))
+        tuple(part for line in head for part in _folded(line, max(own, room)))
         for head, own in zip(sheet.heads, cells, strict=True)
     ]
     widths = [max(own, *map(cell_len, head)) for head, own in zip(heads, cells, strict=True)]
     sheet = replace(sheet, heads=tuple(heads))
     yield []
-    yield from ([(part, "bold")] for part in _folded(sheet.title, console.width, console))
-    for block in _blocks(widths, sheet.summary, label, console.width):
-        yield from _block(sheet, block, widths, label, console)
+    yield from ([(part, "bold")] for part in _folded(sheet.title, total))
+    for block in _blocks(widths, sheet.summary, label, total):
+        yield from _block(sheet, block, widths, label, total)
     for note in notes:
-        yield from ([(part, "dim")] for part in _folded(note, console.width, console))
+        yield from ([(part, "dim")] for part in _folded(note, total))
 
 
 def _block(
-    sheet: Sheet, block: tuple[list[int], int], widths: Sequence[int], label: int, console: Console
+    sheet: Sheet, block: tuple[list[int], int], widths: Sequence[int], label: int, total: int
 ) -> Iterator[Parts]:
     columns, gap = block
     room = [label, *(widths[i] + gap for i in columns)]
-    rule = [("─" * min(console.width, sum(room)), "")]
+    rule = [("─" * min(total, sum(room)), "")]
     deepest = max(len(sheet.heads[i]) for i in columns)
     for depth in range(deepest, 0, -1):  # heads stand on one foot
         parts = [sheet.heads[i][-depth] if depth <= len(sheet.heads[i]) else "" for i in columns]
         yield _spaced([[], *([(part, "bold")] for part in parts)], room)
     yield rule
     for section in sheet.sections:
-        yield from ([(part, "italic cyan")] for part in _folded(section.title, console.width, console))
+        yield from ([(part, "italic cyan")] for part in _folded(section.title, total))
         for line in section.lines:
-            yield from _line(line, columns, room, console)
+            yield from _line(line, columns, room)
     yield rule
 
 
-def _line(line: Line, columns: Sequence[int], room: Sequence[int], console: Console) -> list[Parts]:
+def _line(line: Line, columns: Sequence[int], room: Sequence[int]) -> list[Parts]:
     """A row, as many lines as its label or the deepest of its cells takes."""
-    names = [part for name in _label(line) for part in _folded(name, room[0], console)]
+    names = [part for name in _label(line) for part in _folded(name, room[0])]
     cells = [_cell(line.cells[i]) for i in columns]
     depth = max(len(names), *map(len, cells)) if cells else len(names)
     names += [""] * (depth - len(names))
@@ -130,11 +130,11 @@ def _spaced(cells: Sequence[Parts], room: Sequence[int]) -> Parts:
 
 
 @lru_cache(maxsize=4096)  # names come again in every block and table
-def _folded(text: str, width: int, console: Console) -> tuple[str, ...]:
+def _folded(text: str, width: int) -> tuple[str, ...]:
     """A text in lines that are no wider than its room."""
     if cell_len(text) <= width:
         return (text,)
-    return tuple(line.plain.rstrip() for line in Rich(text).wrap(console, width, overflow="fold"))
+    return tuple(line.plain.rstrip() for line in Rich(text).wrap(_ANY, width, overflow="fold"))
 
 
 def _label(line: Line) -> list[str]:

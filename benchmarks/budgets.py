@@ -13,7 +13,6 @@ resampled ones.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.agreement import accuracies, agreements, packed
 from benchmarks.committed import RESULTS
-from benchmarks.trials import BUDGET, NEIGHBOURS, asked, length, read
+from benchmarks.trials import BUDGET, NEIGHBOURS, asked, kept, length, read
 from pretext.atomic import write_json
 from pretext.encoder import load
 from pretext.fit.monitor import Features, answers
@@ -39,7 +38,7 @@ TIMES = (0.25, 0.5, 1.0)
 
 def trial(name: str, times: float, output: Path) -> dict[str, Any]:
     """Pretrain a task at so many times the suite's budget; tell which val images its encoder gets right."""
-    context, run = asked(name, output, length(name, output, times * BUDGET) if times else [])
+    context, run = asked(name, output, length(name, output, times * BUDGET))
     result = train(context, run, None)
     encoder = load(run.folder)
     hits = {}
@@ -58,11 +57,6 @@ def right_ones(bank: Features, val: Features) -> dict[str, NDArray[np.bool_]]:
     return {probe: (each.argmax(dim=1) == val.labels).numpy() for probe, each in said.items()}
 
 
-def kept() -> list[dict[str, Any]]:
-    """The trials made so far, by this run or by one beside it."""
-    return json.loads(FILE.read_text())["trials"] if FILE.is_file() else []
-
-
 def main() -> None:
     """Make what is missing of trials, and keep each as it is made."""
     parser = argparse.ArgumentParser()
@@ -76,13 +70,13 @@ def main() -> None:
         for name in given.names:
             takes_no_step = compose("config", [f"pretext={name}"]).pretext.epochs == 0
             for times in [0.0] if takes_no_step else given.times:
-                if (name, times) in {(one["task"], one["times"]) for one in kept()}:
+                if (name, times) in {(one["task"], one["times"]) for one in kept(FILE)}:
                     continue
                 made = trial(name, times, given.output)
-                ordered = sorted([*kept(), made], key=lambda one: (one["task"], one["times"]))
+                ordered = sorted([*kept(FILE), made], key=lambda one: (one["task"], one["times"]))
                 write_json(FILE, {"trials": ordered})
                 print(name, times, accuracies([made]), flush=True)
-    for few, many, tasks, (value, low, high) in agreements(kept()):
+    for few, many, tasks, (value, low, high) in agreements(kept(FILE)):
         print(f"×{few:g} and ×{many:g}: τ {value:.2f} [{low:.2f}, {high:.2f}] of {len(tasks)} tasks")
 
 

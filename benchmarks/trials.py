@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose
@@ -25,6 +27,11 @@ TAUGHT, NEIGHBOURS = 6000, 20
 """Images that the probes learn from, and neighbours that vote."""
 
 
+def kept(file: Path) -> list[dict[str, Any]]:
+    """The trials in a file, which another run may add to meanwhile; none where there is no such file."""
+    return json.loads(file.read_text())["trials"] if file.is_file() else []
+
+
 def asked(name: str, output: Path, more: list[str]) -> tuple[Context, Run]:
     """A pretraining on the suite's images, on the smallest network that the task takes."""
     line = ["suite=tiny64/cifar10", *on_a_network(name), "trainer.epochs=1", "seed=0", f"output={output}"]
@@ -34,12 +41,14 @@ def asked(name: str, output: Path, more: list[str]) -> tuple[Context, Run]:
 
 
 def length(name: str, output: Path, budget: float) -> list[str]:
-    """What is asked for so that a task sees about so many views.
+    """What is asked for so that a task sees about so many views; nothing of one that takes no step.
 
     What it passes before its epochs is not counted.
     """
     context, run = asked(name, output, [])
     task, size = runs.build_task(run), int(run.spec["budget"]["batch_size"])
+    if task.untrained:
+        return []
     trial.prepare(task, context.data.train, size, context.device)
     images = next(iter(EpochLoader(context.data.train, size, shuffle=False)))
     with passes(task) as seen:

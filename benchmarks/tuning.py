@@ -13,7 +13,6 @@ to be read against the gap between two recipes of one of them.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 from hydra import compose, initialize_config_dir
 
 from benchmarks.committed import RESULTS
-from benchmarks.trials import BUDGET, NEIGHBOURS, asked, length, read
+from benchmarks.trials import BUDGET, NEIGHBOURS, asked, kept, length, read
 from pretext.atomic import write_json
 from pretext.encoder import load
 from pretext.fit import Pretrained
@@ -57,10 +56,10 @@ def settings(name: str) -> list[Setting]:
 def trials(name: str, output: Path) -> list[dict[str, Any]]:
     """Make all trials of a task, and return what is kept of them."""
     found = []
+    budget = length(name, output, BUDGET / 4)
     for setting in settings(name):
-        more = []
+        more = [*budget]
         if setting.lr:
-            more += length(name, output, BUDGET / 4)
             more += [f"pretext.optimizer.lr={setting.lr:.6g}"]
         if setting.weight_decay:
             more += [f"pretext.optimizer.weight_decay={setting.weight_decay:.6g}"]
@@ -88,9 +87,8 @@ def main() -> None:
         alone = [name for name in every if not compose("config", [f"pretext={name}"]).pretext.parent]
         for name in names or alone:
             made = trials(name, Path(output))
-            kept = json.loads(FILE.read_text())["trials"] if FILE.is_file() else []
-            kept = [one for one in kept if one["task"] != name] + made
-            ordered = sorted(kept, key=lambda one: (one["task"], one["rate"], one["decay"]))
+            every_one = [one for one in kept(FILE) if one["task"] != name] + made
+            ordered = sorted(every_one, key=lambda one: (one["task"], one["rate"], one["decay"]))
             write_json(FILE, {"rates": RATES, "decays": DECAYS, "trials": ordered})
 
 

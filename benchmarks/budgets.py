@@ -28,7 +28,7 @@ from benchmarks.trials import BUDGET, NEIGHBOURS, asked, kept, length, read
 from pretext.atomic import write_json
 from pretext.encoder import load
 from pretext.fit.monitor import Features, answers
-from pretextbench import schema
+from pretextbench import heap, schema
 from pretextbench.configurations import CONF
 from pretextbench.running import train
 
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--times", nargs="+", type=float, default=list(TIMES))
     given = parser.parse_args()
     torch.manual_seed(0)
+    heap.keep()  # as the commands do
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         for name in given.names:

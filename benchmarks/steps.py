@@ -40,7 +40,7 @@ from pretext.backbones import Backbone
 from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation
 from pretext.task import Images, Progress, Task
-from pretextbench import runs, schema
+from pretextbench import heap, runs, schema
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -244,6 +244,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    heap.keep()  # as the commands do
     schema.register()
     found = json.loads(FILE.read_text())["tasks"] if arguments.names and FILE.is_file() else {}
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):

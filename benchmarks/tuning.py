@@ -25,7 +25,7 @@ from pretext.atomic import write_json
 from pretext.encoder import load
 from pretext.fit import Pretrained
 from pretext.fit.monitor import probes
-from pretextbench import schema
+from pretextbench import heap, schema
 from pretextbench.configurations import CONF
 from pretextbench.running import train
 
@@ -81,6 +81,7 @@ def of_chance(result: Pretrained) -> float | None:
 def main() -> None:
     """Make trials, task by task, and keep each task's when all of them are there."""
     output, *names = sys.argv[1:]
+    heap.keep()  # as the commands do
     schema.register()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         every = sorted(path.stem for path in (CONF / "pretext").glob("*.yaml"))

@@ -37,7 +37,7 @@ from benchmarks.steps import seconds
 from pretext.atomic import write_json
 from pretext.data.loader import EpochLoader
 from pretext.task import Progress
-from pretextbench import runs, schema
+from pretextbench import heap, runs, schema
 from pretextbench.configurations import CONF
 from pretextbench.context import Context
 
@@ -179,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=TASKS)
     names = parser.parse_args().names
+    heap.keep()  # as the commands do
     schema.register()
     begun = time.perf_counter()
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):

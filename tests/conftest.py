@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pretextbench import heap
+
 if TYPE_CHECKING:
     from pretext.data.dataset import DataSet
 
@@ -20,6 +22,7 @@ CONF = Path(__file__).parent.parent / "conf"
 # Tests run side by side: one thread each, whatever the machine has, and one for each process they start. Read
 # when torch is loaded, which is why nothing above loads it; the process that only hands tests out never does.
 os.environ["OMP_NUM_THREADS"] = "1"
+heap.keep()  # as the commands do
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

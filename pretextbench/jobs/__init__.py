@@ -9,7 +9,7 @@ from typing import cast
 
 from omegaconf import DictConfig
 
-from pretextbench import places, preflight
+from pretextbench import heap, places, preflight
 
 READERS = ("leaderboard", "plan", "status", "protocols")
 """Jobs that only say what is there: they import neither torch nor anything that needs it."""
@@ -30,6 +30,7 @@ def run(cfg: DictConfig) -> list[str]:
     if name not in READERS:
         places.check(cfg)
         preflight.check()
+        heap.keep()
     job = import_module(f"{__name__}.{name}")
     if name not in READERS:
         gc.enable()  # after what is imported for good

@@ -1,4 +1,4 @@
-"""How far two orders of tasks agree: Kendall's τ, with its interval."""
+"""How far two orders of tasks agree: Kendall's τ with its interval, and what was turned round."""
 
 from __future__ import annotations
 
@@ -6,13 +6,30 @@ import base64
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 RESAMPLES = 1000
+CLEAR = 1.96
+"""Standard errors over images from which on two tasks are told apart."""
+
+
+class Agreement(NamedTuple):
+    """Of two budgets.
+
+    tau: Kendall's τ of their orders and the ends of its 95 % interval, the mean over probes and sets. apart:
+    pairs of tasks that are told apart at both budgets. turned: how many of these changed places.
+    """
+
+    few: float
+    many: float
+    tasks: list[str]
+    tau: list[float]
+    apart: int
+    turned: int
 
 
 def packed(right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -36,10 +53,10 @@ def accuracies(trials: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], d
     }
 
 
-def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, float, list[str], list[float]]]:
-    """Two budgets, the tasks that have both, and Kendall's τ of their orders with its 95 % interval.
+def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[Agreement]:
+    """Two budgets each, by the tasks that have both.
 
-    τ is the mean over probes and sets. In each resample of the val images all trials are scored on the same.
+    In each resample of the val images all trials are scored on the same.
     """
     rights = {(one["task"], one["times"]): one["right"] for one in trials}
     tasks = sorted({task for task, _ in rights})
@@ -47,7 +64,7 @@ def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, flo
         both = [task for task in tasks if (task, few) in rights and (task, many) in rights]
         if len(both) >= 3:
             sides = [[rights[task, times] for task in both] for times in (few, many)]
-            yield few, many, both, agreement(sides)
+            yield Agreement(few, many, both, agreement(sides), *turned_round(sides))
 
 
 def agreement(sides: Sequence[Sequence[Mapping[str, Any]]]) -> list[float]:
@@ -63,3 +80,35 @@ def agreement(sides: Sequence[Sequence[Mapping[str, Any]]]) -> list[float]:
         found.append(np.array([kendalltau(*scores[..., at]).statistic for at in range(scores.shape[-1])]))
     value, *resampled = np.mean(found, axis=0)
     return [float(value), *map(float, np.percentile(resampled, [2.5, 97.5]))]
+
+
+def turned_round(sides: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[int, int]:
+    """How many pairs of tasks are told apart on both sides, and how many of these changed places.
+
+    By the mean of all probes and sets, each pair by itself at 95 %: of the same images, paired.
+    """
+    shares = [[_by_set(one) for one in side] for side in sides]
+    apart = turned = 0
+    for first, second in combinations(range(len(shares[0])), 2):
+        gaps = [_gap(side[first], side[second]) for side in shares]
+        if all(abs(gap) > CLEAR * error for gap, error in gaps):
+            apart += 1
+            turned += gaps[0][0] * gaps[1][0] < 0
+    return apart, turned
+
+
+def _by_set(right: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Of each set, the share of its probes that get each image right: they see the same images."""
+    found: dict[str, list[NDArray[np.bool_]]] = {}
+    for probe, bits in right.items():
+        found.setdefault(probe.partition(" · ")[0], []).append(unpacked(bits))
+    return {data: np.mean(own, axis=0) for data, own in found.items()}
+
+
+def _gap(
+    one: Mapping[str, NDArray[np.float64]], other: Mapping[str, NDArray[np.float64]]
+) -> tuple[float, float]:
+    """The difference of two tasks, the mean over sets, and its standard error over images."""
+    differences = [one[data] - other[data] for data in one]
+    variance = sum(float(each.var(ddof=1)) / len(each) for each in differences)
+    return float(np.mean([each.mean() for each in differences])), variance**0.5 / len(differences)

@@ -77,8 +77,12 @@ def main() -> None:
                 ordered = sorted([*kept(FILE), made], key=lambda one: (one["task"], one["times"]))
                 write_json(FILE, {"trials": ordered})
                 print(name, times, accuracies([made]), flush=True)
-    for few, many, tasks, (value, low, high) in agreements(kept(FILE)):
-        print(f"×{few:g} and ×{many:g}: τ {value:.2f} [{low:.2f}, {high:.2f}] of {len(tasks)} tasks")
+    for found in agreements(kept(FILE)):
+        value, low, high = found.tau
+        print(
+            f"×{found.few:g} and ×{found.many:g}: τ {value:.2f} [{low:.2f}, {high:.2f}] of "
+            f"{len(found.tasks)} tasks; {found.turned} of {found.apart} pairs turned round"
+        )
 
 
 if __name__ == "__main__":

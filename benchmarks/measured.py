@@ -180,18 +180,30 @@ def settled() -> str:
         for task in sorted({one["task"] for one in trials})
     ]
     pairs = [
-        [f"×{few:g} and ×{many:g}", str(len(tasks)), f"{value:.2f} [{low:.2f}, {high:.2f}]"]
-        for few, many, tasks, (value, low, high) in agreements(trials)
+        [
+            f"×{each.few:g} and ×{each.many:g}",
+            str(len(each.tasks)),
+            "{:.2f} [{:.2f}, {:.2f}]".format(*each.tau),
+            str(len(each.tasks) * (len(each.tasks) - 1) // 2),
+            str(each.apart),
+            str(each.turned),
+        ]
+        for each in agreements(trials)
     ]
     text = (
         "Each task pretrained anew on so many times the views of `suite=tiny64`, with a schedule of that "
         "length, seed 0: the mean of a linear probe and a vote of neighbours on val of Tiny ImageNet and "
         "CIFAR-10 (top-1, %); test was not looked at. At ×0 are those that take no step. Below, Kendall's τ "
         "of the orders at two budgets, the mean over the four, with 95 % intervals over val images, of which "
-        "resamples agree less than all of them do; of the order of other seeds they say nothing. "
+        "resamples agree less than all of them do; of the order of other seeds they say nothing. Behind, "
+        "pairs of tasks that are told apart at both budgets (each by itself at 95 %, paired by image, by the "
+        "mean above), and how many of these changed places. "
         "`python -m benchmarks.budgets OUTPUT NAME …`"
     )
-    tables = table(["views", *(f"×{t:g}" for t in times)], rows), table(["budgets", "tasks", "τ"], pairs)
+    tables = (
+        table(["views", *(f"×{t:g}" for t in times)], rows),
+        table(["budgets", "tasks", "τ", "pairs", "told apart", "turned round"], pairs),
+    )
     return "\n\n".join([text, *tables])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.agreement import accuracies, agreement, agreements, packed, unpacked
+from benchmarks.agreement import accuracies, agreement, agreements, packed, turned_round, unpacked
 
 N = 400
 
@@ -60,6 +60,32 @@ def test_only_tasks_of_both_budgets_are_compared() -> None:
             ("a", 1.0, 0.3), ("b", 1.0, 0.5), ("c", 1.0, 0.6), ("a", 4.0, 0.6),
         ]
     ]  # fmt: skip
-    ((few, many, tasks, values),) = agreements(trials)
-    assert (few, many, tasks, values[0]) == (0.25, 1.0, ["a", "b", "c"], 1)
+    (found,) = agreements(trials)
+    assert (found.few, found.many, found.tasks, found.tau[0]) == (0.25, 1.0, ["a", "b", "c"], 1)
+    assert (found.apart, found.turned) == (3, 0)
     assert accuracies(trials)["b", 1.0] == {"linear": 0.5}
+
+
+def test_pairs_that_are_told_apart_and_change_places_are_counted() -> None:
+    before, after = of([0.1, 0.3, 0.5, 0.505]), of([0.3, 0.1, 0.7, 0.705], seed=9)
+    assert turned_round([before, after]) == (5, 1)  # of six, the last two are told apart nowhere
+    assert turned_round([before, before]) == (5, 0)
+
+
+def test_a_pair_is_told_apart_by_its_paired_error() -> None:
+    """Right on 9 images more and 1 less is 1.96 standard errors times 1.30; on 6 and 2, times .72."""
+    other = np.arange(N) < 200
+
+    def beside(more: int, less: int) -> dict[str, Any]:
+        right = other.copy()
+        right[200 : 200 + more] = True
+        right[:less] = False
+        return {"a · linear": packed(right), "a · knn": packed(right)}
+
+    bare = {"a · linear": packed(other), "a · knn": packed(other)}
+    assert turned_round([[beside(9, 1), bare]] * 2) == (1, 0)
+    assert turned_round([[beside(6, 2), bare]] * 2) == (0, 0)
+    # Two sets of which each alone would not be enough: together they are.
+    twice = {name.replace("a", data): bits for data in "ab" for name, bits in beside(6, 2).items()}
+    nothing = {name.replace("a", data): bits for data in "ab" for name, bits in bare.items()}
+    assert turned_round([[twice, nothing]] * 2) == (1, 0)

@@ -54,17 +54,27 @@ def accuracies(trials: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], d
 
 
 def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[Agreement]:
-    """Two budgets each, by the tasks that have both.
+    """Two budgets each, by the tasks that have both; those that take no step are beside them at each.
 
     In each resample of the val images all trials are scored on the same.
     """
     rights = {(one["task"], one["times"]): one["right"] for one in trials}
     tasks = sorted({task for task, _ in rights})
-    for few, many in combinations(sorted({times for _, times in rights}), 2):
-        both = [task for task in tasks if (task, few) in rights and (task, many) in rights]
+    for budgets in combinations(sorted({times for _, times in rights} - {0}), 2):
+        found = [
+            {task: rights[task, own] for task in tasks for own in (t, 0) if (task, own) in rights}
+            for t in budgets
+        ]
+        both = [task for task in tasks if all(task in side for side in found)]
         if len(both) >= 3:
-            sides = [[rights[task, times] for task in both] for times in (few, many)]
-            yield Agreement(few, many, both, agreement(sides), *turned_round(sides))
+            sides = [[side[task] for task in both] for side in found]
+            yield Agreement(*budgets, both, agreement(sides), *turned_round(sides))
+
+
+def settled_from(found: Sequence[Agreement]) -> float | None:
+    """The least budget from which on no two tasks that are told apart change places, if any is followed."""
+    budgets = sorted({each.few for each in found})
+    return next((t for t in budgets if not any(each.turned for each in found if each.few >= t)), None)
 
 
 def agreement(sides: Sequence[Sequence[Mapping[str, Any]]]) -> list[float]:

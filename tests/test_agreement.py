@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.agreement import accuracies, agreement, agreements, packed, turned_round, unpacked
+from benchmarks.agreement import (
+    accuracies,
+    agreement,
+    agreements,
+    packed,
+    settled_from,
+    turned_round,
+    unpacked,
+)
 
 N = 400
 
@@ -64,6 +72,23 @@ def test_only_tasks_of_both_budgets_are_compared() -> None:
     assert (found.few, found.many, found.tasks, found.tau[0]) == (0.25, 1.0, ["a", "b", "c"], 1)
     assert (found.apart, found.turned) == (3, 0)
     assert accuracies(trials)["b", 1.0] == {"linear": 0.5}
+
+
+def test_tasks_without_a_step_stand_beside_others_at_every_budget() -> None:
+    trials = [
+        {"task": task, "times": times, "right": {"linear": hits(share)}}
+        for task, times, share in [
+            ("still", 0.0, 0.5), ("a", 0.5, 0.2), ("b", 0.5, 0.8), ("a", 1.0, 0.6), ("b", 1.0, 0.8),
+            ("a", 4.0, 0.7), ("b", 4.0, 0.9),
+        ]
+    ]  # fmt: skip
+    found = list(agreements(trials))
+    assert [(each.few, each.many, each.apart, each.turned) for each in found] == [
+        (0.5, 1.0, 3, 1), (0.5, 4.0, 3, 1), (1.0, 4.0, 3, 0),
+    ]  # fmt: skip
+    assert all(each.tasks == ["a", "b", "still"] for each in found)
+    assert settled_from(found) == 1
+    assert settled_from(found[:2]) is None
 
 
 def test_pairs_that_are_told_apart_and_change_places_are_counted() -> None:

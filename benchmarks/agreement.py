@@ -62,7 +62,7 @@ def agreements(trials: Sequence[Mapping[str, Any]]) -> Iterator[Agreement]:
     tasks = sorted({task for task, _ in rights})
     for budgets in combinations(sorted({times for _, times in rights} - {0}), 2):
         found = [
-            {task: rights[task, own] for task in tasks for own in (t, 0) if (task, own) in rights}
+            {task: rights[task, own] for task in tasks for own in (0, t) if (task, own) in rights}
             for t in budgets
         ]
         both = [task for task in tasks if all(task in side for side in found)]

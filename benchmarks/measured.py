@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.agreement import accuracies, agreements, settled_from
 from benchmarks.committed import RESULTS
+from benchmarks.heap import RATIO
 from benchmarks.steps import REASONS, unexplained
 
 
@@ -212,7 +213,7 @@ def settled() -> str:
 
 def speed() -> str:
     """Ratios that were measured side by side in one run, and the limits they are held to."""
-    probes, knn, svm = _measured("probes"), _measured("knn"), _measured("svm")
+    probes, knn, svm, heap = map(_measured, ("probes", "knn", "svm", "heap"))
     grid, extraction = probes["limits"]
     lines = [
         (grid, probes["probes"][grid], f"≤ {probes['limits'][grid]:g}"),
@@ -227,11 +228,12 @@ def speed() -> str:
             svm["times faster, CPU seconds"],
             f"≥ {svm['limits']['times faster']:g}",
         ),
+        (f"training {RATIO}", heap[RATIO], f"≥ {heap['limit']:g}"),
     ]
     rows = [[what, f"{value:.3g}", limit] for what, value, limit in lines]
     text = (
         f"On {probes['machine']['threads']} threads, {probes['machine']['processor']}. "
-        "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`"
+        "`python -m benchmarks.probes`, `benchmarks.knn`, `benchmarks.svm`, `benchmarks.heap`"
     )
     return text + "\n\n" + table(["ratio", "measured", "limit"], rows)
 

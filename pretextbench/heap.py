@@ -14,9 +14,9 @@ def keep() -> bool:
     """Let this process keep what it frees, until it ends, and return whether it will.
 
     On Linux, glibc maps every large block anew and hands it back when it is freed, so that each step of a
-    training on a CPU has all its maps of features zeroed page by page by the kernel: a fifth of its time.
-    Nothing that is computed changes. Other systems are left alone, and so is who chose for themselves, by
-    `GLIBC_TUNABLES` or a variable `MALLOC_…_`.
+    training on a CPU has all its maps of features zeroed page by page by the kernel (`benchmarks/heap.py`
+    says what that takes). Nothing that is computed changes. Other systems are left alone, and so is who chose
+    for themselves, by `GLIBC_TUNABLES` or a variable `MALLOC_…_`.
     """
     if any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
         return False

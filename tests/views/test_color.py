@@ -122,7 +122,8 @@ def test_blur_draws_uniform_widths_at_its_rate() -> None:
     blurred = out[:, 4] < 1
     assert abs(float(blurred.float().mean()) - 0.4) < 5 * (0.4 * 0.6 / 3000) ** 0.5
     always = views.random_blur(point.expand(-1, -1, 9, -1), generator(), 7, (0.5, 1.5), p=1)[:, 0, 4]
-    assert torch.equal(out[blurred], always[blurred]), "an image's width depends on the others"
+    # An image's width does not hang on the others; the last bits of a matrix product may, by the processor.
+    torch.testing.assert_close(out[blurred], always[blurred], rtol=0, atol=1e-6)
     # exp(−1 / 2σ²) is the ratio of two neighbours.
     sigma = (-0.5 / (out[blurred, 3] / out[blurred, 4]).log()).sqrt()
     assert stats.kstest(sigma.numpy(), stats.uniform(0.5, 1.0).cdf).pvalue > 0.001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -79,17 +80,22 @@ def settled_from(found: Sequence[Agreement]) -> float | None:
 
 def agreement(sides: Sequence[Sequence[Mapping[str, Any]]]) -> list[float]:
     """Kendall's τ of two orders of the same tasks, and the ends of its interval."""
-    generator = np.random.default_rng(0)
+    probes = sides[0][0]
     found: list[NDArray[np.float64]] = []
-    for probe in sides[0][0]:
+    for probe, weights in zip(probes, _resampled(tuple(one["n"] for one in probes.values())), strict=True):
         right = np.stack([[unpacked(one[probe]) for one in side] for side in sides])  # (2, T, N)
-        count = right.shape[-1]
-        drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
-        weights = np.concatenate([np.ones((1, count)), drawn])
-        scores = right.astype(np.float64) @ weights.T  # (2, T, 1 + RESAMPLES)
-        found.append(np.array([kendalltau(*scores[..., at]).statistic for at in range(scores.shape[-1])]))
+        few, many = right.astype(np.float32) @ weights  # (T, 1 + RESAMPLES) each, whole numbers
+        found.append(kendalltau(few, many, axis=0).statistic)
     value, *resampled = np.mean(found, axis=0)
     return [float(value), *map(float, np.percentile(resampled, [2.5, 97.5]))]
+
+
+@lru_cache(maxsize=1)  # every two budgets are compared on the same
+def _resampled(counts: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    """How often each image counts (N, 1 + RESAMPLES), a probe each: once, and then as it is drawn."""
+    generator = np.random.default_rng(0)
+    drawn = [generator.multinomial(count, np.full(count, 1 / count), RESAMPLES) for count in counts]
+    return [np.concatenate([np.ones((1, own.shape[1])), own]).T.astype(np.float32) for own in drawn]
 
 
 def turned_round(sides: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[int, int]:

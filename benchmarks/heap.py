@@ -14,7 +14,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.committed import RESULTS, ROOT
+from benchmarks.steps import seconds
 from pretext.atomic import write_json
 from pretext.backbones import SmallNet
 from pretextbench import heap
@@ -54,14 +54,13 @@ def steps() -> list[float]:
     network = Classifier()
     optimiser = torch.optim.Adam(network.parameters())
     images, labels = torch.randn(IMAGES, 1, SIDE, SIDE), torch.randint(0, CLASSES, (IMAGES,))
-    taken = []
-    for _ in range(WARM + STEPS):
-        begun = time.perf_counter()
+
+    def step() -> None:
         optimiser.zero_grad()
         F.cross_entropy(network(images), labels).backward()
         optimiser.step()
-        taken.append(time.perf_counter() - begun)
-    return taken[WARM:]
+
+    return [seconds(step) for _ in range(WARM + STEPS)][WARM:]
 
 
 def alone(*words: str) -> list[float]:

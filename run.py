@@ -1,8 +1,6 @@
 """The installed command `pretextbench` from a checkout: `python run.py [job=NAME] [key=value …]`."""
 
-import sys
-
-from pretextbench.__main__ import main
+from pretextbench.__main__ import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

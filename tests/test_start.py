@@ -169,3 +169,42 @@ def test_garbage_is_collected_again_where_a_job_computes(name: str, monkeypatch:
     finally:
         gc.enable()
     assert told == [str(name not in READERS)]
+
+
+def ended(body: str) -> subprocess.CompletedProcess[str]:
+    """A process whose `main` is `body`; the last thing that Python tears down in it says so."""
+    program = f"""
+import atexit, sys
+from pretextbench import __main__
+
+class Torn:
+    def __del__(self):
+        print("torn down", flush=True)
+
+kept = Torn()
+
+def main():
+    {body}
+
+__main__.main = main
+__main__.command()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("status", [0, 1, 130])
+def test_a_command_ends_at_once_with_all_that_it_said_and_promised(status: int) -> None:
+    done = ended(f"atexit.register(print, 'promised'); print('said'); return {status}")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "said\npromised\n", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [("raise SystemExit(143)", 143, ""), ("raise RuntimeError('untold')", 1, "RuntimeError: untold")],
+)
+def test_a_command_that_is_broken_off_ends_as_python_does(body: str, status: int, error: str) -> None:
+    done = ended(body)
+    assert (done.returncode, done.stdout) == (status, "torn down\n")
+    assert error in done.stderr

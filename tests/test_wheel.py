@@ -81,7 +81,7 @@ def test_it_holds_the_groups_the_command_and_types_and_nothing_else(wheel: Path)
         path.name for path in (ROOT / page).rglob("*.*") if path.suffix != ".pyc"
     }
     (about,) = wheel.glob("pretextbench-*.dist-info")
-    assert "pretextbench = pretextbench.__main__:main" in (about / "entry_points.txt").read_text()
+    assert "pretextbench = pretextbench.__main__:command" in (about / "entry_points.txt").read_text()
     assert {path.name for path in wheel.iterdir()} == {"pretextbench", "pretext", "downstream", about.name}
 
 
@@ -125,7 +125,7 @@ def test_tasks_and_networks_of_ones_own_come_from_the_working_folder(run: Run, t
     ]
     brief = ["trainer.epochs=1", "trainer.batch_size=16", "trainer.device=cpu", "downstream=[knn]"]
     # As the installed command starts it, which has no working folder on its path.
-    command = "import sys; sys.path.remove(''); from pretextbench.__main__ import main; sys.exit(main())"
+    command = "import sys; sys.path.remove(''); from pretextbench.__main__ import command; command()"
     said = run("-c", command, *shlex.split(shell)[1:], "backbone=mine", *few, *brief).stdout
     assert re.search(r"^mean_color +1 ", said, flags=re.M), said
     runs = {path.name.split("_net_")[0]: path for path in (tmp_path / "outputs" / "runs").iterdir()}

@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import front, league, measured
+from benchmarks import front, league, measured, not_above
 from benchmarks.committed import RESULTS, ROOT, SUITES
 from benchmarks.suites import records_of
 from downstream.digest import digest, settings
@@ -78,13 +78,14 @@ def results() -> Results:
     for entry in json.loads((RESULTS / "index.json").read_text()):
         records = import_jsonl(RESULTS / entry["records"])
         named |= class_names.files([SUITES], records)
-        parts += [f"## {entry['title']}", entry["text"], f"```sh\n{entry['command']}\n```"]
-        parts.append(provenance(records))
         board = build(records)
+        text = f"{entry['text']}\n\n{not_above.sentence(board)}".strip()
+        parts += [f"## {entry['title']}", text, f"```sh\n{entry['command']}\n```"]
+        parts.append(provenance(records))
         tables = Tables(records, board)
         if entry["records"].endswith(PHOTOGRAPHS):
             scores = tables.sheets[0]
-        boards.append(tables.part(entry["title"].replace("`", ""), entry["text"], entry["command"]))
+        boards.append(tables.part(entry["title"].replace("`", ""), text, entry["command"]))
         parts.append(f"\n{markdown(tables.sheets)}".replace("\n## ", "\n### ").strip())
         if entry.get("cost"):
             points = costs.points(board, records)

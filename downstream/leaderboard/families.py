@@ -17,6 +17,7 @@ table did. The draws are the same at every call. `benchmarks/intervals.py` simul
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from downstream.leaderboard.statistics import LEVEL, NORMAL, Scores, image_covariance
-from downstream.leaderboard.variances import pool, pools, seeds_of, squares, stands_out
+from downstream.leaderboard.variances import pool, pools, squares, stands_out, variances_of
 
 ENOUGH_SEEDS = 3
 """From so many seeds on two rows may be called separated, or not."""
@@ -320,27 +321,25 @@ def errors_of(
     A row that is none of those beside (some of the seeds of one) has squares of its own, outside of the pool.
     """
     together = pool(beside)
-    of = sorted(((*squares(values), values) for values in beside if len(values) > 1), key=lambda own: own[:2])
-    every = [(own, df) for own, df, _ in of]
-    values = [each for *_, each in of]
-    free = set(range(len(of)))
+    every = sorted(squares(values) for values in beside if len(values) > 1)
+    inside = len(every)
+    free: dict[tuple[float, int], list[int]] = defaultdict(list)
+    for place, own in enumerate(every):
+        free[own].append(place)
     at = []
     for row in rows:
         own = squares(row.values)
-        place = next((i for i in sorted(free) if every[i] == own), len(every))
-        if place == len(every):
+        if not free[own]:
+            free[own].append(len(every))
             every.append(own)
-            values.append(row.values)
-        free.discard(place)
-        at.append(place)
-    pooled = np.arange(len(every)) < len(of)
-    chosen = [seeds_of(each, together) for each in values]
+        at.append(free[own].pop(0))
+    found, df = np.array([own for own, _ in every]), np.array([df for _, df in every])
     errors = Errors(
-        np.array([seeds.variance for seeds in chosen]),
-        np.array([df for _, df in every]),
-        pooled,
+        variances_of(found, df, together),
+        df,
+        np.arange(len(every)) < inside,
         np.array(at),
         np.array([row.n for row in rows]),
         image_covariance(rows),
     )
-    return errors, np.array([[own for own, _ in every]])
+    return errors, found[None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,8 @@ class Seeds(NamedTuple):
 
 def squares(values: NDArray[np.float64]) -> tuple[float, int]:
     """Sum of squares around the mean, and degrees of freedom."""
-    return float(((values - values.mean()) ** 2).sum()), len(values) - 1
+    apart = values - values.sum() / len(values)
+    return float(apart @ apart), len(values) - 1
 
 
 def pool(rows: Iterable[NDArray[np.float64]]) -> Pooled | None:
@@ -75,28 +77,46 @@ def pools(of: NDArray[np.float64], df: NDArray[np.int_]) -> Pools:
     Args:
         of: sums of squares (D, P). df: their degrees of freedom (P,), at least 1.
     """
-    order = np.argsort(of / df, axis=1, kind="stable")
-    ordered, own = np.take_along_axis(of, order, axis=1), df[order].astype(np.float64)
-    total, of_all = np.cumsum(ordered, axis=1), np.cumsum(own, axis=1)
+    kept, ratios = of.copy(), of / df
+    total, of_all = kept.sum(axis=1), np.full(len(of), float(df.sum()))
     inside = np.full(len(of), of.shape[1])
     open_ = np.arange(len(of))
     for last in range(of.shape[1] - 1, 1, -1):
-        rest = total[open_, last - 1], of_all[open_, last - 1]
-        stands = excess((ordered[open_, last], own[open_, last]), rest) < OUTLYING / (last + 1)
+        at = open_, ratios[open_].argmax(axis=1)
+        own, own_df = kept[at], df[at[1]]
+        kept[at], ratios[at] = 0.0, -np.inf
+        # Summed anew: what is left of a difference from a much larger row is rounding.
+        rest, rest_df = kept[open_].sum(axis=1), of_all[open_] - own_df
+        stands = excess((own, own_df), (rest, rest_df)) < OUTLYING / (last + 1)
         open_ = open_[stands]
         if not len(open_):
             break
-        inside[open_] = last
-    at = np.arange(len(of)), inside - 1
-    return Pools(total[at] / of_all[at], of_all[at], inside)
+        total[open_], of_all[open_], inside[open_] = rest[stands], rest_df[stands], last
+    return Pools(total / of_all, of_all, inside)
 
 
 def seeds_of(values: NDArray[np.float64], pooled: Pooled | None) -> Seeds:
     """The variance between the seeds of a row of two or more: the pooled one, or its own if it stands out."""
     own, df = squares(values)
-    if pooled is None or stands_out(np.array(own), np.array(df), np.array(pooled.variance), pooled.df):
+    if pooled is None or _stands_out(own, df, pooled.variance, pooled.df):
         return Seeds(own / df, df, Between.OWN)
     return Seeds(pooled.variance, pooled.df, Between.POOLED)
+
+
+def variances_of(
+    own: NDArray[np.float64], df: NDArray[np.int_], pooled: Pooled | None
+) -> NDArray[np.float64]:
+    """What `seeds_of` takes for the variance of each of P rows (P,), by squares and degrees of freedom."""
+    if pooled is None:
+        return own / df
+    alone = stands_out(own, df, np.array(pooled.variance), pooled.df)
+    return np.where(alone, own / df, pooled.variance)
+
+
+@lru_cache(maxsize=1 << 16)
+def _stands_out(own: float, df: int, variance: float, of: int) -> bool:
+    """`stands_out` of one row, which each of its intervals asks."""
+    return bool(stands_out(np.array(own), np.array(df), np.array(variance), of))
 
 
 def stands_out(
@@ -126,6 +146,5 @@ def excess(
 ) -> NDArray[np.float64]:
     """Probability of so large a variance beside that of the rest, were both the same: squares, df of each."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (own[0] / own[1]) / (rest[0] / rest[1])
-    found = fdtrc(own[1], rest[1], np.nan_to_num(ratio, nan=0.0, posinf=np.inf))
+        found = fdtrc(own[1], rest[1], (own[0] / own[1]) / (rest[0] / rest[1]))
     return np.where(rest[0] > 0, found, np.where(own[0] > 0, 0.0, 1.0))

@@ -97,7 +97,8 @@ def main() -> int:
     if VERSION in sys.argv[1:]:
         console.print(front_page.version())
         return 0
-    sys.argv[1:] = arguments.quoted(sys.argv[1:])
+    typed = sys.argv[1:]
+    sys.argv[1:] = arguments.quoted(typed)
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of exiting, so that errors are explained here
     schema.register()
@@ -116,7 +117,7 @@ def main() -> int:
     except reasons.explained() as error:
         if asked == "1":
             raise
-        errors.print(reasons.reason(error, sys.argv[1:]), style="red", soft_wrap=True)
+        errors.print(reasons.reason(error, typed), style="red", soft_wrap=True)
         return reasons.status(error)
     except KeyboardInterrupt:
         errors.print(GOES_ON)

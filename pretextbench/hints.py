@@ -20,6 +20,7 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from pretextbench.arguments import quoted
 from pretextbench.configurations import CONF
 
 _UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
@@ -49,12 +50,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
 
     Args:
         error: what Hydra raised while composing.
-        arguments: the command line, flags included, to recompose what was right of it.
+        arguments: the command line as it was typed, flags included, to recompose what was right of it.
     """
     message = str(error).strip()
     if isinstance(error, OverrideParseException):
+        word = _typed(str(error.override), arguments)
         return (
-            f"{error.override!r} cannot be read as key=value: {message.splitlines()[0]}. Text with signs of "
+            f"{word!r} cannot be read as key=value: {message.splitlines()[0]}. Text with signs of "
             f"""Hydra's own is quoted twice, for it and for the shell: 'label="a, b"'"""
         )
     if several := _SEVERAL.match(message):
@@ -136,7 +138,12 @@ def _of_group(override: str, groups: Sequence[str]) -> bool:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    return get_args_parser().parse_known_args(list(arguments))[0]
+    return get_args_parser().parse_known_args(quoted(arguments))[0]
+
+
+def _typed(word: str, arguments: Sequence[str]) -> str:
+    """What was typed where Hydra met this word."""
+    return dict(zip(quoted(arguments), arguments, strict=True)).get(word, word)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ EXPORTING = [
         ("hydra/launcher=3", ["must be a string or a list"]),
         ("data@target=3", ["There is no data@target=3. Options of data: animals"]),
         ("=3", ["'=3' cannot be read as key=value"]),
+        ("label=größe(1)", ["'label=größe(1)' cannot be read as key=value"]),
         ("~pretext", ["pretext was taken away", "colorization"]),
         ("~backbone", ["backbone was taken away", "resnet18"]),
         ("~trainer", ["trainer was taken away", "photographs"]),

@@ -224,8 +224,12 @@ class TestForeign:
         torch.save(small().state_dict(), tmp_path / "cut.pt")
         (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:200])
         (tmp_path / "cut.safetensors").write_bytes(save(small().state_dict())[:200])
-        for name in ("code.pt", "cut.pt", "cut.safetensors"):
-            with pytest.raises(ValueError, match=f"{name} cannot be read as plain weights"):
+        for name, said in {
+            "code.pt": r"Trying to load unsupported GLOBAL \w+\.mkdir whose module \w+ is blocked\.",
+            "cut.pt": "it is cut short: what is packed in it has no end",
+            "cut.safetensors": "[^.]*",
+        }.items():
+            with pytest.raises(ValueError, match=f"{name} cannot be read as plain weights: {said}$"):
                 read_state_dict(tmp_path / name)
         assert not marker.exists()
         with pytest.raises(FileNotFoundError, match="no weights at"):

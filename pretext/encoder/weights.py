@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load as safetensors_load
 from torch import Tensor, nn
 
+from pretext import unreadable
+
 
 def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
     """Read a plain state dict of unknown origin: safetensors, or `torch.save`'s opened with `weights_only`.
@@ -31,7 +33,9 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen unrelated types on damaged files
-        raise ValueError(f"{path} cannot be read as plain weights: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read as plain weights: {unreadable.reason(path, error)}"
+        ) from error
     if key is not None:
         if not isinstance(content, Mapping) or key not in content:
             listed = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from pretext.atomic import replacing
+from pretext.unreadable import reason
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -48,8 +49,9 @@ class AtomicCheckpointIO(CheckpointIO):
         except FileNotFoundError:
             raise
         except Exception as error:  # torch raises a dozen unrelated types on damaged files
+            why = reason(Path(path), error)
             raise ValueError(
-                f"{path} is no readable checkpoint ({error}): delete it to have the run start again"
+                f"{path} is no readable checkpoint ({why}): delete it to have the run start again"
             ) from error
         return checkpoint
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load as safetensors_load
 from torch import Tensor
 
-from pretext import inputs
+from pretext import inputs, unreadable
 from pretext.backbones import Backbone
 from pretext.encoder import Encoder, from_state_dict
 from pretext.foreign.networks import network_of
@@ -168,8 +168,7 @@ def _reason(path: Path, error: Exception) -> str:
             f"it holds {', '.join(refused)}; where you trust it, save its weights alone: "
             "torch.save(checkpoint['state_dict'], …)"
         )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "Unpickler error" in line), (lines or [type(error).__name__])[0])
+    return unreadable.reason(path, error)
 
 
 def _check_values(state: Mapping[str, Tensor]) -> None:

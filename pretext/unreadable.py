@@ -1,0 +1,24 @@
+"""Why a file of weights cannot be read, in one line: PyTorch has paragraphs, with advice to trust it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+_ZIP = b"PK"
+"""What `torch.save` begins a file with."""
+_TOLD = ("Unpickler error", "GLOBAL")
+"""Words of the line, among PyTorch's advice, that says what was refused."""
+_SENTENCE = re.compile(r"(?<=[^.]{3}\.)\s")
+
+
+def reason(path: Path, error: Exception) -> str:
+    """What is wrong with a file that PyTorch or safetensors refused."""
+    with path.open("rb") as file:
+        packed = file.read(len(_ZIP)) == _ZIP
+    if packed and not zipfile.is_zipfile(path):
+        return "it is cut short: what is packed in it has no end"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if any(word in line for word in _TOLD)]
+    return _SENTENCE.split((told or lines or [type(error).__name__])[0])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -214,6 +215,36 @@ class TestRefused:
                 open_foreign(str(tmp_path / name))
         with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*absent\.pt"):
             open_foreign(str(tmp_path / "absent.pt"))
+
+    @pytest.mark.filterwarnings("ignore:Validating sparse tensor:UserWarning")
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (
+                lambda w: w.to(torch.int8),
+                "of another kind: blocks.stem.conv1.weight int8 instead of float32$",
+            ),
+            (lambda w: w.to(torch.complex64), "conv1.weight complex64 instead of float32$"),
+            (lambda w: w.to_sparse(), "conv1.weight is torch.sparse_coo, and weights are read as plain"),
+            (lambda w: w.to("meta"), r"conv1.weight has no values \(it is on the device meta\)"),
+        ],
+    )
+    def test_weights_that_are_no_real_numbers(
+        self, change: Callable[[torch.Tensor], torch.Tensor], said: str, tmp_path: Path
+    ) -> None:
+        state = network().state_dict()
+        torch.save({**state, "conv1.weight": change(state["conv1.weight"])}, tmp_path / "net.pt")
+        with pytest.raises(ValueError, match=said):
+            open_foreign(str(tmp_path / "net.pt"))
+
+    def test_a_pickle_that_torch_did_not_write(self, tmp_path: Path) -> None:
+        weights = {name: value.numpy() for name, value in network().state_dict().items()}
+        for protocol in (2, 4):
+            (tmp_path / "net.pkl").write_bytes(pickle.dumps(weights, protocol))
+            with pytest.raises(
+                ValueError, match=r"it is a pickle, which may run any code, and not torch\.save's"
+            ):
+                open_foreign(str(tmp_path / "net.pkl"))
 
     @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
     def test_programs_are_not_run(self, tmp_path: Path) -> None:

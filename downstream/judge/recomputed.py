@@ -113,7 +113,8 @@ def _differs(record: Record, rows: Predictions, measures: Mapping[str, Measure])
 def _resampled_otherwise(record: Record, rows: Predictions, measure: Measure) -> str:
     kept = record.result.resampled
     if not kept:
-        return ""
+        taken = record.evaluation.primary and record.result.selected
+        return "result.resampled is empty, and its rows are there: it was taken away" if taken else ""
     images = record.data.counts[record.evaluation.split]
     draws = _draws(record.data.digests[record.evaluation.split], images, len(kept))
     spots = np.unique(np.linspace(0, len(kept) - 1, SPOTS).astype(int))

@@ -25,6 +25,10 @@ def unsound(record: Record) -> str:
     for name, known in (("digests", record.data.digests), ("counts", record.data.counts)):
         if split not in known:
             return f"evaluation.split {split!r} is not among data.{name}: {', '.join(map(repr, known))}"
+    if record.evaluation.primary:  # of which val and train are scores too
+        for name, value in (("val", result.val), ("train", result.train)):
+            if value is not None and value not in result.scale:
+                return f"result.{name}: {value} is not in its range from {least} to {largest}"
     return _against_resamples(result)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from safetensors.torch import load as safetensors_load
 from torch import Tensor, nn
 
 from pretext import unreadable
+
+SHOWN = 20
+"""Entries that an error names at most, of each fault."""
 
 
 def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
@@ -48,10 +51,10 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
 
 
 def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes of a state dict with a module's.
+    """Compare names, shapes and kinds of numbers of a state dict with a module's.
 
     Raises:
-        ValueError: names the missing, the unexpected and the misshapen entries.
+        ValueError: names what is missing, unexpected, misshapen, or no real number.
     """
     own = module.state_dict()
     # Older files lack BatchNorm's counter, which PyTorch then leaves as it is.
@@ -62,10 +65,29 @@ def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         for k in own
         if k in state and state[k].shape != own[k].shape
     ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    unreal = [
+        f"{k} {_kind(state[k])} instead of {_kind(own[k])}"
+        for k in own
+        if k in state and own[k].is_floating_point() and not state[k].is_floating_point()
+    ]
+    faults = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+        "of another kind": unreal,
+    }
     if any(faults.values()):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in faults.items() if names)
+        listed = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
         raise ValueError(f"the weights do not fit {type(module).__name__}: {listed}")
+
+
+def _some(names: Sequence[str]) -> str:
+    left = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -24,6 +24,10 @@ UNKNOWN = "unknown"
 """The name of pretraining images that nobody told us of: their overlap with test images is flagged."""
 
 
+PICKLE, LEGACY = b"\x80", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""What Python's pickles begin with, and those of `torch.save` before it packed them (its magic number)."""
+
+
 class Settings:
     """Stands in for a foreign object of settings, which is not built: what it is made of is dropped."""
 
@@ -122,6 +126,11 @@ def _check_is_no_page(path: Path) -> None:
         )
     if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError(f"{path} is a web page, not a checkpoint: download the file, not the page about it")
+    if raw.startswith(PICKLE) and not raw.startswith(LEGACY):
+        raise ValueError(
+            f"{path} cannot be read as plain weights: it is a pickle, which may run any code, and not "
+            "torch.save's: where you trust it, save its weights by torch.save or safetensors"
+        )
     text = " ".join(raw.decode("latin-1").split())
     if path.suffix != ".safetensors" and text.isprintable():
         raise ValueError(f"{path} cannot be read as plain weights: it is text, and begins with {text[:40]!r}")
@@ -173,6 +182,9 @@ def _reason(path: Path, error: Exception) -> str:
 
 def _check_values(state: Mapping[str, Tensor]) -> None:
     for name, value in state.items():
+        if value.is_meta or value.layout is not torch.strided:
+            what = "has no values (it is on the device meta)" if value.is_meta else f"is {value.layout}"
+            raise ValueError(f"{name} {what}, and weights are read as plain (torch.strided) tensors")
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise ValueError(f"{name} {tuple(value.shape)} has more entries than the file holds of it")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

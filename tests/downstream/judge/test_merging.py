@@ -127,6 +127,15 @@ def test_resamples_that_were_changed_are_noticed(theirs: Path) -> None:
     assert "is not what its rows say" in fault
 
 
+def test_resamples_that_were_taken_away_are_noticed(theirs: Path) -> None:
+    where = change(theirs, linear, lambda r: r["result"].update(resampled=[]))
+    assert faults(theirs) == [
+        f"{where}: result.resampled is empty, and its rows are there: it was taken away"
+    ]
+    shutil.rmtree(theirs / "rows")
+    assert len(notes(theirs)) == 2
+
+
 def test_rows_that_were_changed_are_noticed(theirs: Path) -> None:
     path = sorted((theirs / "rows").iterdir())[0]
     path.write_bytes(path.read_bytes()[:-1] + b"x")

@@ -128,6 +128,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         edited(result={"chance": 1.5}),
         "result.chance: 1.5 is not in its range from 0.0 to 1.0",
     ),
+    "the score on val out of range": (
+        edited(result={"val": 2.0}),
+        "result.val: 2.0 is not in its range from 0.0 to 1.0",
+    ),
+    "the score on train out of range": (
+        edited(result={"train": -0.1}),
+        "result.train: -0.1 is not in its range from 0.0 to 1.0",
+    ),
     "a resample out of range": (
         edited(result={"resampled": [0.5, None, -0.2]}),
         "result.resampled: -0.2 is not in its range from 0.0 to 1.0",

@@ -186,9 +186,13 @@ def build(name: str, **arguments: object) -> Input:
     """Build the input of that name.
 
     Raises:
-        ValueError: as `named`; arguments it does not take.
+        ValueError: as `named`; arguments it does not take, or that are not finite.
     """
     constructor: Callable[..., Input] = named(name)  # each kind takes arguments of its own
+    for key, value in arguments.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise ValueError(f"input_arguments.{key} of {name!r} are finite numbers, got {value}")
     try:
         return constructor(**arguments)
     except TypeError as error:

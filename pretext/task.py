@@ -47,6 +47,25 @@ class Step(NamedTuple):
         return self.weights.get(log, images if self.weight is None else self.weight)
 
 
+def checked(step: object, task: Task) -> Step:
+    """What the `loss` of a task returned, held to the contract.
+
+    Raises:
+        ValueError: no `Step`, a loss or a log that is no scalar, a loss without gradient where it needs one.
+            no scalar.
+    """
+    where = f"{type(task).__name__}.loss"
+    if not isinstance(step, Step):
+        raise ValueError(f"{where} returns a pretext.task.Step(loss, logs), not {type(step).__name__}")
+    for name, value in {"loss": step.loss, **step.logs}.items():
+        if not isinstance(value, Tensor) or value.dim():
+            what = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{where}: {name} is a scalar tensor; it is {what}")
+    if torch.is_grad_enabled() and not step.loss.requires_grad:
+        raise ValueError(f"{where}: the loss has no gradient: nothing that is trained went into it")
+    return step
+
+
 class Progress(NamedTuple):
     """Where training stands: optimiser steps done, and of how many; epochs done, a fraction within one."""
 
@@ -135,7 +154,7 @@ class Task(nn.Module, ABC):
         self.encoder.load_state_dict(parent.encoder.state_dict())
 
     def check(self, images: int, batch_size: int) -> None:
-        """Refuse a budget that the task cannot work with, before anything is prepared.
+        """Refuse a budget, or a network, that the task cannot work with, before anything is prepared.
 
         Args:
             images: of training. batch_size: as steps take it, no more than there are images.

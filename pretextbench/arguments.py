@@ -23,6 +23,26 @@ def quoted(arguments: Sequence[str]) -> list[str]:
     return [_quoted(argument, sweeps) for argument in arguments]
 
 
+def check_one_output(arguments: Sequence[str]) -> None:
+    """Refuse several folders for the results of one sweep, whose one table is made of them.
+
+    Raises:
+        ValueError: `output` is given several values.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # slow, and seldom asked
+    from hydra.errors import OverrideParseException
+
+    given = [word for word in arguments if word.startswith("output=")]
+    if not given or {"-m", "--multirun"}.isdisjoint(arguments):
+        return
+    try:
+        sweeps = OverridesParser.create().parse_overrides(given[-1:])[0].is_sweep_override()
+    except OverrideParseException:
+        return  # Hydra meets it next
+    if sweeps:
+        raise ValueError(f"{given[-1]}: the members of a sweep share one output; give each its own command")
+
+
 def _quoted(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
     if value and not sweeps and _CHOICE.fullmatch(key):

@@ -169,6 +169,7 @@ class Context:
             check_pretraining(
                 task, train, budget["epochs"], budget["epoch_batches"], budget["batch_size"], optimisation
             )
+            trial.see(task.encoder, train)
             if optimisation is not None:
                 trial.show(task, train)
 
@@ -193,6 +194,10 @@ class Context:
             raise ValueError(f"downstream=[] names no protocol to judge by; there are {known}")
         named: dict[str, Protocol] = {}
         for name, config in self.cfg.downstream.items():
+            if not isinstance(config, DictConfig):
+                raise ValueError(
+                    f"downstream.{name} is a protocol's settings, as of a mapping; it is {config!r}"
+                )
             if "_target_" in config:
                 named[str(name)] = instantiate(config, _convert_="all")
             else:  # an experiment's settings for a protocol that was not chosen

@@ -107,6 +107,7 @@ def main() -> int:
     try:
         words = [word for word in sys.argv[1:] if word not in HELP]
         if not _plain(words):
+            arguments.check_one_output(words)
             dispatch()
         elif len(words) < len(sys.argv[1:]):
             console.out(front_page.text(words), highlight=False)

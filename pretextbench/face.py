@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +138,10 @@ def _bench(
     """
     given = data if isinstance(data, DataSet) else None
     named = [] if given is not None else [f"data={data}"]
+    if not isinstance(output, str | os.PathLike):
+        raise ValueError(f"output is the path of a folder, not {output!r}")
+    if Path(output).exists() and not Path(output).is_dir():
+        raise NotADirectoryError(f"output: {output} is no folder")
     asked = _listed(options)
     taken = {_key(word) for word in own} | {"data", "output", *values}
     if twice := next((word for word in asked if _key(word) in taken), None):

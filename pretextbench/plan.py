@@ -19,7 +19,7 @@ from pretext.data.loader import batches
 from pretext.encoder import Encoder
 from pretext.fit import Pretrained
 from pretext.fit.effort import passes, views
-from pretext.task import Images, Task
+from pretext.task import Images, Task, checked
 from pretextbench import plans, runs, subjects, trial
 from pretextbench.context import Context
 from pretextbench.plans import Plan, Planned, Step
@@ -131,7 +131,8 @@ def _sample(data: DataSet, count: int, device: torch.device) -> tuple[torch.Tens
 
 
 def _step(task: Task, images: Images) -> None:
-    torch.autograd.backward(task.loss(task.views(images, torch.Generator().manual_seed(0))).loss)
+    shown = task.views(images, torch.Generator().manual_seed(0))
+    torch.autograd.backward(checked(task.loss(shown), task).loss)
 
 
 def _timed(work: Any, device: torch.device) -> float:

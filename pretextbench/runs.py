@@ -111,7 +111,9 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
     budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
     if pretext.epoch_batches is not None:
         budget["epoch_batches"] = pretext.epoch_batches
-    initialisation = _initialisation(cfg) if epochs and not twin else None
+    initialisation = None if twin else _initialisation(cfg)
+    if not epochs:
+        initialisation = None  # a row without training, in a sweep of rows with some
     source = pretext.parent or initialisation
     parent = one(cfg, pretext_config(source), data, precision, twin) if source else None
     spec = {
@@ -147,6 +149,11 @@ def _task_class(node: dict[str, Any]) -> type[Task]:
 def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
     """Raise ValueError where a task cannot train the backbone; names those that it can."""
     task = plain(pretext.task)
+    if TARGET not in task:
+        raise ValueError(f"pretext={pretext.name}: its YAML names no class of a task (task: _target_: …)")
+    kind = get_class(task[TARGET])
+    if not issubclass(kind, Task):
+        raise ValueError(f"pretext={pretext.name}: {task[TARGET]} is no pretext.task.Task")
     nodes = [task, *(inner for value in task.values() for inner in inside(value).values())]
     network = get_class(cfg.backbone["_target_"])
     wanted = [kind.takes for kind in (get_class(node[TARGET]) for node in nodes) if issubclass(kind, Task)]
@@ -155,12 +162,20 @@ def _check_network(cfg: DictConfig, pretext: DictConfig) -> None:
         return
     loader = GlobalHydra.instance().config_loader()
     options = {name: compose("config", [f"backbone={name}"]) for name in loader.get_group_options("backbone")}
-    fit = [n for n, option in options.items() if issubclass(get_class(option.backbone["_target_"]), takes)]
+    fit = [name for name, option in options.items() if _is(option.backbone, takes)]
     given = cfg.backbone["_target_"].rpartition(".")[2]
     able = " or ".join(fit)
     raise ValueError(
         f"pretext={pretext.name} trains a {takes.__name__}, and {given} is none; backbone={able} is"
     )
+
+
+def _is(node: DictConfig, kind: type) -> bool:
+    """Whether a configuration names a class of this kind; one that cannot be imported is none."""
+    try:
+        return issubclass(get_class(node[TARGET]), kind)
+    except (ImportError, ValueError, KeyError):
+        return False
 
 
 def _alone(
@@ -176,9 +191,22 @@ def _alone(
 def _initialisation(cfg: DictConfig) -> str | None:
     """The task of zero images that trained runs start from."""
     name: str | None = cfg.initialisation
-    if name is not None and pretext_config(name).epochs != 0:
-        raise ValueError(f"initialisation={name} trains; it must be a task of zero images")
-    return name
+    if name is None:
+        return None
+    known = GlobalHydra.instance().config_loader().get_group_options("pretext")
+    if name in known and pretext_config(name).epochs == 0:
+        return name
+    why = f"initialisation={name} trains" if name in known else f"there is no initialisation={name}"
+    able = ", ".join(task for task in known if _of_zero_images(task))
+    raise ValueError(f"{why}; it is a task of zero images: {able}")
+
+
+def _of_zero_images(name: str) -> bool:
+    """Whether the YAML of a task says so itself; to compose each takes its time."""
+    path = f"pretext/{name}"
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    stated = next(source.load_config(path).config for source in sources if source.is_config(path))
+    return bool(OmegaConf.select(stated, "epochs") == 0)
 
 
 def _of_data(task: dict[str, Any], data: DataSet) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
+from pretext.encoder import Encoder
 from pretext.fit.optimisation import Optimisation
 from pretext.task import Images, Task
 from pretextbench import runs
@@ -73,6 +74,8 @@ def check_optimizer(cfg: DictConfig) -> None:
     node = given(runs.plain(cfg.pretext.optimizer))
     if TARGET not in node:
         return
+    if "lr" in cfg.pretext.optimizer and cfg.pretext.optimizer.lr is None:
+        raise ValueError(f"pretext.optimizer.lr of {cfg.pretext.name} is null; a rate is a number above 0")
     try:
         runs.optimizer_of(node)([nn.Parameter(torch.zeros(1, 1))])
     except (TypeError, ValueError) as error:
@@ -115,6 +118,23 @@ def prepare(task: Task, train: Split, count: int, device: torch.device) -> None:
     loader = EpochLoader(split, count, shuffle=False, drop_last=False, device=device)
     with tempfile.TemporaryDirectory() as cache:
         task.prepare(loader, Path(cache))
+
+
+def see(encoder: Encoder, train: Split) -> None:
+    """Let an encoder see two images.
+
+    Raises:
+        ValueError: images that its network is too large for.
+    """
+    pixels = _few(train).pixels
+    try:
+        with torch.no_grad():
+            encoder.eval()(pixels)
+    except RuntimeError as error:
+        network, size = type(encoder.backbone).__name__, " × ".join(map(str, pixels.shape[2:]))
+        raise ValueError(f"{network} cannot see images of {size}: {str(error).splitlines()[0]}") from error
+    finally:
+        encoder.train()
 
 
 def show(task: Task, train: Split) -> None:

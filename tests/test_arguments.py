@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from pretextbench.arguments import quoted
+from pretextbench.arguments import check_one_output, quoted
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,15 @@ def test_a_sweep_stays_one() -> None:
     (parsed,) = OverridesParser.create().parse_overrides(quoted(["label=größe,weite"]))
     assert parsed.is_sweep_override()
     assert list(parsed.sweep_string_iterator()) == ["'größe'", "weite"]
+
+
+def test_a_sweep_has_one_output() -> None:
+    for word in ("output=a,b", "output=choice(a,b)"):
+        check_one_output([word])
+        with pytest.raises(ValueError, match="the members of a sweep share one output"):
+            check_one_output(["-m", "seed=0,1", word])
+    for word in ("output=a", "output=[a", "output=", "output='a,b'"):
+        check_one_output(["--multirun", word, "seed=0,1"])
 
 
 def test_flags_and_plain_words_are_left_alone() -> None:

@@ -50,6 +50,14 @@ class Vector(Dictionary):
         return self.inner.vector(rgb)
 
 
+def test_results_go_to_a_folder(tmp_path: Path, few_scenes: DataSet) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"output: .*file is no folder"):
+        pretextbench.judge(small("rgb"), few_scenes, ["knn"], tmp_path / "file", options=KNN)
+    with pytest.raises(ValueError, match="output is the path of a folder, not None"):
+        pretextbench.judge(small("rgb"), few_scenes, ["knn"], None, options=KNN)  # type: ignore[arg-type]
+
+
 def test_importing_it_imports_nothing_slow() -> None:
     program = "import sys, pretextbench; assert not {'torch', 'pandas', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 from pretext.data.loader import EpochLoader
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.seeding import Stream, derive, generator
-from pretext.task import Images, Progress, Task
+from pretext.task import Images, Progress, Task, checked
 
 WATCH_EVERY = 50
 """On a GPU the loss is looked at every so many batches, since each look waits for the device."""
@@ -120,7 +121,7 @@ class Pretraining(pl.LightningModule):
     def training_step(self, images: Images, batch_idx: int) -> Tensor:
         """Return the loss of one batch, such that the gradient of a step is the mean over its batches."""
         draw = generator(self._seed, Stream.VIEWS, self.current_epoch, batch_idx, self.global_rank)
-        step = self.task.loss(self._views(images, draw))
+        step = checked(self.task.loss(self._views(images, draw)), self.task)
         self._watch(step.loss, batch_idx)
         count = len(images.pixels)
         self.images_seen += count
@@ -158,11 +159,15 @@ class Pretraining(pl.LightningModule):
         torch.manual_seed(derive(self._seed, Stream.VALIDATION, 0, batch_idx, self.global_rank))
         draw = generator(self._seed, Stream.VALIDATION, 1, batch_idx, self.global_rank)
         batch = self._views(images, draw)
-        step = self.task.loss(batch)
+        step = checked(self.task.loss(batch), self.task)
         for name, value in {"loss": step.loss, **step.logs}.items():
             weight = step.counts(name, len(images.pixels))
             self._val.add(name, value * weight, weight)
         for name, chance in self.task.chance(batch).items():
+            if not math.isfinite(chance):
+                raise ValueError(
+                    f"{type(self.task).__name__}.chance: {name} is a finite number; it is {chance}"
+                )
             weight = step.counts(name, len(images.pixels))
             self._val.add(f"{name}_chance", step.loss.new_tensor(chance) * weight, weight)
         for name, (total, whole) in self.task.score(batch).items():

@@ -217,13 +217,13 @@ def check(
         raise ValueError(f"{kind} needs labels, and split {train.name!r} has none")
     if task.needs_color and not _shows_color(train):
         raise ValueError(f"{kind} needs colour, and split {train.name!r} has no image with colour")
-    if epochs:
-        taken = min(batch_size, len(train))
-        if taken < task.least_batch:
-            raise ValueError(
-                f"{kind} needs {task.least_batch} images a step or more, got batch_size={batch_size} of "
-                f"{len(train)} images"
-            )
+    taken = min(batch_size, len(train))
+    if epochs and taken < task.least_batch:
+        raise ValueError(
+            f"{kind} needs {task.least_batch} images a step or more, got batch_size={batch_size} of "
+            f"{len(train)} images"
+        )
+    if epochs or task.untrained:
         task.check(len(train), taken)
 
 

@@ -95,7 +95,21 @@ def _published(backbone: Backbone, asked: str) -> Published:
             )
         _, found = timm_weights(model, asked or ours[0], {} if size is None else {"image_size": size})
         return _of_imagenet(found)
-    raise ValueError(
+    raise _nobodys(backbone)
+
+
+def check_network(backbone: Backbone) -> None:
+    """Refuse a network that nobody publishes ImageNet weights of.
+
+    Raises:
+        ValueError: names those that somebody does.
+    """
+    if type(backbone) not in RESNETS.values() and not isinstance(backbone, TimmNet | TimmWhole):
+        raise _nobodys(backbone)
+
+
+def _nobodys(backbone: Backbone) -> ValueError:
+    return ValueError(
         f"nobody publishes ImageNet weights of {type(backbone).__name__}; networks are "
         f"{ResNet18.__name__} and {ResNet50.__name__} (torchvision's), {TimmNet.__name__} and "
         f"{TimmWhole.__name__} (timm's)"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pretext.encoder import Encoder
-from pretext.foreign.published import load_imagenet
+from pretext.foreign.published import check_network, load_imagenet
 from pretext.task import Images, Loader, Step, Task
 
 
@@ -31,6 +31,10 @@ class ImageNet(Task):
         super().__init__()
         self.encoder = encoder
         self._weights = weights
+
+    def check(self, images: int, batch_size: int) -> None:
+        """Refuse a network that nobody publishes weights of, before any are fetched."""
+        check_network(self.encoder.backbone)
 
     def prepare(self, loader: Loader, cache: Path) -> None:
         """Fetch the weights.

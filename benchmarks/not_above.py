@@ -22,7 +22,14 @@ class Count(NamedTuple):
 
 def counts(board: Board) -> list[Count]:
     """The rows with a column in which they are not above their random twin, most such columns first."""
-    found = [_count(row.label, list(_intervals(row).values())) for row in _rows(board)]
+    labels = Counter(row.label for row in _rows(board))
+    found = [
+        _count(
+            row.label if labels[row.label] == 1 else f"{row.label} ({row.key.match.input})",
+            list(_intervals(row).values()),
+        )
+        for row in _rows(board)
+    ]
     return sorted((count for count in found if count.not_above), key=lambda c: (-c.not_above, c.label))
 
 

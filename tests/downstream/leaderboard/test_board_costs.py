@@ -18,20 +18,21 @@ from pretextbench.costs import Point
 def test_points_are_the_ranked_rows_with_their_mean_flops() -> None:
     records = import_jsonl(SUITES / "tiny64.v1.jsonl.gz")
     board = build(records)
-    points = {point.label: point for point in costs.points(board, records)}
-    gains = {row.label: row.gain for group in board.groups for row in group.pretext if row.gain is not None}
-    for name, gain in gains.items():
+    points = {(point.label, point.group.split(", ")[-1]): point for point in costs.points(board, records)}
+    rows = [row for group in board.groups for row in group.pretext if row.gain is not None]
+    for row in rows:
+        at = row.label, row.key.match.input
         own = {
             r.subject.seed: r.cost.pretraining.flops
             for r in records
-            if r.subject.pretext == name and r.cost.pretraining and r.cost.pretraining.flops
+            if (r.subject.pretext, r.subject.input) == at and r.cost.pretraining and r.cost.pretraining.flops
         }
-        assert (name in points) == bool(own)  # k-means initialisation takes no step
+        assert (at in points) == bool(own)  # k-means initialisation takes no step
         if own:
-            assert points[name].gain == gain
-            assert points[name].flops == pytest.approx(sum(own.values()) / len(own))
+            assert points[at].gain == row.gain
+            assert points[at].flops == pytest.approx(sum(own.values()) / len(own))
     assert len(points) > 4
-    assert not points.keys() & {"random", "supervised", "kmeans_init"}
+    assert not {name for name, _ in points} & {"random", "supervised", "kmeans_init"}
 
 
 def test_names_keep_apart_and_in_order() -> None:

@@ -12,10 +12,10 @@ from downstream.leaderboard import build
 ALL = len(COLUMNS)
 
 
-def at(name: str, *truths: float) -> list[Record]:
+def at(name: str, *truths: float, **fields: object) -> list[Record]:
     """A row of three seeds whose true score is of random weights and this more, column by column."""
     return [
-        one(name, *column, seed, "photos", value=TRUTH["random"] + 0.01 * i + more + 0.001 * seed)
+        one(name, *column, seed, "photos", value=TRUTH["random"] + 0.01 * i + more + 0.001 * seed, **fields)
         for i, (column, more) in enumerate(zip(COLUMNS, truths, strict=True))
         for seed in range(3)
     ]
@@ -41,6 +41,12 @@ def test_rows_of_the_same_counts_share_a_part_and_a_column_with_most_is_named() 
         " Of these 4, 3 are in `frozen_classification` (classification) on photos, "
         "more than in any other column."
     )
+
+
+def test_a_label_of_several_sections_says_what_it_sees() -> None:
+    made = [record for seen in ("rgb", "lightness") for record in at("low", *[-0.1] * ALL, input=seen)]
+    twins = benchmark(pretexts=("random",)) + benchmark(pretexts=("random",), input="lightness")
+    assert [count.label for count in counts(build(made + twins))] == ["low (lightness)", "low (rgb)"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ class Square(NamedTuple):
         return height * factor, width * factor
 
     def check(self, height: int, width: int, name: str) -> None:
-        """Raise BadImage if an image of this size is too small."""
+        """Raise BadImage if an image of this size is too small, ValueError if a square has no pixel."""
+        if self.size < 1:
+            raise ValueError(f"size is a number of pixels, at least 1, got {self.size}")
         if min(height, width) < self.size and not self.upscale:
             raise BadImage(
                 name,

@@ -236,3 +236,9 @@ def test_photographs_of_every_kind_can_be_streamed(tmp_path: Path) -> None:
     for i in range(3):
         packed = photographs.examples().read(i).pixels.astype(int)
         assert abs(photographs.image(i).astype(int) - packed).mean() < 1.5
+
+
+@pytest.mark.parametrize("size", [0, -5])
+def test_a_square_has_a_pixel(size: int) -> None:
+    with pytest.raises(ValueError, match=f"size is a number of pixels, at least 1, got {size}"):
+        Square(size, upscale=True).check(32, 32, "image.png")

@@ -74,8 +74,6 @@ def check_optimizer(cfg: DictConfig) -> None:
     node = given(runs.plain(cfg.pretext.optimizer))
     if TARGET not in node:
         return
-    if "lr" in cfg.pretext.optimizer and cfg.pretext.optimizer.lr is None:
-        raise ValueError(f"pretext.optimizer.lr of {cfg.pretext.name} is null; a rate is a number above 0")
     try:
         runs.optimizer_of(node)([nn.Parameter(torch.zeros(1, 1))])
     except (TypeError, ValueError) as error:

@@ -163,7 +163,6 @@ def test_a_step_without_gradients_is_one_where_none_are_asked_for() -> None:
             "no initialisation=nope; it is a task of zero images: im",
         ),
         (["pretext=rotation", "initialisation=jigsaw"], "initialisation=jigsaw trains; it is a task of zero"),
-        (["pretext=rotation", "pretext.optimizer.lr=null"], "pretext.optimizer.lr of rotation is null"),
         (["pretext=rotation", "backbone=timm", "data.size=16"], "TimmNet cannot see images of 16 × 16: "),
         (["pretext=rotation", "+downstream.foo=1"], "downstream.foo is a protocol's settings"),
         (["pretext=rotation", "+input_arguments.scale=nan"], "input_arguments.scale of 'lightness' are fin"),

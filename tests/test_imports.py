@@ -13,11 +13,13 @@ ALLOWED = {
     "pretext.inputs": {"pretext.color"},
     "pretext.backbones": {"pretext.inputs", "pretext.classes"},
     "pretext.described": set(),
+    "pretext.unreadable": set(),
     "pretext.identity": {"pretext.described"},
     "pretext.encoder": {
         "pretext.atomic", "pretext.backbones", "pretext.inputs", "pretext.color", "pretext.described",
+        "pretext.unreadable",
     },
-    "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs"},
+    "pretext.foreign": {"pretext.encoder", "pretext.backbones", "pretext.inputs", "pretext.unreadable"},
     "pretext.task": {"pretext.encoder", "pretext.backbones"},
     "pretext.data": {
         "pretext.atomic", "pretext.locks", "pretext.names", "pretext.color", "pretext.task",
@@ -38,6 +40,7 @@ ALLOWED = {
     "pretext.fit": {
         "pretext.atomic", "pretext.classes", "pretext.task", "pretext.encoder", "pretext.data",
         "pretext.views", "pretext.spacing", "pretext.pictures", "pretext.identity", "pretext.backbones",
+        "pretext.unreadable",
     },
     "pretext": {"pretext.encoder"},
     "downstream": {"pretext.encoder", "pretext.data", "pretext.identity"},

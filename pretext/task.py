@@ -52,7 +52,6 @@ def checked(step: object, task: Task) -> Step:
 
     Raises:
         ValueError: no `Step`, a loss or a log that is no scalar, a loss without gradient where it needs one.
-            no scalar.
     """
     where = f"{type(task).__name__}.loss"
     if not isinstance(step, Step):

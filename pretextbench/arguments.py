@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
 _WORD = re.compile(r"[^,\[\]()=]+")
 _CHOICE = re.compile(r"leaderboard\.(rows|columns|sections|where\..+)")
 """Keys whose values are names of fields, or what fields say: one, or several that a comma parts."""
@@ -29,9 +32,6 @@ def check_one_output(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: `output` is given several values.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser  # slow, and seldom asked
-    from hydra.errors import OverrideParseException
-
     given = [word for word in arguments if word.startswith("output=")]
     if not given or {"-m", "--multirun"}.isdisjoint(arguments):
         return

@@ -14,6 +14,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
@@ -86,6 +87,14 @@ def options(group: str, arguments: Sequence[str] = ()) -> list[str]:
         return sorted(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
 
 
+def chosen(group: str) -> str | None:
+    """Which option of a group the command that is at work chose, if it did."""
+    if not HydraConfig.initialized():
+        return None
+    name: str | None = HydraConfig.get().runtime.choices.get(group)
+    return name
+
+
 def near(word: str, known: Sequence[str]) -> str:
     """ " Did you mean …?", or nothing."""
     found = difflib.get_close_matches(word, known, n=1)
@@ -120,8 +129,8 @@ def _no_name(arguments: Sequence[str]) -> str:
 def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:
     with _loader(arguments) as loader:
         groups = loader.list_groups("")
-        chosen = [o for o in _parse(arguments).overrides if _of_group(o, groups)]
-        config = loader.load_configuration("config", overrides=chosen, run_mode=RunMode.RUN)
+        of_groups = [o for o in _parse(arguments).overrides if _of_group(o, groups)]
+        config = loader.load_configuration("config", overrides=of_groups, run_mode=RunMode.RUN)
     known = [key for key in keys(config) if key.partition(".")[0] != "hydra"]
     close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
     close = close or [key for key in known if key.rpartition(".")[2] == wrong.rpartition(".")[2]][:2]

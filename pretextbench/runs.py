@@ -111,9 +111,8 @@ def one(cfg: DictConfig, pretext: DictConfig, data: DataSet, precision: str, twi
     budget = {"epochs": epochs} | {key: plain(cfg.trainer[key]) for key in BUDGET}
     if pretext.epoch_batches is not None:
         budget["epoch_batches"] = pretext.epoch_batches
-    initialisation = None if twin else _initialisation(cfg)
-    if not epochs:
-        initialisation = None  # a row without training, in a sweep of rows with some
+    asked = None if twin else _initialisation(cfg)
+    initialisation = asked if epochs else None  # none for a row without training, in a sweep of others
     source = pretext.parent or initialisation
     parent = one(cfg, pretext_config(source), data, precision, twin) if source else None
     spec = {

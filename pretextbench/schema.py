@@ -11,7 +11,6 @@ from functools import cache
 from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 from pydantic import Field
 
@@ -309,7 +308,7 @@ def check(cfg: DictConfig) -> None:
     _known(cfg)
     for group, key in NEEDED.items():
         if key not in cfg[group] or OmegaConf.is_missing(cfg[group], key):
-            if chosen := _chosen(group):
+            if chosen := hints.chosen(group):
                 raise ValueError(f"{group}={chosen}: its YAML has no {key!r}, and every {group} has one")
             raise ValueError(
                 f"{group} was taken away, and every job needs one: {', '.join(hints.options(group))}"
@@ -328,14 +327,6 @@ def check(cfg: DictConfig) -> None:
         if (given := (plain[place] or {}).get("name")) is not None:
             fit(Name, given, f"{place}.name")
     names.of_task(plain["pretext"]["name"], plain["pretext"]["task"].get("_target_", ""))
-
-
-def _chosen(group: str) -> str | None:
-    """Which option of a group the command line chose, if it did."""
-    if not HydraConfig.initialized():
-        return None
-    chosen: str | None = HydraConfig.get().runtime.choices.get(group)
-    return chosen
 
 
 def _known(cfg: DictConfig) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 
 from pretextbench.fitting import fit
-from pretextbench.hints import near
+from pretextbench.hints import chosen, near
 
 TARGET = "_target_"
 GIVEN: Mapping[str, frozenset[str]] = {
@@ -44,18 +44,9 @@ def check(cfg: DictConfig) -> None:
         for place, node in _parts(cfg):
             _check(node, place, GIVEN.get(place, frozenset()))
     except ValueError as error:
-        if chosen := _experiment():
-            error.add_note(f"experiment={chosen} sets keys of its own; with other groups it may not fit.")
+        if named := chosen("experiment"):
+            error.add_note(f"experiment={named} sets keys of its own; with other groups it may not fit.")
         raise
-
-
-def _experiment() -> str | None:
-    from hydra.core.hydra_config import HydraConfig
-
-    if not HydraConfig.initialized():
-        return None
-    chosen: str | None = HydraConfig.get().runtime.choices.get("experiment")
-    return chosen
 
 
 def given(optimizer: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,20 +105,21 @@ def own(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
 def said(
-    words: list[str],
-    own: Path,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> str:
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     """What a command that cannot be is answered with."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["run.py", f"--config-dir={own}", *FEW, *words])
-    assert dispatch.main() in (1, 2)
-    shown = " ".join(capsys.readouterr().err.split())
-    assert "Traceback" not in shown
-    return shown
+
+    def answer(*words: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["run.py", f"--config-dir={own}", *FEW, *words])
+        assert dispatch.main() in (1, 2)
+        shown = " ".join(capsys.readouterr().err.split())
+        assert "Traceback" not in shown
+        return shown
+
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -133,15 +135,8 @@ def said(
         ("classless", "pretext=classless: its YAML names no class of a task"),
     ],
 )
-def test_a_task_that_breaks_the_contract_is_named(
-    name: str,
-    due: str,
-    own: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert due in said([f"pretext={name}", "job=pretrain"], own, tmp_path, monkeypatch, capsys)
+def test_a_task_that_breaks_the_contract_is_named(name: str, due: str, said: Callable[..., str]) -> None:
+    assert due in said(f"pretext={name}", "job=pretrain")
 
 
 def test_a_step_without_gradients_is_one_where_none_are_asked_for() -> None:
@@ -169,13 +164,6 @@ def test_a_step_without_gradients_is_one_where_none_are_asked_for() -> None:
         (["output="], "output: a path is not empty; this folder is .; it is ''"),
     ],
 )
-def test_a_plan_refuses_what_cannot_be(
-    words: list[str],
-    due: str,
-    own: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_plan_refuses_what_cannot_be(words: list[str], due: str, said: Callable[..., str]) -> None:
     """A YAML of one's own that cannot be imported and was not chosen is in nobody's way."""
-    assert due in said(["dry_run=true", *words], own, tmp_path, monkeypatch, capsys)
+    assert due in said("dry_run=true", *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -163,7 +164,13 @@ class Result:
     @property
     def scale(self) -> Scale:
         """What the value means."""
-        return Scale(self.unit, Direction(self.direction), self.range)
+        return _scale(self.unit, self.direction, self.range)
+
+
+@lru_cache
+def _scale(unit: str, direction: str, ends: tuple[float | None, float | None]) -> Scale:
+    """Made once: of many records few differ in it, and each is asked several times."""
+    return Scale(unit, Direction(direction), ends)
 
 
 @dataclass(frozen=True)

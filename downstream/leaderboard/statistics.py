@@ -217,8 +217,9 @@ def _falls(function: Callable[[float], float], near: float) -> float:
     """Where a function that falls from above 0 to below it, over the whole line, passes 0.
 
     Bracketed, then by regula falsi with the Illinois rule (an end that stays twice counts half) and a step to
-    the middle where that does not help. `scipy.optimize` has better ones, and takes as long to import as a
-    table to make.
+    the middle where that does not help. No step stays nearer to an end than half of what is asked for: where
+    the function is 0 at an end, but for rounding, the next step goes past it. `scipy.optimize` has better
+    ones, and takes as long to import as a table to make.
     """
     low = high = near
     above = below = function(near)
@@ -230,10 +231,11 @@ def _falls(function: Callable[[float], float], near: float) -> float:
         high, step = high + step, 2 * step
         below = function(high)
     stayed = 0  # steps that the upper end stayed in; below 0 the lower
-    while high - low > PRECISE * max(1.0, abs(low), abs(high)):
+    while high - low > (enough := PRECISE * max(1.0, abs(low), abs(high))):
         at = low + (high - low) * above / (above - below)
-        if abs(stayed) > 2 or not low < at < high:
+        if abs(stayed) > 2:
             at, stayed = (low + high) / 2, 0
+        at = min(max(at, low + enough / 2), high - enough / 2)
         value = function(at)
         if value == 0:
             return at

@@ -277,7 +277,19 @@ def test_where_a_function_falls_through_0_is_where_scipy_finds_it(
 
     expected = brentq(falling, -50, 1000, maxiter=1000)
     assert statistics._falls(counted, near) == pytest.approx(expected, abs=precision)
-    assert len(asked) < 150
+    assert len(asked) < 200
+
+
+@pytest.mark.parametrize("rest", [1e-18, -1e-18])
+def test_a_0_that_rounding_hides_is_not_looked_for_by_halves(rest: float) -> None:
+    asked: list[float] = []
+
+    def falling(x: float) -> float:
+        asked.append(x)
+        return rest if abs(x - 0.6) < 1e-13 else 0.6 - x
+
+    assert statistics._falls(falling, 0.5) == pytest.approx(0.6, abs=1e-12)
+    assert len(asked) < 8
 
 
 def test_statistics_are_deterministic() -> None:

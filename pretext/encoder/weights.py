@@ -41,11 +41,11 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
         ) from error
     if key is not None:
         if not isinstance(content, Mapping) or key not in content:
-            listed = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+            listed = some([*map(str, content)]) if isinstance(content, Mapping) else type(content).__name__
             raise ValueError(f"{path} has no entry {key!r}; it has: {listed}")
         content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        listed = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        listed = some([*map(str, content)]) if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(f"{path} is no plain state dict; choose the entry that is by `key` out of: {listed}")
     return dict(content)
 
@@ -77,11 +77,12 @@ def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         "of another kind": unreal,
     }
     if any(faults.values()):
-        listed = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
+        listed = "; ".join(f"{what}: {some(names)}" for what, names in faults.items() if names)
         raise ValueError(f"the weights do not fit {type(module).__name__}: {listed}")
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first `SHOWN` names, and how many more there are."""
     left = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from pretext import inputs, unreadable
 from pretext.backbones import Backbone
 from pretext.encoder import Encoder, from_state_dict
+from pretext.encoder.weights import some
 from pretext.foreign.networks import network_of
 from pretext.foreign.roots import recognise
 from pretext.inputs import Input
@@ -55,7 +56,7 @@ def open_checkpoint(path: Path, seen: Input | None, arguments: Mapping[str, obje
     layout, parts = recognise(content, str(path), None if key is None else str(key))
     if parts.unknown:
         raise ValueError(
-            f"{path} (layout {layout.name}): unexpected: {', '.join(parts.unknown[:20])}; left out knowingly "
+            f"{path} (layout {layout.name}): unexpected: {some(parts.unknown)}; left out knowingly "
             f"is what begins with: {', '.join((*layout.beside, *layout.heads))}"
         )
     try:

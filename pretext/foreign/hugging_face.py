@@ -14,6 +14,7 @@ from torch import nn
 
 from pretext.backbones.transformers_net import EXTRA, TransformersNet, from_transformers, without_pooler
 from pretext.encoder import Encoder, from_state_dict
+from pretext.encoder.weights import some
 from pretext.foreign.checkpoint import UNKNOWN
 from pretext.inputs import RGB, Input
 
@@ -78,7 +79,7 @@ def _check_loaded(name: str, told: Mapping[str, Any]) -> None:
         "of another shape": [str(key) for key in told["mismatched_keys"]],
     }
     if any(faults.values()):
-        listed = "; ".join(f"{what}: {', '.join(sorted(keys)[:20])}" for what, keys in faults.items() if keys)
+        listed = "; ".join(f"{what}: {some(sorted(keys))}" for what, keys in faults.items() if keys)
         raise ValueError(f"hf:{name}: the weights do not fit the configuration: {listed}")
 
 

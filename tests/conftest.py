@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,13 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()  # libraries in C count what is left when Python ends
+
+
+@pytest.fixture(autouse=True)
+def drawn_alike() -> None:
+    """What a test draws without a seed of its own is the same each time, whatever ran before it."""
+    if torch := sys.modules.get("torch"):  # which tests of the start alone do without
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

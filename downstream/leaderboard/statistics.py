@@ -217,9 +217,9 @@ def _falls(function: Callable[[float], float], near: float) -> float:
     """Where a function that falls from above 0 to below it, over the whole line, passes 0.
 
     Bracketed, then by regula falsi with the Illinois rule (an end that stays twice counts half) and a step to
-    the middle where that does not help. No step stays nearer to an end than half of what is asked for: where
-    the function is 0 at an end, but for rounding, the next step goes past it. `scipy.optimize` has better
-    ones, and takes as long to import as a table to make.
+    the middle where that does not help. A step that would stay at an end, where the function is 0 but for
+    rounding, goes past it by half of what is asked for. `scipy.optimize` has better ones, and takes as long
+    to import as a table to make.
     """
     low = high = near
     above = below = function(near)
@@ -235,7 +235,8 @@ def _falls(function: Callable[[float], float], near: float) -> float:
         at = low + (high - low) * above / (above - below)
         if abs(stayed) > 2:
             at, stayed = (low + high) / 2, 0
-        at = min(max(at, low + enough / 2), high - enough / 2)
+        elif not low < at < high:  # where that does not help, the next goes to the middle
+            at, stayed = (low + enough / 2, 2) if at <= low else (high - enough / 2, -2)
         value = function(at)
         if value == 0:
             return at

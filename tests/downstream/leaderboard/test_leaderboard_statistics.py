@@ -277,7 +277,7 @@ def test_where_a_function_falls_through_0_is_where_scipy_finds_it(
 
     expected = brentq(falling, -50, 1000, maxiter=1000)
     assert statistics._falls(counted, near) == pytest.approx(expected, abs=precision)
-    assert len(asked) < 200
+    assert len(asked) < 150
 
 
 @pytest.mark.parametrize("rest", [1e-18, -1e-18])

@@ -41,13 +41,16 @@ def read_state_dict(path: str | Path, key: str | None = None) -> dict[str, Tenso
         ) from error
     if key is not None:
         if not isinstance(content, Mapping) or key not in content:
-            listed = some([*map(str, content)]) if isinstance(content, Mapping) else type(content).__name__
-            raise ValueError(f"{path} has no entry {key!r}; it has: {listed}")
+            raise ValueError(f"{path} has no entry {key!r}; it has: {_entries(content)}")
         content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        listed = some([*map(str, content)]) if isinstance(content, Mapping) else type(content).__name__
+        listed = _entries(content)
         raise ValueError(f"{path} is no plain state dict; choose the entry that is by `key` out of: {listed}")
     return dict(content)
+
+
+def _entries(content: object) -> str:
+    return some([*map(str, content)]) if isinstance(content, Mapping) else type(content).__name__
 
 
 def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -82,6 +82,7 @@ class TestRefused:
             ([1, 2], ["It holds a list"]),
             ({}, ["first keys are: none"]),
             ({3: torch.ones(1)}, ["first keys are: 3"]),
+            ({f"of.{i}": torch.ones(1) for i in range(11)}, ["'of.7' and 3 more"]),
         ],
     )  # fmt: skip
     def test_an_unknown_layout_lists_the_known_ones_and_the_keys(

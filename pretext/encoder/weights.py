@@ -84,10 +84,10 @@ def check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise ValueError(f"the weights do not fit {type(module).__name__}: {listed}")
 
 
-def some(names: Sequence[str]) -> str:
-    """The first `SHOWN` names, and how many more there are."""
-    left = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
+def some(names: Sequence[str], shown: int = SHOWN) -> str:
+    """The first names, and how many more there are."""
+    left = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {left} more" if left > 0 else "")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -13,6 +13,7 @@ from pretext.backbones import Backbone, ResNet18, ResNet50
 from pretext.backbones.resnet import from_torchvision_names
 from pretext.backbones.timm_vit import TimmVit
 from pretext.backbones.vit import VisionTransformer, from_timm_names
+from pretext.encoder.weights import some
 from pretext.foreign.dinov3 import dinov3
 from pretext.foreign.layouts import Layout, State
 
@@ -40,10 +41,9 @@ def network_of(
             return _resnet(state, layout, dict(arguments))
         if "patch_embed.proj.weight" in state:
             return _vision_transformer(state, layout, dict(arguments))
-    listed = ", ".join(list(state)[:8])
     raise ValueError(
         "the backbone is neither a ResNet (conv1.weight) nor a Vision Transformer "
-        f"(patch_embed.proj.weight); its first keys are: {listed or 'none'}"
+        f"(patch_embed.proj.weight); its first keys are: {some(list(state), 8) or 'none'}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from pretext.encoder.weights import some
 from pretext.foreign.layouts import LAYOUTS, Layout, Parts, State, unwrapped
 
 ANCHORS = {
@@ -121,8 +122,8 @@ def _first_keys(content: Any, shown: int = 8) -> str:
     """The first keys of a file, and those of the mappings one level down."""
     if not isinstance(content, Mapping):
         return f"It holds a {type(content).__name__}"
-    lines = [f"Its first keys are: {', '.join(map(repr, list(content)[:shown])) or 'none'}"]
+    lines = [f"Its first keys are: {some([*map(repr, content)], shown) or 'none'}"]
     for key, inner in list(content.items())[:shown]:
         if isinstance(inner, Mapping):
-            lines.append(f"in {key!r}: {', '.join(map(repr, list(inner)[:shown])) or 'nothing'}")
+            lines.append(f"in {key!r}: {some([*map(repr, inner)], shown) or 'nothing'}")
     return "; ".join(lines)

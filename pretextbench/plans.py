@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -13,6 +13,9 @@ from pretext.atomic import write_json
 from pretextbench.console import console
 
 PLAN = "plan.json"
+
+BESIDE = 36
+"""Characters of a line that the state, the views and the time of a run take when folded."""
 
 
 class Step(NamedTuple):
@@ -76,12 +79,16 @@ def joined(plans: Iterable[Plan]) -> list[Planned]:
 
 def show(plans: Sequence[Plan]) -> None:
     """Print one table of all there is to do, and its sum."""
+    runs = joined(plans)
     table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "views", "about"):
-        side: Literal["left", "right"] = "right" if column in ("views", "about") else "left"
-        table.add_column(column, justify=side, overflow="fold")
+    # A name is looked for and pasted: where it can be whole, what stands beside it folds.
+    longest = max((len(run.run.what) for run in runs), default=0)
+    table.add_column("what", overflow="fold", no_wrap=longest + BESIDE <= console.width)
+    table.add_column("state", overflow="fold")
+    for column in ("views", "about"):
+        table.add_column(column, justify="right", overflow="fold")
     total = 0.0
-    for run in joined(plans):
+    for run in runs:
         for indent, step in (("", run.run), *(("  ", step) for step in run.evaluations)):
             views = f"{step.views:,}" if step.views else ""
             table.add_row(indent + step.what, step.state, views, clock(step.seconds))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pretextbench import plans
+from pretextbench.console import console
 from pretextbench.plans import Plan, Planned, Step
 
 
@@ -35,6 +36,21 @@ def test_shared_twins_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (
         shown.splitlines()[-1] == "about 5 min 41 s on cpu, fp32, cuda, bf16"
     )  # 100 + 10 + 1 + 10 + 20 + 200
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, True), (50, False)])
+def test_a_name_is_whole_where_a_line_has_room_for_it(
+    width: int, whole: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "supervised_smallnet_scenes_s0_0567711226ff"
+    monkeypatch.setattr(console, "_width", width)
+    untrained = Planned(Step("b", "random", "to do (no training)", 4.0), [], 0.5)
+    trained = Planned(Step("a", name, "to do", 104.0, 19_968), [], 0.5)
+    plans.show([Plan([trained, untrained], "cpu")])
+    shown = capsys.readouterr().out
+    assert (name in shown) == whole
+    for word in (name[:10], name[-3:], "19,968", "training)"):
+        assert word in shown
 
 
 @pytest.mark.parametrize(

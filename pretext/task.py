@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from pretext.backbones.base import Backbone
 from pretext.encoder import Encoder
+
+WATCHED = ("knn", "linear", "rankme", "spread")
+"""What is measured of any encoder's features on val; no measure of a task goes by one of these names."""
 
 
 class Images(NamedTuple):
@@ -51,7 +54,8 @@ def checked(step: object, task: Task) -> Step:
     """What the `loss` of a task returned, held to the contract.
 
     Raises:
-        ValueError: no `Step`, a loss or a log that is no scalar, a loss without gradient where it needs one.
+        ValueError: no `Step`, a loss or a log that is no scalar, a log that goes by one of `WATCHED`, a loss
+            without gradient where it needs one.
     """
     where = f"{type(task).__name__}.loss"
     if not isinstance(step, Step):
@@ -60,9 +64,19 @@ def checked(step: object, task: Task) -> Step:
         if not isinstance(value, Tensor) or value.dim():
             what = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{where}: {name} is a scalar tensor; it is {what}")
+    refuse_watched(step.logs, where)
     if torch.is_grad_enabled() and not step.loss.requires_grad:
         raise ValueError(f"{where}: the loss has no gradient: nothing that is trained went into it")
     return step
+
+
+def refuse_watched(names: Iterable[str], where: str) -> None:
+    """Raise ValueError for a measure of a task that goes by a name of `WATCHED`."""
+    if taken := sorted(set(names) & set(WATCHED)):
+        raise ValueError(
+            f"{where}: {', '.join(taken)} is what is measured of the encoder's features; "
+            f"what the task measures goes by other names than {', '.join(WATCHED)}"
+        )
 
 
 class Progress(NamedTuple):
@@ -195,6 +209,13 @@ class Task(nn.Module, ABC):
 
     def chance(self, batch: Any) -> dict[str, float]:
         """Value of each log at chance level on this batch; empty where the loss has none."""
+        return {}
+
+    def blind(self, batch: Any) -> dict[str, float]:
+        """Value of each log at the best answer that is the same for all images; empty where `chance` is that.
+
+        A loss that ends at the lower of both has learned nothing of images, and is flagged.
+        """
         return {}
 
     def score(self, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:

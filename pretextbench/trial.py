@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,12 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from pretext.backbones import Backbone
 from pretext.data.dataset import Split
 from pretext.data.loader import EpochLoader, batches
 from pretext.encoder import Encoder
 from pretext.fit.optimisation import Optimisation
-from pretext.task import Images, Task
+from pretext.task import Images, Task, checked
 from pretextbench import runs
 from pretextbench.runs import Run
 from pretextbench.targets import TARGET, given
@@ -136,13 +138,29 @@ def see(encoder: Encoder, train: Split) -> None:
 
 
 def show(task: Task, train: Split) -> None:
-    """Let a task make its views of two images.
+    """Let a task make its views of two images, and its network see them.
 
     Raises:
-        ValueError: images that it cannot work with.
+        ValueError: images that it cannot work with, views of them that its network is too large for, or a
+            loss that breaks the contract.
     """
     prepare(task, train, FEW, torch.device("cpu"))
-    task.views(_few(train), torch.Generator().manual_seed(0))
+    few = _few(train)
+    batch = task.views(few, torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            checked(task.eval().loss(batch), task)
+    except RuntimeError as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if not any(isinstance(frame.f_locals.get("self"), Backbone) for frame in frames):
+            raise  # a fault of the task's own, to be looked for where it is
+        network, size = type(task.encoder.backbone).__name__, " × ".join(map(str, few.pixels.shape[2:]))
+        raise ValueError(
+            f"{type(task).__name__}: {network} cannot see what the task shows it of images of {size}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    finally:
+        task.train()
 
 
 def _step(optimisation: Optimisation, task: Task) -> None:

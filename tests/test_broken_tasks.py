@@ -73,6 +73,20 @@ class Number(Mean):
         return Step(self.mean(batch), {"half": 0.5})  # type: ignore[dict-item]
 
 
+class Watched(Mean):
+    """A log by a name that features are watched by."""
+
+    def loss(self, batch: Images) -> Step:
+        return Step(self.mean(batch), {"spread": torch.ones(())})
+
+
+class Scored(Mean):
+    """The same of a measure on val."""
+
+    def score(self, batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        return {"knn": (torch.ones(()), torch.ones(()))}
+
+
 class Chanceless(Mean):
     """A chance that is no number."""
 
@@ -92,7 +106,7 @@ def own(tmp_path: Path) -> Path:
     """A folder of configurations of one's own, one task for each class here."""
     folder = tmp_path / "own"
     (folder / "pretext").mkdir(parents=True)
-    for kind in (Mean, Bare, Many, Detached, Number, Chanceless, NoTask):
+    for kind in (Mean, Bare, Many, Detached, Number, Watched, Scored, Chanceless, NoTask):
         name = kind.__name__.lower()
         (folder / "pretext" / f"{name}.yaml").write_text(YAML.format(name=name, kind=kind.__name__))
     whole = (folder / "pretext" / "mean.yaml").read_text()
@@ -129,6 +143,8 @@ def said(
         ("many", "Many.loss: loss is a scalar tensor; it is of shape (4,)"),
         ("detached", "Detached.loss: the loss has no gradient"),
         ("number", "Number.loss: half is a scalar tensor; it is float"),
+        ("watched", "Watched.loss: spread is what is measured of the encoder's features; what"),
+        ("scored", "Scored.score: knn is what is measured of the encoder's features"),
         ("chanceless", "Chanceless.chance: loss is a finite number; it is nan"),
         ("notask", "pretext=notask: test_broken_tasks.NoTask is no pretext.task.Task"),
         ("nameless", "pretext=nameless: its YAML has no 'name'"),
@@ -159,6 +175,10 @@ def test_a_step_without_gradients_is_one_where_none_are_asked_for() -> None:
         ),
         (["pretext=rotation", "initialisation=jigsaw"], "initialisation=jigsaw trains; it is a task of zero"),
         (["pretext=rotation", "backbone=timm", "data.size=16"], "TimmNet cannot see images of 16 × 16: "),
+        (
+            ["pretext=jigsaw", "backbone=timm", "data.size=48"],
+            "Jigsaw: TimmNet cannot see what the task shows it of images of 48 × 48: ",
+        ),
         (["pretext=rotation", "+downstream.foo=1"], "downstream.foo is a protocol's settings"),
         (["pretext=rotation", "+input_arguments.scale=nan"], "input_arguments.scale of 'lightness' are fin"),
         (["output="], "output: a path is not empty; this folder is .; it is ''"),

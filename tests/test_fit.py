@@ -91,7 +91,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert [bool(row["val/loss"]) for row in rows] == [False, True, True]  # every 2, and the last
     assert all(row["train/unbalanced"] for row in rows)
     assert wall.values["val/knn"] == result.measures["val/knn"]
-    assert {"val/auc", "val/auc_balanced", "val/psnr", "val/unbalanced_prior"} <= result.measures.keys()
+    assert {"val/auc", "val/auc_balanced", "val/psnr", "val/unbalanced_blind"} <= result.measures.keys()
     assert (result.images_seen, result.steps, result.epochs) == (120, 15, 3)
     assert result.images_per_second > 0
     assert result.peak_memory > 2**20
@@ -113,9 +113,9 @@ def test_colorization_learns_more_than_the_colour_prior(tmp_path: Path) -> None:
         optimisation=fast, device="cpu", validation=Validation(every=8, bank=0),
         console=Console(file=io.StringIO()),
     )  # fmt: skip
-    assert result.measures["val/unbalanced_prior"] < math.log(313)
-    assert result.measures["val/unbalanced"] < result.measures["val/unbalanced_prior"]
-    assert result.measures["val/loss"] < result.measures["val/loss_prior"]
+    assert result.measures["val/unbalanced_blind"] < math.log(313)
+    assert result.measures["val/unbalanced"] < result.measures["val/unbalanced_blind"]
+    assert result.measures["val/loss"] < result.measures["val/loss_blind"]
 
 
 UNTRAINED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,13 @@ from pretext.data.loader import EpochLoader
 from pretext.encoder import load
 from pretext.fit import Optimisation, Pretrained, Validation, pretrain
 from pretext.fit.monitor import PENALTIES, Features, features, flags, probes, ridge, shape, vote
-from pretext.task import Progress
+from pretext.task import Progress, Task
+from pretext.tasks.barlow_twins import BarlowTwins
+from pretext.tasks.byol import Byol
+from pretext.tasks.lejepa import LeJepa
 from pretext.tasks.rotation import Rotation
+from pretext.tasks.simsiam import SimSiam
+from pretext.tasks.vicreg import VICReg
 
 
 def test_the_vote_agrees_with_scikit_learn() -> None:
@@ -154,6 +160,21 @@ def test_a_collapse_is_said_while_training_kept_with_the_encoder_and_flagged_in_
     assert "pretraining_collapsed" not in told_by_pretraining(load(tmp_path / "b" / "run"))
 
 
+@pytest.mark.parametrize("kind", [Byol, SimSiam, BarlowTwins, VICReg, LeJepa])
+def test_a_collapse_is_one_of_features_whatever_a_task_says_of_its_projections(
+    kind: Callable[..., Task], tmp_path: Path
+) -> None:
+    val = toy.split(8, 1, "val")
+    run(kind(toy.encoder()), tmp_path, val=val)
+    result = Pretrained.read(tmp_path / "run")
+    assert result is not None
+    seen = features(load(tmp_path / "run"), EpochLoader(val, 8))
+    assert {f"val/{name}": value for name, value in shape(seen.vectors).items()} == pytest.approx(
+        {name: result.measures[name] for name in ("val/rankme", "val/spread")}, rel=1e-4
+    )
+    assert result.measures["val/projections_spread"] != result.measures["val/spread"]
+
+
 def test_features_that_are_not_finite_end_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +190,10 @@ def test_a_loss_is_at_chance_unless_it_is_a_hundredth_below() -> None:
     assert flags({"val/loss": 0.995, "val/loss_chance": 1.0, "val/spread": 0.5}) == ["pretraining_at_chance"]
     assert flags({"val/loss": 0.985, "val/loss_chance": 1.0, "val/spread": 0.5}) == []
     assert flags({"val/loss": 2.0, "val/spread": 0.5}) == []  # it has no chance level
+    both = {"val/loss_chance": 4.0, "val/loss_blind": 3.0, "val/spread": 0.5}
+    assert flags({"val/loss": 2.98, **both}) == flags({"val/loss": 4.5, **both}) == ["pretraining_at_chance"]
+    assert flags({"val/loss": 2.96, **both}) == []
+    assert flags({"val/loss": 2.98, "val/loss_blind": 3.0}) == ["pretraining_at_chance"]
     assert flags({"val/loss": 0.5, "val/loss_chance": 1.0, "val/spread": 0.001}) == ["pretraining_collapsed"]
     assert all(meaning(flag) != flag.replace("_", " ") for flag in OF_PRETRAINING)
 

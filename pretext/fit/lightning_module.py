@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from pretext.data.loader import EpochLoader
 from pretext.fit.optimisation import Optimisation
 from pretext.fit.seeding import Stream, derive, generator
-from pretext.task import Images, Progress, Task, checked
+from pretext.task import Images, Progress, Task, checked, refuse_watched
 
 WATCH_EVERY = 50
 """On a GPU the loss is looked at every so many batches, since each look waits for the device."""
@@ -163,14 +163,17 @@ class Pretraining(pl.LightningModule):
         for name, value in {"loss": step.loss, **step.logs}.items():
             weight = step.counts(name, len(images.pixels))
             self._val.add(name, value * weight, weight)
-        for name, chance in self.task.chance(batch).items():
-            if not math.isfinite(chance):
-                raise ValueError(
-                    f"{type(self.task).__name__}.chance: {name} is a finite number; it is {chance}"
-                )
-            weight = step.counts(name, len(images.pixels))
-            self._val.add(f"{name}_chance", step.loss.new_tensor(chance) * weight, weight)
-        for name, (total, whole) in self.task.score(batch).items():
+        for kind, levels in (("chance", self.task.chance(batch)), ("blind", self.task.blind(batch))):
+            for name, level in levels.items():
+                if not math.isfinite(level):
+                    raise ValueError(
+                        f"{type(self.task).__name__}.{kind}: {name} is a finite number; it is {level}"
+                    )
+                weight = step.counts(name, len(images.pixels))
+                self._val.add(f"{name}_{kind}", step.loss.new_tensor(level) * weight, weight)
+        scores = self.task.score(batch)
+        refuse_watched(scores, f"{type(self.task).__name__}.score")
+        for name, (total, whole) in scores.items():
             self._val.add(name, total, whole)
 
     def on_validation_epoch_end(self) -> None:

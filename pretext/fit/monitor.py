@@ -145,9 +145,10 @@ def collapsed(measures: Mapping[str, float]) -> bool:
 
 
 def at_chance(measures: Mapping[str, float]) -> bool:
-    """Whether a task's loss on val is no better than what it is worth without learning, where it has such."""
-    loss, chance = measures.get("val/loss"), measures.get("val/loss_chance")
-    return loss is not None and chance is not None and loss > (1 - LEAST_GAIN) * chance
+    """Whether a loss on val is no better than what takes no look at images, where it has such a level."""
+    loss = measures.get("val/loss")
+    levels = [measures[name] for name in ("val/loss_chance", "val/loss_blind") if name in measures]
+    return loss is not None and bool(levels) and loss > (1 - LEAST_GAIN) * min(levels)
 
 
 def flags(measures: Mapping[str, float]) -> list[str]:

@@ -71,7 +71,11 @@ class BarlowTwins(Task):
             one_normal, two_normal = (self.norm(gather(vectors.float())) for vectors in (one, two))
             loss = barlow(one_normal, two_normal, self._redundancy)
         loss = loss * self._scale
-        return Step(loss, {"loss": loss.detach(), "spread": spread(one)})
+        return Step(loss, {"loss": loss.detach(), "projections_spread": spread(one)})
+
+    def blind(self, batch: Pair) -> dict[str, float]:
+        """Return what outputs cost that are all the same: no channel agrees with itself."""
+        return {"loss": self._scale * self.norm.num_features}
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two views of each image."""

@@ -16,8 +16,8 @@ class Byol(Task):
     """From one view of an image predicts the teacher's projection of the other, both ways, by their cosine.
 
     The teacher is the moving average of encoder and projector; its momentum follows a cosine. Nothing
-    pushes images apart: `spread` in the logs says whether they still are (1), or have become one (0). The
-    encoder that is kept is the student's.
+    pushes images apart: `projections_spread` in the logs says whether they still are (1), or have become
+    one (0). The encoder that is kept is the student's.
 
     Args:
         encoder: what is trained.
@@ -79,7 +79,7 @@ class Byol(Task):
         loss = projected[0].new_zeros(())
         for view, target in zip(projected, reversed(targets), strict=True):
             loss = loss + (2 - 2 * F.cosine_similarity(self.predictor(view).float(), target.float())).mean()
-        return Step(loss, {"loss": loss.detach(), "spread": spread(projected[0])})
+        return Step(loss, {"loss": loss.detach(), "projections_spread": spread(projected[0])})
 
     def chance(self, batch: Pair) -> dict[str, float]:
         """Return what predictions cost that have nothing to do with what they predict."""

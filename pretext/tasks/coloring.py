@@ -29,6 +29,7 @@ from pretext.colorizers.contract import Hints
 from pretext.encoder import Encoder
 from pretext.inputs import INPUTS
 from pretext.task import Images, Loader, Task
+from pretext.tasks import blind
 from pretext.tasks.block8 import Block8
 
 COLOURLESS = tuple(name for name, kind in INPUTS.items() if not kind.sees_color)
@@ -195,6 +196,20 @@ def balancing(loader: Loader, cache: Path, stride: int) -> Tensor:
 def mean_of_colored(values: Tensor, counts: Tensor) -> Tensor:
     """Mean of values (B,) over the images that count, (B,) bool; 0 where none does."""
     return (values * counts).sum() / counts.sum().clamp(min=1)
+
+
+def squared(difference: Tensor) -> Tensor:
+    """Mean square of each image's differences, (B, 2, h, w) → (B,)."""
+    return difference.square().mean(dim=(1, 2, 3))
+
+
+def mean_color_costs(colors: Tensor, counts: Tensor, errors: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """The loss of answering every image by the mean of all colours (B, 2, h, w), for `Task.blind`."""
+
+    def cost(answers: Tensor) -> Tensor:
+        return mean_of_colored(errors(answers[:, :, None, None] - colors), counts)
+
+    return blind.level(colors.mean(dim=(2, 3)), cost, counts)
 
 
 def target_ab(pixels: Tensor, stride: int) -> Tensor:

@@ -140,22 +140,16 @@ class Colorization(coloring.ColoringTask):
         return Step(balanced, logs, batch.counts.sum())
 
     def chance(self, batch: Coloured) -> dict[str, float]:
-        """Return what the uniform distribution costs on this batch: ln 313, balanced times the mean weight.
-
-        `prior_cross_entropy` is the stricter level: that of the best constant prediction.
-        """
+        """Return what the uniform distribution costs here: ln 313, balanced times the mean weight."""
         bins, _ = batch.targets  # (B, K, h, w), nearest first
         nearest = bins[batch.counts, 0]  # (B', h, w)
         mean_weight = float(self.bin_weights[nearest].mean()) if len(nearest) else 0.0
         uniform = math.log(N_BINS)
         return {"loss": uniform * mean_weight, "unbalanced": uniform if len(nearest) else 0.0}
 
-    def score(self, batch: Coloured) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return AuC and balanced AuC in percent, PSNR in dB, and the prior's losses as a level for ours."""
-        ab = self.paint(batch.pixels)
-        count = torch.tensor(len(ab))
-        level = {f"{k}_prior": (count * v, count) for k, v in self.prior_cross_entropy.items()}
-        return {**coloring.measures(batch.pixels, ab, self.balance), **level}
+    def blind(self, batch: Coloured) -> dict[str, float]:
+        """Return what the training images' own distribution costs on them."""
+        return self.prior_cross_entropy
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the annealed mean, upsampled."""

@@ -110,12 +110,16 @@ class ColorizationL2(coloring.ColoringTask):
     def loss(self, batch: Regressed) -> Step:
         """Return the mean squared error of ab / 110 over coloured images; 0 where there is none."""
         predicted = self._ab(batch.pixels, (batch.ab.shape[-2], batch.ab.shape[-1]))
-        loss = coloring.mean_of_colored(((predicted - batch.ab).square()).mean(dim=(1, 2, 3)), batch.counts)
+        loss = coloring.mean_of_colored(coloring.squared(predicted - batch.ab), batch.counts)
         return Step(loss, {"loss": loss.detach()}, batch.counts.sum())
 
     def chance(self, batch: Regressed) -> dict[str, float]:
         """Return what a gray prediction costs on this batch."""
-        return {"loss": float(coloring.mean_of_colored(batch.ab.square().mean(dim=(1, 2, 3)), batch.counts))}
+        return {"loss": float(coloring.mean_of_colored(coloring.squared(batch.ab), batch.counts))}
+
+    def blind(self, batch: Regressed) -> dict[str, float]:
+        """Return what the mean colour costs."""
+        return coloring.mean_color_costs(batch.ab, batch.counts, coloring.squared)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): the prediction, upsampled."""

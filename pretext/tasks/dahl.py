@@ -96,6 +96,10 @@ class Dahl(coloring.ColoringTask):
         """Return what gray costs on this batch."""
         return {"loss": float(coloring.mean_of_colored(errors(0.5 - batch.uv).mean(dim=1), batch.counts))}
 
+    def blind(self, batch: Chrominance) -> dict[str, float]:
+        """Return what the mean of U and V costs."""
+        return coloring.mean_color_costs(batch.uv, batch.counts, lambda off: errors(off).mean(dim=1))
+
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W) of the predicted U and V beside the image's own Y."""
         u, v = ((self._logits(pixels).sigmoid() - 0.5) * 2).unbind(1)

@@ -15,7 +15,7 @@ from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Progress, Step, Task
 from pretext.tasks.keys import Keyed, check_queue, enter, fill, in_order, in_parts, keyed, told
 from pretext.tasks.teacher import follow, teacher_of
-from pretext.tasks.two_views import Strengths, TwoViews
+from pretext.tasks.two_views import Strengths, TwoViews, cosines
 
 
 class DenseCL(Task):
@@ -132,7 +132,8 @@ class DenseCL(Task):
         vectors, cells, features = self._encoded(*networks, batch.pixels[0])
         with torch.no_grad():
             keys, key_cells, key_features = in_order(self._keys, batch.pixels[1], batch.order)
-            match = (features.transpose(1, 2) @ key_features).argmax(2)  # (B, P), of the key's cells
+            likeness = cosines(features.transpose(1, 2), key_features.transpose(1, 2))
+            match = likeness.argmax(2)  # (B, P), of the key's cells
             matched = key_cells.gather(2, match[:, None].expand(-1, key_cells.shape[1], -1))  # (B, D, P)
         one, nearest = told(vectors, keys, self.queue, self._temperature)
         flat = F.normalize(cells, dim=1).transpose(1, 2).flatten(0, 1)  # (B · P, D)

@@ -103,13 +103,17 @@ class Iizuka(coloring.ColoringTask):
     def loss(self, batch: Scaled) -> Step:
         """Return the mean squared error of scaled ab over coloured images; 0 where there is none."""
         guess = self._scaled(batch.pixels, (batch.ab.shape[-2], batch.ab.shape[-1]))
-        loss = coloring.mean_of_colored((guess - batch.ab).square().mean(dim=(1, 2, 3)), batch.counts)
+        loss = coloring.mean_of_colored(coloring.squared(guess - batch.ab), batch.counts)
         return Step(loss, {"loss": loss.detach()}, batch.counts.sum())
 
     def chance(self, batch: Scaled) -> dict[str, float]:
         """Return what gray costs on this batch."""
-        errors = (0.5 - batch.ab).square().mean(dim=(1, 2, 3))
+        errors = coloring.squared(0.5 - batch.ab)
         return {"loss": float(coloring.mean_of_colored(errors, batch.counts))}
+
+    def blind(self, batch: Scaled) -> dict[str, float]:
+        """Return what the mean colour costs."""
+        return coloring.mean_color_costs(batch.ab, batch.counts, coloring.squared)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W), upsampled; it goes with the image's L, in the paper with its Y."""

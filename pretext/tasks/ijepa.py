@@ -15,6 +15,7 @@ from pretext.backbones import TokenBackbone
 from pretext.backbones.positions import sincos_positions
 from pretext.encoder import Encoder
 from pretext.task import Images, Progress, Step, Task
+from pretext.tasks import blind
 from pretext.tasks.cropping import whole_patches
 from pretext.tasks.mae import at
 from pretext.tasks.teacher import follow, teacher_of
@@ -175,6 +176,15 @@ class IJepa(Task):
         """Return what zeros cost: about .42 where vectors are spread like a Gaussian."""
         wanted = self._wanted(batch)
         return {"loss": float(F.smooth_l1_loss(torch.zeros_like(wanted), wanted))}
+
+    def blind(self, batch: Blocks) -> dict[str, float]:
+        """Return what the mean of all wanted vectors costs."""
+        wanted = self._wanted(batch)  # (M, B, N, D)
+
+        def cost(answers: Tensor) -> Tensor:
+            return F.smooth_l1_loss(answers[None, :, None].expand_as(wanted), wanted)
+
+        return blind.level(wanted.mean(dim=(0, 2)), cost)
 
     def after_step(self, progress: Progress) -> None:
         """Let the teacher follow."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pretext.gather import gather
 from pretext.task import Loader
-from pretext.tasks.two_views import Pair
+from pretext.tasks.two_views import Pair, cosines
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 """Makes vectors of images (B, 3, S, S), of one kind or several, an image a row."""
@@ -77,7 +77,7 @@ def told(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> tu
         queries, keys: (B, D), unit vectors. queue: (K, D), which may move before the way back.
     """
     own = (queries * keys).sum(1, keepdim=True)
-    logits = torch.cat([own, queries @ queue.T.clone()], dim=1) / temperature  # (B, 1 + K)
+    logits = torch.cat([own, cosines(queries, queue.clone())], dim=1) / temperature  # (B, 1 + K)
     target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     return F.cross_entropy(logits, target), (logits.argmax(1) == 0).float().mean()
 

@@ -24,7 +24,7 @@ from pretext.color import (
 from pretext.colorizers.contract import Hints
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
-from pretext.tasks import coloring
+from pretext.tasks import blind, coloring
 from pretext.tasks.cropping import check_square, square
 
 
@@ -170,6 +170,18 @@ class Larsson(coloring.ColoringTask):
         guess = torch.full_like(batch.shares, -math.log(self._bins))
         hue, chroma = (float(value) for value in self._divergences(batch, guess))
         return {"loss": hue + chroma, "hue": hue, "chroma": chroma}
+
+    def blind(self, batch: Histograms) -> dict[str, float]:
+        """Return what the mean histograms cost."""
+        weighed = (batch.shares * batch.weights[..., None]).sum(1) / batch.weights.sum(1).clamp(min=1e-9)[
+            ..., None
+        ]
+
+        def cost(answers: Tensor) -> Tensor:
+            guess = blind.smoothed(answers, len(answers)).log()[:, None].expand_as(batch.shares)
+            return sum(self._divergences(batch, guess), answers.new_zeros(()))
+
+        return blind.level(weighed, cost, batch.counts)
 
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W): mean hue and median chroma, as bright as the mean of the channels."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pretext import views
 from pretext.encoder import Encoder
-from pretext.gather import gather
+from pretext.gather import gather, processes
 from pretext.task import Images, Step, Task
 from pretext.tasks.two_views import Strengths, check_views, distorted, layer, spread
 
@@ -100,7 +100,14 @@ class LeJepa(Task):
             gaussian = torch.stack([sigreg(view, batch.slices) for view in every]).mean()
         loss = (1 - self._weight) * agreement + self._weight * gaussian
         logs = {"loss": loss, "agreement": agreement, "sigreg": gaussian}
-        return Step(loss, {**{k: v.detach() for k, v in logs.items()}, "spread": spread(vectors[0])})
+        return Step(
+            loss, {**{k: v.detach() for k, v in logs.items()}, "projections_spread": spread(vectors[0])}
+        )
+
+    def blind(self, batch: Several) -> dict[str, float]:
+        """Return what outputs cost that are all zero, the best of those that are all the same."""
+        nothing = batch.slices.new_zeros(batch.pixels.shape[1] * processes(), self._outputs)
+        return {"loss": self._weight * float(sigreg(nothing, batch.slices))}
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two views of each image."""

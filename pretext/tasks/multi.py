@@ -28,9 +28,9 @@ class Multi(Task):
     """Trains one encoder by the weighted sum of the losses of tasks, each of its own views and head.
 
     All tasks see each batch of images, through the encoder's one input: the paper's harmonisation, which is
-    by gray images there. One that cannot be learned from this input, or by this network, is refused. What
-    the tasks log, score and show goes by their names. Where several weigh the images of an epoch, the
-    product counts.
+    by gray images there. One that cannot be learned from this input, or by this network, is refused, and one
+    whose encoder takes no gradient (the teachers that DINO and I-JEPA keep). What the tasks log, score and
+    show goes by their names. Where several weigh the images of an epoch, the product counts.
 
     Not as published: tasks share their last stage too (no lasso picks units for each), and a step is of one
     batch for all, where there a machine works on each task.
@@ -120,6 +120,19 @@ class Multi(Task):
         whole = sum(self._weights[name] * own["loss"] for name, own in levels.items())
         return {"loss": whole, **_named(levels)}
 
+    def blind(self, batch: Together) -> dict[str, float]:
+        """Return those levels of each task; their sum, of each the lower, where each loss has one."""
+        levels = {name: task.blind(batch.parts[name]) for name, task in self._each()}
+        chances = {name: task.chance(batch.parts[name]) for name, task in self._each()}
+        lower = {
+            name: min(own["loss"] for own in (levels[name], chances[name]) if "loss" in own)
+            for name in levels
+            if "loss" in levels[name] or "loss" in chances[name]
+        }
+        if len(lower) < len(levels) or not any(levels.values()):
+            return _named(levels)
+        return {"loss": sum(self._weights[name] * own for name, own in lower.items()), **_named(levels)}
+
     def score(self, batch: Together) -> dict[str, tuple[Tensor, Tensor]]:
         """Return the measures of each task."""
         return _named({name: task.score(batch.parts[name]) for name, task in self._each()})
@@ -191,7 +204,14 @@ def _built(name: str, kind: type[Task], encoder: Encoder, node: Mapping[str, Any
         )
     build: Callable[..., Task] = kind  # each kind takes arguments of its own
     arguments = {key: value for key, value in node.items() if key != TARGET}
-    return _said(name, functools.partial(build, encoder, **arguments))
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    task = _said(name, functools.partial(build, encoder, **arguments))
+    if not all(parameter.requires_grad for parameter in trained):
+        raise ValueError(
+            f"Multi.tasks.{name}: {kind.__name__} keeps its teacher, which takes no gradient: no other task "
+            "would teach the encoder anything"
+        )
+    return task
 
 
 def _said(name: str, work: Callable[[], Made]) -> Made:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks.bank import estimated, move, told
-from pretext.tasks.two_views import Strengths, TwoViews
+from pretext.tasks.two_views import Strengths, TwoViews, cosines
 
 
 class Instances(NamedTuple):
@@ -98,11 +98,11 @@ class Npid(Task):
         """
         vectors = self._vectors(batch.pixels[0])
         if len(batch.pixels) == 2:
-            logits = vectors @ self._vectors(batch.pixels[1]).T / self._temperature
+            logits = cosines(vectors, self._vectors(batch.pixels[1])) / self._temperature
             loss, accuracy = told(logits, torch.arange(len(logits), device=logits.device))
             return Step(loss, {"loss": loss.detach(), "accuracy": accuracy})
         # A copy: the bank moves before the way back.
-        logits, own = vectors @ self.bank.T.clone() / self._temperature, batch.positions
+        logits, own = cosines(vectors, self.bank.clone()) / self._temperature, batch.positions
         loss, accuracy = told(logits, own)
         if self._negatives:
             loss = estimated(logits, own, self._negatives, self.constant, train=self.training)

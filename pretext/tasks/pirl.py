@@ -15,7 +15,7 @@ from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step, Task
 from pretext.tasks.bank import estimated, move, told
 from pretext.tasks.tiles import cut_tiles, sheet, tile_size
-from pretext.tasks.two_views import Strengths, TwoViews, distorted
+from pretext.tasks.two_views import Strengths, TwoViews, cosines, distorted
 
 
 class Shuffled(NamedTuple):
@@ -143,8 +143,8 @@ class Pirl(Task):
         else:
             known, own = self.bank.clone(), batch.positions  # a copy: the bank moves before the way back
         estimate = bool(self._negatives) and len(batch.pixels) == 1
-        one, nearest = self._told(vectors @ known.T, own, self.constants[0], estimate)
-        other, nearest_tiles = self._told(tiles @ known.T, own, self.constants[1], estimate)
+        one, nearest = self._told(cosines(vectors, known), own, self.constants[0], estimate)
+        other, nearest_tiles = self._told(cosines(tiles, known), own, self.constants[1], estimate)
         if self.training:
             move(self.bank, batch.positions, vectors, self._momentum)
         loss = (1 - self._share) * one + self._share * other

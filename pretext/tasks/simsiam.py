@@ -18,7 +18,7 @@ class SimSiam(Task):
     """From one view's projection predicts the other's, both ways; what is predicted gets no gradient.
 
     The predictor's learning rate stays at its peak; all weights are decayed, biases and BatchNorm's too.
-    `spread` in the logs says whether images are still told apart (1), or have become one (0).
+    `projections_spread` in the logs says whether images are still told apart (1), or have become one (0).
 
     Args:
         encoder: what is trained.
@@ -75,7 +75,7 @@ class SimSiam(Task):
             for view, target in ((one, two), (two, one))
         ]
         loss = -(alike[0] + alike[1]) / 2
-        return Step(loss, {"loss": loss.detach(), "spread": spread(one)})
+        return Step(loss, {"loss": loss.detach(), "projections_spread": spread(one)})
 
     def param_groups(self) -> list[dict[str, Any]]:
         """The predictor at a constant rate, and the rest; all decayed."""

@@ -14,7 +14,7 @@ from pretext.backbones.side_by_side import SideBySide
 from pretext.color import N_BINS, annealed_mean, nearest_bin, rgb_to_lab
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Step
-from pretext.tasks import coloring
+from pretext.tasks import blind, coloring
 from pretext.tasks.cropping import check_square, square
 
 
@@ -98,6 +98,17 @@ class SplitBrain(coloring.ColoringTask):
         colors, lightness = math.log(N_BINS), math.log(self._bins)
         return {"loss": (colors + lightness) / 2, "colors": colors, "lightness": lightness}
 
+    def blind(self, batch: Halves) -> dict[str, float]:
+        """Return what the frequencies of both kinds of bins cost."""
+        found = [
+            _frequencies_cost(bins, count)
+            for bins, count in ((batch.colors, N_BINS), (batch.lightness, self._bins))
+        ]
+        if not all(found):
+            return {}
+        colors, lightness = (own["loss"] for own in found)
+        return {"loss": (colors + lightness) / 2, "colors": colors, "lightness": lightness}
+
     def paint(self, pixels: Tensor) -> Tensor:
         """Return ab (B, 2, H, W) by the network that sees L: the annealed mean, upsampled."""
         size = (pixels.shape[-2], pixels.shape[-1])
@@ -108,6 +119,16 @@ class SplitBrain(coloring.ColoringTask):
     def _maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         last = self.encoder(pixels).maps[self.encoder.stage_names[-1]]
         return last[:, : self._each], last[:, self._each :]
+
+
+def _frequencies_cost(bins: Tensor, count: int) -> dict[str, float]:
+    """The cross-entropy of bins (B, h, w) and how frequent each is."""
+    shares = F.one_hot(bins.flatten(1), count).float().mean(dim=1)  # (B, count)
+
+    def cost(answers: Tensor) -> Tensor:
+        return -(shares * blind.smoothed(answers, len(shares)).log()).sum(dim=1).mean()
+
+    return blind.level(shares, cost)
 
 
 def _check(

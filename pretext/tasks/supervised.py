@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pretext.encoder import Encoder
 from pretext.task import Images, Step, Task
+from pretext.tasks import blind
 from pretext.tasks.cropping import check_square, square
 
 
@@ -81,6 +82,17 @@ class Supervised(Task):
     def chance(self, batch: Labelled) -> dict[str, float]:
         """Return what a uniform guess costs, without even the prior of the labels."""
         return {"loss": math.log(2) if self._multilabel else math.log(self._classes)}
+
+    def blind(self, batch: Labelled) -> dict[str, float]:
+        """Return what the labels' frequencies cost, where an image can have several."""
+        if not self._multilabel:
+            return {}  # a batch shows too few images of a class to tell how frequent it is
+        both = torch.stack([batch.labels, 1 - batch.labels], dim=2)  # (B, C, 2)
+
+        def cost(answers: Tensor) -> Tensor:
+            return -(both * blind.smoothed(answers, len(both)).log()).sum(dim=2).mean()
+
+        return blind.level(both, cost)
 
     def score(self, batch: Labelled) -> dict[str, tuple[Tensor, Tensor]]:
         """Return accuracy, or for several labels an image the label ranking average precision."""

@@ -13,7 +13,7 @@ from pretext.encoder import Encoder
 from pretext.gather import gather, rank
 from pretext.task import Epoch, Images, Loader, Progress, Step, Task
 from pretext.tasks.large_and_small import Crops, cut, swapped
-from pretext.tasks.two_views import Strengths, check_views, distorted, layer
+from pretext.tasks.two_views import Strengths, check_views, cosines, distorted, layer
 
 
 class SwAV(Task):
@@ -43,6 +43,7 @@ class SwAV(Task):
     """
 
     transient = ("queue", "filled")
+    least_batch = 2
     queue: Tensor
     filled: Tensor
 
@@ -89,6 +90,11 @@ class SwAV(Task):
         self._temperature, self._epsilon, self._rounds = temperature, epsilon, rounds
         self._queue_from, self._frozen, self._joins = queue_from, frozen, False
 
+    def check(self, images: int, batch_size: int) -> None:
+        """Refuse a queue longer than there are images."""
+        if images < self.queue.shape[1]:
+            raise ValueError(f"SwAV.queue is {self.queue.shape[1]}, of only {images} images")
+
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
         """Let the queue join in from its epoch on."""
         self._joins = bool(self.queue.shape[1]) and progress.epoch >= self._queue_from
@@ -118,7 +124,7 @@ class SwAV(Task):
         unit = F.normalize(self.head(batch.vectors(self.encoder)).float(), dim=1)
         projected = unit.view(-1, batch.large.shape[1], unit.shape[1])  # (2 + V, B, D)
         prototypes = F.normalize(self.prototypes, dim=1)
-        scores = projected @ prototypes.T  # (2 + V, B, K)
+        scores = cosines(projected, prototypes)  # (2 + V, B, K)
         with torch.no_grad():
             codes = torch.stack([self._code(projected[view], view, prototypes) for view in range(2)])
             if self.training and self.queue.shape[1]:
@@ -145,7 +151,7 @@ class SwAV(Task):
         joins = self._joins and int(self.filled) >= self.queue.shape[1]
         rows = gather(projected)
         rows = torch.cat([rows, self.queue[view]]) if joins else rows
-        codes = sinkhorn(rows @ prototypes.T / self._epsilon, self._rounds)
+        codes = sinkhorn(cosines(rows, prototypes) / self._epsilon, self._rounds)
         start = rank() * len(projected)
         return codes[start : start + len(projected)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -88,7 +89,11 @@ class VICReg(Task):
             terms = vicreg(gather(one.float()), gather(two.float()))
         loss = sum((w * term for w, term in zip(self._weights, terms, strict=True)), one.new_zeros(()))
         logs = {name: term.detach() for name, term in terms._asdict().items()}
-        return Step(loss, {"loss": loss.detach(), **logs, "spread": spread(one)})
+        return Step(loss, {"loss": loss.detach(), **logs, "projections_spread": spread(one)})
+
+    def blind(self, batch: Pair) -> dict[str, float]:
+        """Return what outputs cost that are all the same."""
+        return {"loss": self._weights[1] * (1 - math.sqrt(EPSILON))}
 
     def show(self, images: Images) -> dict[str, Tensor]:
         """Return two views of each image."""
@@ -96,11 +101,15 @@ class VICReg(Task):
 
 
 def vicreg(one: Tensor, two: Tensor) -> Terms:
-    """The three terms of two views (N, D)."""
-    lacking = [F.relu(1 - (view.var(dim=0) + EPSILON).sqrt()).mean() for view in (one, two)]
+    """The three terms of two views (N, D); one image alone, the last of val, does not vary."""
+    degrees = max(len(one) - 1, 1)
+    lacking = [
+        F.relu(1 - (view.var(dim=0, correction=len(one) - degrees) + EPSILON).sqrt()).mean()
+        for view in (one, two)
+    ]
     shared = one.new_zeros(())
     for view in (one, two):
         centred = view - view.mean(dim=0)
-        covariance = centred.T @ centred / (len(view) - 1)
+        covariance = centred.T @ centred / degrees
         shared = shared + (covariance.square().sum() - covariance.diagonal().square().sum()) / view.shape[1]
     return Terms(F.mse_loss(one, two), (lacking[0] + lacking[1]) / 2, shared)

@@ -84,7 +84,7 @@ def test_both_say_what_it_is_when_all_images_have_become_one() -> None:
     batch = learner.views(toy.batch(6), torch.Generator().manual_seed(1))
     step = learner.loss(batch)
     assert step.loss.item() == pytest.approx(24.75)
-    assert float(step.logs["spread"]) == 0
+    assert float(step.logs["projections_spread"]) == 0
     other = barlow_task()
     torch.nn.init.zeros_(other.projector[-1].weight)
     assert other.loss(batch).loss.item() == pytest.approx(16)

@@ -277,6 +277,12 @@ TOKENS = {"_target_": f"{PATH}.mae.MaskedAutoencoder"}
             "Multi.tasks.r: Random takes no step and has no loss",
         ),
         ({"m": TOKENS}, None, "rgb", "Multi.tasks.m: .* takes a TokenBackbone, and SmallNet is none"),
+        (
+            {"r": ROTATION, "d": {"_target_": f"{PATH}.dino.Dino", "prototypes": 8, "hidden": 8}},
+            None,
+            "rgb",
+            "Multi.tasks.d: Dino keeps its teacher, which takes no gradient",
+        ),
         ({"r": {**ROTATION, "padding": -1}}, None, "rgb", "Multi.tasks.r: Rotation.padding is a number"),
         ({"r": {**ROTATION, "size": 1}}, None, "rgb", "Multi.tasks.r: .*unexpected keyword argument 'size'"),
     ],

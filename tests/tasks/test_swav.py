@@ -135,3 +135,9 @@ def test_without_small_views_the_large_ones_say_what_each_other_say() -> None:
     assert len(batch.small) == 0
     assert math.isfinite(float(learner.loss(batch).logs["loss"]))
     assert set(learner.show(toy.batch(6))) == {"view 1", "view 2"}
+
+
+def test_a_queue_is_no_longer_than_there_are_images() -> None:
+    task(queue=16).check(16, 4)
+    with pytest.raises(ValueError, match=r"SwAV\.queue is 16, of only 15 images"):
+        task(queue=16).check(15, 4)

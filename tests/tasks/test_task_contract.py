@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from pathlib import Path
 
 import every
@@ -63,6 +64,28 @@ def test_starts_at_its_chance_level(name: str, tmp_path: Path) -> None:
     assert chance.keys() <= logs.keys()
     for log, level in chance.items():
         assert float(logs[log]) == pytest.approx(level, rel=0.05), log
+
+
+@pytest.mark.parametrize("name", every.TRAINED)
+def test_a_batch_of_one_image_such_as_the_last_of_val_has_finite_measures(name: str, tmp_path: Path) -> None:
+    task = prepared(name, tmp_path).eval()
+    one = Images(*(None if part is None else part[:1] for part in images(task)))
+    batch = task.views(one, drawn())
+    with torch.no_grad():
+        logs = task.loss(batch).logs
+    found = {**logs, **task.chance(batch), **task.blind(batch)}
+    assert all(math.isfinite(float(value)) for value in found.values()), found
+
+
+@pytest.mark.parametrize("name", every.TRAINED)
+def test_the_best_answer_without_a_look_is_of_logs_and_finite(name: str, tmp_path: Path) -> None:
+    task = prepared(name, tmp_path).eval()
+    batch = task.views(images(task), drawn())
+    with torch.no_grad():
+        logs = task.loss(batch).logs
+    levels = task.blind(batch)
+    assert levels.keys() <= logs.keys()
+    assert all(math.isfinite(level) for level in levels.values())
 
 
 @pytest.mark.parametrize("name", every.TRAINED)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import every
 import pytest
 import torch
 import toy
 from torch import Tensor, nn
+from torch.nn import functional
 
+from pretext.data.loader import EpochLoader
 from pretext.fit import Optimisation
 from pretext.task import Task
+from pretext.tasks.keys import told
 from pretext.tasks.moco import MoCo
 from pretext.tasks.simclr import SimCLR
 from pretext.tasks.simsiam import SimSiam
 from pretext.tasks.swav import SwAV
-from pretext.tasks.two_views import TwoViews, spread
+from pretext.tasks.two_views import TwoViews, cosines, spread
 from pretext.views import distortion
 
 STILL: dict[str, Any] = {
@@ -66,6 +71,44 @@ def test_a_blur_has_the_kernel_that_is_asked_for(
         learner = kind(toy.encoder("rgb"), crop=32, blur=0.5, hidden=8, blur_kernel=asked, **few)
         learner.views(toy.batch(2), drawn())
         assert kernels == expected
+
+
+def test_mixed_precision_leaves_cosines_as_they_are() -> None:
+    """A softmax at a low temperature shows what bfloat16 would round off."""
+    draw = torch.Generator().manual_seed(0)
+    one, two, queue = (functional.normalize(torch.randn(n, 32, generator=draw)) for n in (8, 8, 64))
+    two = functional.normalize(one + 0.1 * two)
+    plain = cosines(one, two), *told(one, two, queue, 0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = cosines(one, two), *told(one, two, queue, 0.05)
+    for exact, found in zip(plain, mixed, strict=True):
+        assert torch.equal(exact, found)
+    exact = torch.einsum("nd,md->nm", one.double(), two.double())
+    torch.testing.assert_close(plain[0].double(), exact, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["densecl", "moco", "npid", "pirl", "swav"])
+def test_what_is_told_by_cosines_is_told_in_full_precision(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where unit vectors are the same, mixed precision changes no loss."""
+    task = every.build(name)
+    task.prepare(EpochLoader(toy.split(24, 5), 8, shuffle=False), tmp_path)
+    batch = task.eval().views(toy.batch(8), drawn())
+    plain, kept = functional.normalize, list[Tensor]()
+
+    def keep(vectors: Tensor, dim: int) -> Tensor:
+        kept.append(plain(vectors, dim=dim))
+        return kept[-1]
+
+    monkeypatch.setattr(functional, "normalize", keep)
+    with torch.no_grad():
+        exact = float(task.loss(batch).loss)
+    again = iter(kept)
+    monkeypatch.setattr(functional, "normalize", lambda vectors, dim: next(again))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert float(task.loss(batch).loss) == pytest.approx(exact, rel=1e-5)
+    assert next(again, None) is None
 
 
 def test_spread_is_one_for_any_direction_and_zero_for_one() -> None:

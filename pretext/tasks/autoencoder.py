@@ -32,6 +32,9 @@ class Autoencoder(Task):
     The error is taken on standardised channels, so that 1 is what the mean training pixel scores. The decoder
     doubles the resolution and halves the width until the input's size is reached.
 
+    Of the autoencoders of 2008 it has what is dropped: layers are trained at once, not one upon the other,
+    the decoder has weights of its own, and its last layer is linear, for a squared error.
+
     Args:
         encoder: what is trained.
         drop: share of the input's entries that are set to 0, drawn anew each time; 0 for a plain autoencoder.

@@ -69,7 +69,9 @@ class BiGan(Task):
     of their codes, as a share of how far others are. It starts at about 1.
 
     Not as released: the generator resizes maps in front of convolutions of 3×3, where the release has
-    transposed ones of 5×5, and takes the code at its start alone; codes come of the encoder's vector.
+    transposed ones of 5×5, and takes the code at its start alone; codes come of the encoder's vector. The
+    rate follows the suite's cosine, where it is constant for half of the release's steps, then falls
+    exponentially.
 
     Args:
         encoder: what is trained.

@@ -31,6 +31,10 @@ class ContextPrediction(Task):
     release, all neighbours of four grids). Against shortcuts patches leave gaps, lie at random places of
     their cells, and some images lose their colour; the release drops two channels of each patch instead.
 
+    Not as released: patches are not shrunk and brought back, a third of them there, nor divided by their mean
+    square; they are ¾ of a cell, not ⅔; channels may lie apart, as jigsaw has it; BatchNorm has scale and
+    shift.
+
     Args:
         encoder: what is trained.
         tile: side of a patch in pixels; None for three quarters of a cell, a third of the image.

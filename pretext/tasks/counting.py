@@ -30,7 +30,7 @@ class Counting(Task):
 
     The whole is seen at half its size, so that all are as large. That another image has other counts keeps
     the network from counting nothing: |φ(whole) − Σ φ(quarters)|² + max(0, M − |φ(other) − Σ φ(quarters)|²).
-    Where all counts are zero, the loss is M.
+    Where all counts are zero, the loss is M. The head's hidden layer has BatchNorm, as others here.
 
     Args:
         encoder: what is trained.

@@ -37,8 +37,9 @@ class DeepCluster(Task):
 
     Features are those of central squares: the encoder's vector through two hidden layers, without the last
     ReLU. They are reduced and whitened by principal components, brought to unit length and clustered by
-    k-means from random images; the layer that predicts the clusters starts anew, without momentum. An epoch
-    draws every non-empty cluster equally often. Validation asks for the cluster nearest to an image.
+    k-means from random images; the layer that predicts the clusters starts anew, and under SGD without
+    momentum, as in the release. An epoch draws every non-empty cluster equally often. Validation asks for the
+    cluster nearest to an image.
 
     The hidden layers stand for the two that the release's AlexNet ends in. Its input is `sobel`; with colour,
     clusters sort by it.
@@ -47,7 +48,7 @@ class DeepCluster(Task):
         encoder: what is trained.
         clusters: k; the paper's is 10,000 for the 1.3 million images of ImageNet.
         hidden: width of the two hidden layers; the paper's is 4096.
-        components: principal components that are clustered.
+        components: principal components that are clustered, as many as `hidden` at most.
         iterations: of k-means.
         dropout: before each hidden layer, in training.
 
@@ -158,7 +159,7 @@ class DeepCluster(Task):
         return {"loss": math.log(len(self.centroids))}
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Everything is decayed, as in the release; the last layer, which starts anew, has no momentum."""
+        """Everything is decayed, as in the release; the last layer, which starts anew, takes no momentum."""
         last = list(self.top.parameters())
         apart = {id(parameter) for parameter in last}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in apart]

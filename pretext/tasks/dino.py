@@ -36,7 +36,7 @@ class Dino(Task):
     Not as released: what epochs count there, of a hundred and more, is a share of the steps here, where a
     budget may be one epoch; the temperature rises at every step; the first centre is the first batch's, not
     zero, from which it takes some twenty steps to get there; the last layer's gradient is dropped before
-    clipping, not behind it.
+    clipping, not behind it, and what is clipped is the norm of all gradients, not that of each parameter's.
 
     Args:
         encoder: the teacher's; the student starts as its copy.

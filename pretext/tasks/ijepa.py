@@ -47,7 +47,8 @@ class IJepa(Task):
     from image to image; each keeps as many patches as the least has, at random. Where too little remains, an
     image's blocks and context are placed anew: of 8 × 8 patches four blocks may hide all. (The release places
     the context alone anew, lets it show a block in the end, keeps the first patches in order, never lets a
-    block reach the last row or column, and on small grids may look forever.)
+    block reach the last row or column, and on small grids may look forever; one draw sets a block's area and
+    its aspect.)
 
     Args:
         encoder: the teacher's, of a transformer; the student starts as its copy.

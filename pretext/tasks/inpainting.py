@@ -39,7 +39,8 @@ class Inpainting(Task):
     As for the features that were published: by squared error alone. With `adversarial` a discriminator
     tells what is predicted from what lay there, and the prediction learns to be taken for it; in the release
     it is for pictures, its weight 0.001. The logged loss is the squared error either way. There the
-    discriminator's rate is a tenth of the rest's; here all have one.
+    discriminator's rate is a tenth of the rest's, and Adam's first average is over two steps; here all have
+    one rate, and the optimiser of the YAML.
 
     Args:
         encoder: what is trained.

@@ -30,6 +30,9 @@ class Jigsaw(Task):
     random places of their cells and channels of a tile a little apart, and some images lose their colour, as
     in the release. There is no mirror image.
 
+    Not as published: layers of the head have BatchNorm, those for single tiles no dropout, and tiles are not
+    each brought to mean 0 and deviation 1.
+
     Args:
         encoder: what is trained.
         grid: cells on a side.

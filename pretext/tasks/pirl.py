@@ -39,7 +39,8 @@ class Pirl(Task):
     with as many draws stands for the softmax over all images, as in NPID. Images of validation have no
     place in the bank: a second view takes it, among those of the batch.
 
-    Not as released: the bank begins with vectors of the images, not with noise.
+    Not as released: the bank begins with vectors of the images, not with noise; the jitter is for four views
+    of five, not for all, and nothing changes colours beside it.
 
     Args:
         encoder: what is trained.

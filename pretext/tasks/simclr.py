@@ -32,7 +32,8 @@ class SimCLR(Task):
     validation too: they are the task. A batch of B images costs 2B forward passes; `images seen` counts B.
 
     The head is that of the paper and its first release: two layers with BatchNorm after each, the last
-    without shift and without ReLU. The second release has three.
+    without shift and without ReLU. The second release has three. Crops are resized bilinearly; the release
+    has a bicubic filter.
 
     Args:
         encoder: what is trained.

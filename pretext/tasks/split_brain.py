@@ -30,7 +30,9 @@ class SplitBrain(coloring.ColoringTask):
     """Of two networks side by side, one predicts ab from L, the other L from ab, both as classes.
 
     The loss is the mean of both cross-entropies; colours are not rebalanced, targets are single bins. What is
-    kept is both networks; their maps stand side by side.
+    kept is both networks; their maps stand side by side. What is asked for lies at every fourth pixel, to
+    which the heads double the resolution; in the paper it is at the last map's own 12 × 12 cells of 180
+    pixels.
 
     Args:
         encoder: what is trained; of `SideBySide` networks on `lab`, the first of which sees L.

@@ -23,6 +23,9 @@ class SwAV(Task):
     Knopp; a prediction is the softmax of cosines with the prototypes. Where a batch is small for K, a queue
     of earlier projections joins in, from an epoch on. Prototypes stand still in the first steps.
 
+    Not as released: prototypes are brought to length 1 where they are used, and the gradient goes through it,
+    not before each step; biases and scales are not decayed.
+
     Args:
         encoder: what is trained.
         crop, small_crop: sides of the views in pixels; None for the image's shorter side, and for half of it.

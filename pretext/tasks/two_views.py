@@ -62,6 +62,9 @@ def check_views(
 class TwoViews:
     """Draws two views of each image: a crop, mirrored or not, of distorted colours.
 
+    Crops are resized by a bicubic filter, as BYOL's are; releases of MoCo, DenseCL, SimSiam and NPID have a
+    bilinear one.
+
     Args:
         task: whose arguments these are; errors name them so.
         crop: side of a view in pixels; None for the image's shorter side.

@@ -22,7 +22,6 @@ from pretext.views.multi_crop import Crops, multi_crop
 from pretext.views.resample import BICUBIC, BILINEAR, Kernel
 from pretext.views.solarisation import random_solarise, solarise
 from pretext.views.tone import curve, stretch
-from pretext.views.turn import rotate90
 from pretext.views.turned import turned_square
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "random_gray",
     "random_resized_crop",
     "random_solarise",
-    "rotate90",
     "solarise",
     "stretch",
     "turned_square",

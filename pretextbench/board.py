@@ -83,7 +83,8 @@ def show_board(
     every = filters.narrowed(list({_key(record): record for record in every}.values()), where)
     ordered, changed = marked(every)
     view = View(*axes(settings))
-    folder = folder_of(output, ordered, view)
+    _refuse_empty(every, where)
+    folder = folder_of(output, ordered, view, where)
     board = leaderboard.build(ordered)
     by = {fields.field(name, ordered): list(map(filters.said, values)) for name, values in where.items()}
     published, left_out = leaderboard.chosen_published(_published(board, settings), by)
@@ -123,10 +124,37 @@ def _parquet(settings: DictConfig) -> bool:
     return False
 
 
-def folder_of(output: Path, records: Sequence[Record], view: View | None = None) -> Path:
-    """Where the board of these records lies, by the digest of their evaluations, and of the view if any."""
-    evaluations = sorted({record.evaluation.digest for record in records})
-    return output / "boards" / short(digest([evaluations, *view] if view else evaluations))
+def folder_of(
+    output: Path,
+    records: Sequence[Record],
+    view: View | None = None,
+    where: Mapping[str, Sequence[Any]] | None = None,
+) -> Path:
+    """Where the board of these records lies, by the digest of their evaluations, and of the view if any.
+
+    And of what they were chosen by: of one evaluation that may be some of its records.
+    """
+    of: list[Any] = [sorted({record.evaluation.digest for record in records})]
+    of += [*view] if view else []
+    of += [[name, *map(filters.said, values)] for name, values in sorted(where.items())] if where else []
+    return output / "boards" / short(digest(of if len(of) > 1 else of[0]))
+
+
+def _refuse_empty(records: Sequence[Record], where: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse records of which a table shows no score.
+
+    Raises:
+        ValueError: all are of stages that were not chosen on val.
+    """
+    encoders = [record for record in records if not record.subject.blind] or records
+    if any(record.evaluation.primary and record.result.selected for record in encoders):
+        return
+    said = "; ".join(f"{name}={', '.join(map(fields.text, values))}" for name, values in where.items())
+    stages = ", ".join(dict.fromkeys(record.evaluation.stage for record in encoders))
+    raise ValueError(
+        f"no score to show{f' of records with {said}' if said else ''}: of a row's stages a table has that "
+        f"which was chosen on val, and none of these was ({stages})"
+    )
 
 
 def _on_choice(where: Mapping[str, Sequence[Any]]) -> list[str]:

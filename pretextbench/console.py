@@ -20,6 +20,9 @@ from rich.segment import Segment
 
 from pretext.names import printable
 
+UNKNOWN_WIDTH = 80
+"""Characters of a line where nobody says how wide it is."""
+
 
 class _Signs(RenderHook):
     """Puts what is printed into printable signs."""
@@ -45,6 +48,8 @@ def _in_lines(text: str) -> str:
 
 def _door(*, stderr: bool) -> Console:
     made = Console(markup=False, highlight=False, emoji=False, stderr=stderr)
+    if made.width < 1:  # COLUMNS=0, by which terminals and servers say that they do not know
+        made.width = UNKNOWN_WIDTH
     made.push_render_hook(_Signs())
     return made
 

@@ -50,6 +50,12 @@ def named_encoder(context: Context, key: str = "encoder") -> Encoder:
     return encoder
 
 
+def named_seed(cfg: DictConfig) -> int | None:
+    """The seed, where the command line names it."""
+    named = any(o.lstrip("+").startswith("seed=") for o in HydraConfig.get().overrides.task)
+    return int(cfg.seed) if named else None
+
+
 def _is_own(path: Path) -> bool:
     """Whether a file is one of the pair that `Encoder.save` writes."""
     return path.suffix == ".json" or (path.suffix == ".safetensors" and path.with_suffix(".json").is_file())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,10 +45,10 @@ def judge_encoder(
 ) -> pd.DataFrame:
     """See `pretextbench.judge`."""
     module = encoder if isinstance(encoder, nn.Module) else None
-    asked = None if module is not None else str(encoder)
+    asked = None if module is not None else _path(encoder)
     if label is None and module is not None and not isinstance(module, Encoder):
         label = type(module).__name__
-    line = ["job=evaluate", f"downstream=[{','.join(_listed(protocols))}]"]
+    line = ["job=evaluate", f"downstream=[{','.join(_listed(protocols, 'protocols'))}]"]
     with _bench(line, options, data, output, label=label, encoder=asked) as context:
         own = None if module is None else _as_encoder(module, context.target, stages)
         records, notes, _ = judge(context, own or named_encoder(context))
@@ -101,7 +102,7 @@ def kept_head(
 ) -> KeptHead:
     """See `pretextbench.open_head`."""
     module = encoder if isinstance(encoder, nn.Module) else None
-    asked = None if encoder is None or module is not None else str(encoder)
+    asked = None if encoder is None or module is not None else _path(encoder)
     output = folder.resolve().parent.parent
     with _bench(["job=evaluate"], options, "scenes", output, encoder=asked) as context:
         given = None if asked is None else named_encoder(context)
@@ -110,8 +111,41 @@ def kept_head(
         return open_head(folder, given, context.device)
 
 
-def _listed(words: Sequence[str] | str) -> list[str]:
-    return [words] if isinstance(words, str) else list(words)
+def _path(encoder: object) -> str:
+    """An encoder that is named and not at hand.
+
+    Raises:
+        TypeError: neither a module nor a name.
+    """
+    if isinstance(encoder, str | os.PathLike):
+        return str(encoder)
+    how = ""
+    if isinstance(encoder, Mapping):
+        how = "; weights alone are no network: load them into it, or name the file that they lie in"
+    elif callable(encoder):
+        how = "; what is called goes into the forward of a module, and a class is called first"
+    raise TypeError(
+        f"encoder is a torch.nn.Module or names one ({places.FORMS}); it is a {type(encoder).__name__}{how}"
+    )
+
+
+def _listed(words: Sequence[str] | str, what: str = "options") -> list[str]:
+    """Words of a line.
+
+    Raises:
+        TypeError: neither a text nor several.
+    """
+    if isinstance(words, str):
+        return [words]
+    found = list(words) if isinstance(words, Iterable) else [None]
+    if not all(isinstance(word, str) for word in found):
+        raise TypeError(f"{what} is a text or several in a list, not {words!r}")
+    return found
+
+
+def _literal(text: str) -> str:
+    """A text that configurations read as it is: nothing in it stands for another value."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def _key(word: str) -> str:
@@ -137,6 +171,8 @@ def _bench(
         ValueError: what the command says where it ends; an option of a key that is set here.
     """
     given = data if isinstance(data, DataSet) else None
+    if given is None and not isinstance(data, str):
+        raise TypeError(f"data is the name of a set or a DataSet, not {data!r}")
     named = [] if given is not None else [f"data={data}"]
     if not isinstance(output, str | os.PathLike):
         raise ValueError(f"output is the path of a folder, not {output!r}")
@@ -157,7 +193,7 @@ def _bench(
         with open_dict(cfg):
             cfg.pop("hydra")
         for key, value in {**values, "output": str(output)}.items():
-            OmegaConf.update(cfg, key, value)
+            OmegaConf.update(cfg, key, None if value is None else _literal(value))
         if given is not None:
             cfg.data = {"name": given.name}
         schema.check(cfg)

@@ -56,6 +56,13 @@ class Rebuilt:
             found = self._made[key] = _tried(record)
         if isinstance(found, Exception):
             raise found
+        on = "test" if found.legacy else "val"
+        for field, said, due in (
+            ("evaluation.task", e.task, found.task),
+            ("result.selected_on", record.result.selected_on, on),
+        ):
+            if said != due:
+                raise Changed(f"{field} of {e.protocol} is {due!r}, the record has {said!r}")
         parts = (*key, id(record.subject), id(record.data), e.digest, e.data, e.draw, e.precision)
         if parts not in self._sound:
             if recorded_digest(record, identity_of(found)) != e.digest:

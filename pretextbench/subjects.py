@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from downstream.digest import digest
 from downstream.judge.evaluate import effort_of
 from downstream.judge.plain import check
 from downstream.judge.records import Subject
@@ -43,19 +45,21 @@ def _calibration(run: Run) -> str:
     return "none" if run.spec["budget"]["epochs"] or run.trained_on else "batchnorm"
 
 
-def of_encoder(encoder: Encoder, label: str | None) -> Subject:
+def of_encoder(encoder: Encoder, label: str | None, seed: int | None = None) -> Subject:
     """Whose score a saved encoder's is, by what was saved with it.
 
     Args:
         label: the row's name; without it that of the task the encoder says it was pretrained by.
+        seed: what it is called by. Encoders of one name, network and input that are called by seeds are one
+            row.
 
     Raises:
-        ValueError: an encoder that goes by a name that nobody may have, or that says of itself what no
-            record can hold.
+        ValueError: an encoder that goes by a name that nobody may have, that says of itself what no record
+            can hold, or that it is of another seed.
     """
     weights = encoder.digest()
     try:
-        subject = _said(encoder, label, weights)
+        subject = _called(_said(encoder, label, weights), encoder, seed)
         check(subject)
         effort_of(encoder)
     except (TypeError, ValueError, AttributeError) as error:
@@ -83,6 +87,16 @@ def _said(encoder: Encoder, label: str | None, weights: str) -> Subject:
         seed=int(about.get("seed", 0)),
         precision=str(about.get("precision", "unknown")),
     )
+
+
+def _called(subject: Subject, encoder: Encoder, seed: int | None) -> Subject:
+    """The subject as one seed of a row; what was trained here has a recipe and a seed of its own."""
+    if seed is None or (subject.seed == seed and "recipe" in encoder.provenance):
+        return subject
+    if "recipe" in encoder.provenance:
+        raise ValueError(f"seed {subject.seed}, and seed={seed} is another's")
+    alike = (subject.pretext, subject.backbone, subject.input, subject.calibration)
+    return replace(subject, seed=seed, recipe=digest(["seeds", *alike]))
 
 
 def _budget_of(about: dict[str, Any]) -> str:

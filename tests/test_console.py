@@ -139,6 +139,11 @@ def test_what_an_encoding_does_not_have_is_replaced(encoding: str, monkeypatch: 
         assert shown == "- 31.4 ~ 0.9a . Jahne ?? ?\n"
 
 
+def test_a_terminal_that_says_it_has_no_columns_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert door._door(stderr=False).width == door.UNKNOWN_WIDTH
+
+
 def test_an_error_comes_out_where_there_is_nothing_but_ascii(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), "job=status", "output='größe[/red]'"],

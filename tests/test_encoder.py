@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from small_encoder import images, save, small
@@ -232,6 +233,17 @@ class TestForeign:
             with pytest.raises(ValueError, match=f"{name} cannot be read as plain weights: {said}$"):
                 read_state_dict(tmp_path / name)
         assert not marker.exists()
+        (tmp_path / "other.pt").write_bytes(save(small().state_dict()))
+        torch.save(small().state_dict(), tmp_path / "other.safetensors")
+        with (tmp_path / "arrays.pt").open("wb") as file:
+            np.savez(file, weight=np.zeros(3))
+        for name, said in {
+            "other.pt": "it is a safetensors file under another name: name it .safetensors",
+            "other.safetensors": "it is no safetensors file but a zip, as torch.save writes: name it .pt",
+            "arrays.pt": "it is a zip, and not one that torch.save wrote",
+        }.items():
+            with pytest.raises(ValueError, match=f"{name} cannot be read as plain weights: {said}$"):
+                read_state_dict(tmp_path / name)
         with pytest.raises(FileNotFoundError, match="no weights at"):
             read_state_dict(tmp_path / "absent.pt")
 

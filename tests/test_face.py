@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from small_encoder import small
@@ -139,7 +141,7 @@ class Shifted(nn.Module):
 
 def test_modules_that_say_other_things_are_others_and_the_same_one_is_itself() -> None:
     forms = [
-        wrap(Shifted(how), (16, 16)).backbone.arguments["form"]
+        wrap(Shifted(how), (16, 16)).digest()
         for how in (torch.relu, lambda x: torch.relu(x - 0.3), lambda x: x[:, :, ::2], torch.relu)
     ]
     assert len(set(forms[:3])) == 3
@@ -207,9 +209,9 @@ def test_a_dry_run_of_pretraining_shows_the_plan_and_trains_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["", "a.b"])
+@pytest.mark.parametrize("name", ["", "a.b", "a\nb", "\x1b[31m", 3])
 def test_a_stage_has_a_name_of_use(name: str) -> None:
-    with pytest.raises(ValueError, match="some text without a dot"):
+    with pytest.raises(ValueError, match="some printable text without a dot"):
         wrap(Shifted(torch.relu), (16, 16), [name])
 
 
@@ -236,6 +238,89 @@ def test_a_wrapped_module_declares_its_stages_and_refuses_what_it_cannot() -> No
         whole(rgb, start=second)
     with pytest.raises(ValueError, match="frozen alone"):
         whole.backbone.blocks[second].requires_grad_(False)
+
+
+def test_seeds_of_ones_own_encoder_are_one_row(tmp_path: Path, few_scenes: DataSet) -> None:
+    def judged(module: nn.Module, *more: str) -> pd.DataFrame:
+        return pretextbench.judge(module, few_scenes, ["knn"], tmp_path, label="mine", options=[*KNN, *more])
+
+    networks = []
+    for seed in range(3):
+        networks.append(Dictionary(small("rgb", seed)))
+        judged(networks[-1], f"seed={seed}")
+    rows = {
+        (r.subject.recipe, r.subject.backbone) for r in read_all(tmp_path / "records") if not r.subject.blind
+    }
+    assert len(rows) == 1
+    table = pretextbench.leaderboard(tmp_path)
+    assert set(table[table["pretext"] == "mine"]["n"]) == {3}
+    with pytest.raises(ValueError, match=r"judged as seed 1 of mine before .* and would be seed 2 now"):
+        judged(networks[1], "seed=2")
+    with pytest.raises(ValueError, match=r"judged as seed 1 of mine before .* and would be seed 0 now"):
+        judged(networks[1])
+    trained = small("rgb")
+    trained.provenance |= {"seed": 4, "recipe": "r"}
+    assert subjects.of_encoder(trained, "mine", 4).recipe == "r"
+    with pytest.raises(ValueError, match="seed 4, and seed=5 is another's"):
+        subjects.of_encoder(trained, "mine", 5)
+
+
+@pytest.mark.parametrize("label", ["${seed}", "${oc.env:HOME}", r"\${x}", r"\\${x} $ {", "${"])
+def test_a_label_is_what_it_says(label: str, tmp_path: Path, few_scenes: DataSet) -> None:
+    pretextbench.judge(small("rgb"), few_scenes, ["knn"], tmp_path, label=label, options=KNN)
+    assert label in {record.subject.pretext for record in read_all(tmp_path / "records")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"encoder": small("rgb").state_dict()}, "it is a OrderedDict; weights alone are no network"),
+        ({"encoder": lambda x: x}, "it is a function; what is called goes into the forward of a module"),
+        ({"encoder": None}, "encoder is a torch.nn.Module or names one .*; it is a NoneType"),
+        ({"protocols": None}, "protocols is a text or several in a list, not None"),
+        ({"data": [1]}, r"data is the name of a set or a DataSet, not \[1\]"),
+    ],
+)
+def test_what_is_no_encoder_set_or_protocol_is_told_so(
+    arguments: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    given = {"encoder": small("rgb"), "data": "scenes", "protocols": ["knn"], "output": tmp_path, **arguments}
+    with pytest.raises(TypeError, match=said):
+        pretextbench.judge(**given)
+
+
+class Growing(nn.Module):
+    """Maps of another size at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        self.calls += 1
+        return rgb[:, :, self.calls :]
+
+
+class InPlace(nn.Module):
+    """Changes the images that it is given."""
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return rgb.sub_(0.5).div_(0.25)
+
+
+def test_modules_that_nobody_can_judge_are_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"Growing says .* second time.*: stage output is \(3, 15, 16\), then \(3, 14"
+    ):
+        wrap(Growing(), (16, 16))
+    with pytest.raises(ValueError, match="Conv2d: weight lies on the meta device"):
+        wrap(nn.Conv2d(3, 4, 3, device="meta"), (16, 16))
+    packed = nn.Conv2d(3, 4, 3)
+    packed.register_forward_hook(lambda *_: None)
+    packed._register_state_dict_hook(lambda module, state, prefix, local: state.update(packed=(1, 2)))
+    with pytest.raises(ValueError, match="packed of its state dict is a tuple and no tensor"):
+        wrap(packed, (16, 16))
+    assert wrap(InPlace(), (16, 16)).stage_names == ("output",)
 
 
 def test_a_path_and_a_wrong_word_go_the_way_of_the_command(tmp_path: Path, few_scenes: DataSet) -> None:

@@ -12,6 +12,8 @@ from pretext.described import budget
 
 LEAGUE = "colorization"
 """The task whose rows are grouped by division, and whose images are of all that led to the system."""
+ALIKE = ("images_seen", "backbone", "input", "calibration", "twins")
+"""What seeds of one recipe have alike."""
 TRAINED_BY_OTHERS = "unknown"
 """Budget of weights that others have trained."""
 
@@ -160,7 +162,7 @@ def _sizes(found: Sequence[Found], complain: Complain) -> dict[str, int]:
 
 def _same_runs(found: Sequence[Found], complain: Complain) -> None:
     """What records of one run, or of several seeds of one recipe, say that it took."""
-    first: dict[tuple[str, ...], tuple[int, Found]] = {}
+    first: dict[tuple[str, ...], tuple[object, Found]] = {}
     for one in _differing(found, lambda record: (id(record.subject), id(record.cost))):
         record = one.record
         if record.subject.blind:
@@ -171,11 +173,13 @@ def _same_runs(found: Sequence[Found], complain: Complain) -> None:
                 complain(f"{other.where} and {one.where}: {key[0]}, and {what} {said} and {value}")
 
 
-def _counted(record: Record) -> Iterator[tuple[tuple[str, ...], str, int]]:
+def _counted(record: Record) -> Iterator[tuple[tuple[str, ...], str, object]]:
     """What has to be alike between records: of what, the field, its value."""
     subject, effort = record.subject, record.cost.pretraining
     league = str(record.evaluation.task == LEAGUE)
-    yield ("one recipe", subject.recipe, subject.pretext, league), "subject.images_seen", subject.images_seen
+    for name in ALIKE:
+        value = getattr(subject, name)
+        yield ("one recipe", subject.recipe, subject.pretext, league, name), f"subject.{name}", value
     for name in ("images", "views"):
         value = None if effort is None else getattr(effort, name)
         if value is not None:

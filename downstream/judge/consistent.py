@@ -38,6 +38,11 @@ def _choice(own: Sequence[Found], complain: Complain) -> None:
     better: its record does not say, and the best by either will do.
     """
     stages = [one for one in own if one.record.evaluation.primary]
+    if stages and not any(one.record.result.selected for one in stages):
+        complain(
+            f"{stages[0].where}: of an evaluation all stages are shared, and none of these was chosen: "
+            f"{', '.join(one.record.evaluation.stage for one in stages)}"
+        )
     scores = [(one.record.result.val, one) for one in stages if one.record.result.val is not None]
     if len(stages) < 2 or len(scores) < len(stages):
         return

@@ -257,6 +257,8 @@ def _lines(
     """Records of JSON Lines with their places, but those whose error was told."""
     found = []
     for place, line in enumerate(lines_of(path)):
+        if not line.strip():
+            continue  # as editors leave at the end
         try:
             found.append((place, _of_line(line, _Where(path, place), reader)))
         except RecordError as error:

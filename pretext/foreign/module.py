@@ -37,12 +37,12 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
     reads = _Reads([stages] if isinstance(stages, str) else stages)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     modes = [(each, each.training) for each in module.modules()]
+    _check_weights(module)
     module.eval()
+    pair = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
     try:
         with torch.no_grad():
-            maps = _tried(
-                module, reads, torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-            )
+            maps = _tried(module, reads, pair)
     finally:
         for each, training in modes:
             each.training = training
@@ -51,10 +51,24 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
     return Encoder(seen, Whole(module, found, reads, _digest(maps)))
 
 
+def _check_weights(module: nn.Module) -> None:
+    """Refuse a module whose weights nobody can tell from another's."""
+    for name, value in module.state_dict(keep_vars=True).items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{type(module).__name__}: {name} of its state dict is a {type(value).__name__} and no "
+                "tensor, as in quantised layers; judge the module that it was made of"
+            )
+        if value.is_meta:
+            raise ValueError(
+                f"{type(module).__name__}: {name} lies on the meta device, where nothing has values"
+            )
+
+
 def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
     """The maps of two images, which are the same a second time, and of one image alone."""
     try:
-        given = module(pair)
+        given = module(pair.clone())  # some change the images that they are given
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         raise ValueError(
             f"{type(module).__name__} was tried on RGB in [0, 1] of {tuple(pair.shape)}, and failed: {error}"
@@ -65,8 +79,14 @@ def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
             ("something else of the same images the second time", pair),
             ("something else of an image alone than of it beside another", pair[:1]),
         ):
-            other = reads(module(images), len(images))
+            other = reads(module(images.clone()), len(images))
             for name, x in maps.items():
+                if name not in other or other[name].shape[1:] != x.shape[1:]:
+                    now = tuple(other[name].shape[1:]) if name in other else "not there"
+                    raise ValueError(
+                        f"{type(module).__name__} says {what}, in eval mode: stage {name} is "
+                        f"{tuple(x.shape[1:])}, then {now}"
+                    )
                 if float((other[name] - x[: len(images)]).abs().max()) > SLACK * float(x.abs().max()):
                     raise ValueError(f"{type(module).__name__} says {what}, at stage {name}, in eval mode")
     return maps
@@ -86,10 +106,11 @@ class Whole(Undivided):
 
     def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads, said: str) -> None:
         kind = type(module)
-        form = hashlib.sha256(f"{module!r} {said}".encode()).hexdigest()[:12]
+        form = hashlib.sha256(f"{module!r}".encode()).hexdigest()[:12]
         self._name = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module
+        self.register_buffer("said", torch.frombuffer(bytearray.fromhex(said), dtype=torch.uint8))
         self._reads = reads
 
     @property
@@ -126,8 +147,10 @@ class _Reads:
         else:
             own, values = ("output",), (output,)
         names = own if self._names is None else self._names
-        if unusable := [name for name in names if not name or "." in name]:
-            raise ValueError(f"a stage's name is some text without a dot, got {unusable[0]!r}")
+        unusable = [name for name in names if not isinstance(name, str) or not name or "." in name]
+        unusable += [name for name in names if name not in unusable and not name.isprintable()]
+        if unusable:
+            raise ValueError(f"a stage's name is some printable text without a dot, got {unusable[0]!r}")
         if not values or len(names) != len(values) or len(set(names)) < len(names):
             raise ValueError(
                 f"the module returns {len(values)} maps or vectors, and stages names {len(names)}: "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
-from downstream.judge.records import Record
+from downstream.judge.records import Record, Subject
 from pretext.encoder import Encoder
 from pretextbench import runs, subjects, suites
 from pretextbench.context import Context, opened
-from pretextbench.encoders import named_encoder
+from pretextbench.encoders import named_encoder, named_seed
 from pretextbench.plan import show_judging
 from pretextbench.recorded import Recorded, recorded
 from pretextbench.running import blind, finish, judged
@@ -33,7 +35,9 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
     Raises:
         ValueError: no protocol that the data suffice for; as `subjects.of_encoder`.
     """
-    subject = subjects.of_encoder(encoder, context.cfg.label)
+    subject = subjects.of_encoder(encoder, context.cfg.label, named_seed(context.cfg))
+    others = recorded(context.records)
+    _refuse_two_seeds(subject, others.records)
     _ = context.named_protocols  # built, and refused, before anything is read
     contexts, notes = suites.parts(context)
     for part in contexts:
@@ -48,7 +52,6 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
     shared = {
         (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
     }
-    others = recorded(context.records)
     records += [
         r
         for r in others.records
@@ -56,3 +59,20 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
         and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
     ]
     return Recorded(records, (*notes, *others.notes))
+
+
+def _refuse_two_seeds(subject: Subject, records: Sequence[Record]) -> None:
+    """Refuse weights that were judged as another seed: they would be a second draw of the same.
+
+    Raises:
+        ValueError: names the seed and the file of the record.
+    """
+    for record in records:
+        known = record.subject
+        same = (known.run, known.pretext) == (subject.run, subject.pretext)
+        if same and (known.seed, known.recipe) != (subject.seed, subject.recipe):
+            raise ValueError(
+                f"these weights were judged as seed {known.seed} of {known.pretext} before "
+                f"({record.evaluation.digest[:16]}….json), and would be seed {subject.seed} now: several "
+                "seeds are several encoders, each judged with a seed= of its own"
+            )

@@ -199,6 +199,22 @@ def test_records_of_one_run_and_recipe_say_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"backbone": "ResNet18"}, {"input": "sobel"}, {"calibration": "lsuv"}, {"twins": {"random": "x"}}],
+)
+def test_seeds_of_one_recipe_are_of_one_network_and_its_twins(change: dict[str, Any]) -> None:
+    def seed(number: int) -> Record:
+        one = made(recipe="a", run=f"run {number}")
+        return replace(one, subject=replace(one.subject, seed=number))
+
+    assert told(seed(0), seed(1))[0] == []
+    other = seed(2)
+    ((name, value),) = change.items()
+    (said,) = told(seed(0), seed(1), replace(other, subject=replace(other.subject, **change)))[0]
+    assert said.endswith(f"one recipe, and subject.{name} {getattr(other.subject, name)} and {value}")
+
+
 def twins(images: int, budget: str, epochs: int | None = None) -> list[Record]:
     """A row whose configuration was not kept, and the twin that it names."""
     row = made(384, {}, None, twins={"supervised": "their-recipe"})

@@ -80,6 +80,15 @@ def test_every_faulty_line_is_named_and_the_others_are_read(tmp_path: Path) -> N
     ]
 
 
+def test_empty_lines_are_none_and_are_counted(tmp_path: Path) -> None:
+    path = lines(tmp_path / "all.jsonl", to_plain(record("a")))
+    path.write_text("\n" + path.read_text() + "  \n" + path.read_text() * 2 + "not json\n\n")
+    found, faults = collected(path)
+    assert [one.where for one in found.found] == [f"{path}, line 2"]
+    assert found.repeated == 2
+    assert faults == [f"{path}, line 6: not JSON: Expecting value (column 1)"]
+
+
 def test_a_file_of_a_list_names_the_line_that_an_entry_begins_on(tmp_path: Path) -> None:
     entries = [to_plain(record(digest)) for digest in "abc"]
     entries[2]["result"]["value"] = 7.5

@@ -149,6 +149,19 @@ def test_a_board_is_of_the_chosen_records_in_all_its_files_and_says_so(tmp_path:
     assert "pretext tasks by seed" in (other / "leaderboard.md").read_text()
 
 
+def test_some_records_of_an_evaluation_are_another_board(tmp_path: Path) -> None:
+    """A row's stages are of one evaluation: a table of one of them takes the whole one's place nowhere."""
+    stages = [record(evaluation="a", stage=f"conv{i}", selected=i == 1, value=0.5) for i in (1, 2)]
+    whole = show_board(tmp_path, stages, OmegaConf.structured(Leaderboard()))
+    one = show_board(tmp_path, stages, OmegaConf.structured(Leaderboard(where={"stage": ["conv1"]})))
+    assert one != whole
+    before = (whole / "leaderboard.md").read_text()
+    said = r"no score to show of records with stage=conv2: .* and none of these was \(conv2\)"
+    with pytest.raises(ValueError, match=said):
+        show_board(tmp_path, stages, OmegaConf.structured(Leaderboard(where={"stage": ["conv2"]})))
+    assert (whole / "leaderboard.md").read_text() == before
+
+
 def test_the_job_chooses_shows_and_exports_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

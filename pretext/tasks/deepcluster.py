@@ -159,7 +159,7 @@ class DeepCluster(Task):
         return {"loss": math.log(len(self.centroids))}
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Everything is decayed, as in the release; the last layer, which starts anew, takes no momentum."""
+        """Everything is decayed, as in the release; the last layer, which starts anew, asks no momentum."""
         last = list(self.top.parameters())
         apart = {id(parameter) for parameter in last}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in apart]

@@ -173,9 +173,8 @@ class Larsson(coloring.ColoringTask):
 
     def blind(self, batch: Histograms) -> dict[str, float]:
         """Return what the mean histograms cost."""
-        weighed = (batch.shares * batch.weights[..., None]).sum(1) / batch.weights.sum(1).clamp(min=1e-9)[
-            ..., None
-        ]
+        weights = batch.weights[..., None]  # (B, P, 2, 1)
+        weighed = (batch.shares * weights).sum(1) / weights.sum(1).clamp(min=1e-9)  # (B, 2, K)
 
         def cost(answers: Tensor) -> Tensor:
             guess = blind.smoothed(answers, len(answers)).log()[:, None].expand_as(batch.shares)

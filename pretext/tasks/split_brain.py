@@ -125,7 +125,9 @@ class SplitBrain(coloring.ColoringTask):
 
 def _frequencies_cost(bins: Tensor, count: int) -> dict[str, float]:
     """The cross-entropy of bins (B, h, w) and how frequent each is."""
-    shares = F.one_hot(bins.flatten(1), count).float().mean(dim=1)  # (B, count)
+    flat = bins.flatten(1)
+    found = torch.zeros(len(flat), count, device=flat.device)
+    shares = found.scatter_add_(1, flat, torch.ones_like(flat, dtype=found.dtype)) / flat.shape[1]
 
     def cost(answers: Tensor) -> Tensor:
         return -(shares * blind.smoothed(answers, len(shares)).log()).sum(dim=1).mean()

@@ -294,7 +294,7 @@ def test_a_dry_run_says_what_there_is_to_do(
     """On a folder of 32-pixel images for CIFAR, a batch and a queue that it bears."""
     paint(tmp_path / "photos", 32)
     monkeypatch.chdir(tmp_path)
-    few = ["pretext.task.queue=8"] if name == "solo_moco" else []
+    few = ["pretext.task.queue=8"] if name in ("solo_moco", "solo_swav") else []
     line = [
         "data=folder", "data.root=photos", "data.size=32", "data.val=0.2", "data.test=0.2", "job=pretrain",
         f"experiment={name}", "trainer.batch_size=4", "trainer.device=cpu", "logger=none", "dry_run=true",

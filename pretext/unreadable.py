@@ -24,8 +24,10 @@ def reason(path: Path, error: Exception) -> str:
         return "it is cut short: what is packed in it has no end"
     if packed and safetensors:
         return "it is no safetensors file but a zip, as torch.save writes: name it .pt"
-    if packed and not any(name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist()):
-        return "it is a zip, and not one that torch.save wrote"
+    if packed:
+        with zipfile.ZipFile(path) as entries:
+            if not any(name.endswith("data.pkl") for name in entries.namelist()):
+                return "it is a zip, and not one that torch.save wrote"
     if head[_HEAD - 1 :] == b"{" and not safetensors:
         return "it is a safetensors file under another name: name it .safetensors"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

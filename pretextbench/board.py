@@ -136,7 +136,7 @@ def folder_of(
     """
     of: list[Any] = [sorted({record.evaluation.digest for record in records})]
     of += [*view] if view else []
-    of += [[name, *map(filters.said, values)] for name, values in sorted(where.items())] if where else []
+    of += [[name, *map(filters.said, values)] for name, values in sorted((where or {}).items())]
     return output / "boards" / short(digest(of if len(of) > 1 else of[0]))
 
 

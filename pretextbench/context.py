@@ -38,6 +38,11 @@ NEEDS: dict[str, str | None] = {
 """What a data set must have for a protocol of each task; None: images alone."""
 
 
+def named_on_the_line(key: str) -> bool:
+    """Whether the command line sets a key, by its default or another value."""
+    return any(o.lstrip("+").startswith(f"{key}=") for o in HydraConfig.get().overrides.task)
+
+
 @functools.cache
 def _say_once(sweep: str, line: str) -> None:
     """Print a line that the members of a sweep need not repeat."""
@@ -218,7 +223,7 @@ class Context:
             if reason is None:
                 chosen[name] = protocol
                 continue
-            if any(o.startswith("downstream=") for o in HydraConfig.get().overrides.task):
+            if named_on_the_line("downstream"):
                 raise ValueError(f"{name} cannot be done on {self.target.name}: {reason}")
             console.print(f"{name} is left out on {self.target.name}: {reason}", style="yellow")
         return chosen

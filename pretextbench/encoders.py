@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from downstream.digest import short
@@ -18,7 +17,7 @@ from pretext.inputs import Input
 from pretext.names import shown
 from pretext.spacing import evenly_spaced
 from pretextbench import runs
-from pretextbench.context import Context
+from pretextbench.context import Context, named_on_the_line
 
 
 def named_encoder(context: Context, key: str = "encoder") -> Encoder:
@@ -52,8 +51,7 @@ def named_encoder(context: Context, key: str = "encoder") -> Encoder:
 
 def named_seed(cfg: DictConfig) -> int | None:
     """The seed, where the command line names it."""
-    named = any(o.lstrip("+").startswith("seed=") for o in HydraConfig.get().overrides.task)
-    return int(cfg.seed) if named else None
+    return int(cfg.seed) if named_on_the_line("seed") else None
 
 
 def _is_own(path: Path) -> bool:
@@ -84,8 +82,7 @@ def _digest(description: Path) -> str:
 
 def _asked_input(cfg: DictConfig) -> Input | None:
     """The input, where the command line names it or its arguments; the default is for training here."""
-    overrides = [o.lstrip("+") for o in HydraConfig.get().overrides.task]
-    named = any(o.startswith("input=") for o in overrides)
+    named = named_on_the_line("input")
     arguments = runs.plain(cfg.input_arguments)
     if not named and not arguments:
         return None

@@ -44,9 +44,9 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         found += gather(shipped, faults.append)
     rows = rows_at_hand(found)
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
+    unchecked = _check(kept, rows, faults.append)
     hold_together(kept, faults.append)
     ungiven = hold_to_budgets(kept, faults.append)
-    unchecked = _check(kept, rows, faults.append)
     if faults:
         raise RecordError(_all_of(faults))
     notes = [f"Records of {', '.join(places)}."] + [

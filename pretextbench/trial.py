@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from pretext.backbones import Backbone
 from pretext.data.dataset import Split
@@ -127,14 +127,8 @@ def see(encoder: Encoder, train: Split) -> None:
         ValueError: images that its network is too large for.
     """
     pixels = _few(train).pixels
-    try:
-        with torch.no_grad():
-            encoder.eval()(pixels)
-    except RuntimeError as error:
-        network, size = type(encoder.backbone).__name__, " × ".join(map(str, pixels.shape[2:]))
-        raise ValueError(f"{network} cannot see images of {size}: {str(error).splitlines()[0]}") from error
-    finally:
-        encoder.train()
+    with _seen(encoder, f"{type(encoder.backbone).__name__} cannot see images", pixels):
+        encoder(pixels)
 
 
 def show(task: Task, train: Split) -> None:
@@ -147,20 +141,33 @@ def show(task: Task, train: Split) -> None:
     prepare(task, train, FEW, torch.device("cpu"))
     few = _few(train)
     batch = task.views(few, torch.Generator().manual_seed(0))
+    who = f"{type(task).__name__}: {type(task.encoder.backbone).__name__}"
+    with _seen(task, f"{who} cannot see what the task shows it of images", few.pixels):
+        checked(task.loss(batch), task)
+
+
+@contextmanager
+def _seen(tried: nn.Module, said: str, pixels: Tensor) -> Iterator[None]:
+    """Try a module in eval mode; where it fails in an encoder, that is too large for the images.
+
+    Args:
+        said: of images, before their size.
+
+    Raises:
+        ValueError: says so. A fault of the task's own is looked for where it is.
+    """
+    tried.eval()
     try:
         with torch.no_grad():
-            checked(task.eval().loss(batch), task)
+            yield
     except RuntimeError as error:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        if not any(isinstance(frame.f_locals.get("self"), Backbone) for frame in frames):
-            raise  # a fault of the task's own, to be looked for where it is
-        network, size = type(task.encoder.backbone).__name__, " × ".join(map(str, few.pixels.shape[2:]))
-        raise ValueError(
-            f"{type(task).__name__}: {network} cannot see what the task shows it of images of {size}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+        if not any(isinstance(frame.f_locals.get("self"), Encoder | Backbone) for frame in frames):
+            raise
+        size = " × ".join(map(str, pixels.shape[2:]))
+        raise ValueError(f"{said} of {size}: {str(error).splitlines()[0]}") from error
     finally:
-        task.train()
+        tried.train()
 
 
 def _step(optimisation: Optimisation, task: Task) -> None:

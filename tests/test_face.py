@@ -316,7 +316,6 @@ def test_modules_that_nobody_can_judge_are_named() -> None:
     with pytest.raises(ValueError, match="Conv2d: weight lies on the meta device"):
         wrap(nn.Conv2d(3, 4, 3, device="meta"), (16, 16))
     packed = nn.Conv2d(3, 4, 3)
-    packed.register_forward_hook(lambda *_: None)
     packed._register_state_dict_hook(lambda module, state, prefix, local: state.update(packed=(1, 2)))
     with pytest.raises(ValueError, match="packed of its state dict is a tuple and no tensor"):
         wrap(packed, (16, 16))

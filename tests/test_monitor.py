@@ -22,7 +22,7 @@ from pretext.data.loader import EpochLoader
 from pretext.encoder import load
 from pretext.fit import Optimisation, Pretrained, Validation, pretrain
 from pretext.fit.monitor import PENALTIES, Features, features, flags, probes, ridge, shape, vote
-from pretext.task import Progress, Task
+from pretext.task import WATCHED, Progress, Task
 from pretext.tasks.barlow_twins import BarlowTwins
 from pretext.tasks.byol import Byol
 from pretext.tasks.lejepa import LeJepa
@@ -160,12 +160,17 @@ def test_a_collapse_is_said_while_training_kept_with_the_encoder_and_flagged_in_
     assert "pretraining_collapsed" not in told_by_pretraining(load(tmp_path / "b" / "run"))
 
 
+def test_what_is_watched_has_names_that_no_task_takes() -> None:
+    few = of(torch.randn(8, 4), torch.arange(8) % 2)
+    assert {*shape(few.vectors), *probes(few, few, 2)} == set(WATCHED)
+
+
 @pytest.mark.parametrize("kind", [Byol, SimSiam, BarlowTwins, VICReg, LeJepa])
 def test_a_collapse_is_one_of_features_whatever_a_task_says_of_its_projections(
     kind: Callable[..., Task], tmp_path: Path
 ) -> None:
     val = toy.split(8, 1, "val")
-    run(kind(toy.encoder()), tmp_path, val=val)
+    run(kind(toy.encoder(), hidden=16), tmp_path, val=val)
     result = Pretrained.read(tmp_path / "run")
     assert result is not None
     seen = features(load(tmp_path / "run"), EpochLoader(val, 8))

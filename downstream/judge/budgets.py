@@ -161,7 +161,7 @@ def _sizes(found: Sequence[Found], complain: Complain) -> dict[str, int]:
 
 
 def _same_runs(found: Sequence[Found], complain: Complain) -> None:
-    """What records of one run, or of several seeds of one recipe, say that it took."""
+    """What records of one run, or of several seeds of one recipe, say of it."""
     first: dict[tuple[str, ...], tuple[object, Found]] = {}
     for one in _differing(found, lambda record: (id(record.subject), id(record.cost))):
         record = one.record

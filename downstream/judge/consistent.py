@@ -10,7 +10,7 @@ from downstream.protocol import Direction
 
 
 def hold_together(found: Iterable[Found], complain: Complain) -> None:
-    """Complain of seeds that contradict each other, and of a stage shown that is not the best on val."""
+    """Complain of seeds that contradict each other, and a shown stage that is not the best on val or none."""
     evaluations: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for one in found:
         evaluations[one.record.evaluation.digest, one.record.subject.pretext].append(one)

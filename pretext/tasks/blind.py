@@ -36,6 +36,19 @@ def level(
     return {"loss": float(cost(own) + cost(others)) / 2}
 
 
+def frequencies(shares: Tensor) -> dict[str, float]:
+    """`level` where frequencies (…, K) are answered and cost their cross-entropy.
+
+    Args:
+        shares: (B, …, K), those of each image.
+    """
+
+    def cost(answers: Tensor) -> Tensor:
+        return -(shares * smoothed(answers, len(shares)).log()).sum(dim=-1).mean()
+
+    return level(shares, cost)
+
+
 def smoothed(shares: Tensor, images: int) -> Tensor:
     """Shares (…, K) of so many images, as if one more had all alike: what nobody else has costs not all."""
     return (images * shares + 1 / shares.shape[-1]) / (images + 1)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pretext.backbones import CLASS_TOKEN
 from pretext.encoder import Encoder
 from pretext.task import Images, Loader, Progress, Step, Task
-from pretext.tasks.keys import Keyed, check_queue, enter, fill, in_order, in_parts, keyed, told
+from pretext.tasks.keys import Keyed, check_queue, check_splits, enter, fill, in_order, in_parts, keyed, told
 from pretext.tasks.teacher import follow, teacher_of
 from pretext.tasks.two_views import Strengths, TwoViews, cosines
 
@@ -100,7 +100,8 @@ class DenseCL(Task):
 
     def check(self, images: int, batch_size: int) -> None:
         """Refuse a queue longer than there are images, and a batch of fewer than two a part."""
-        check_queue("DenseCL", len(self.queue), self._splits, images, batch_size)
+        check_queue("DenseCL", len(self.queue), images)
+        check_splits("DenseCL", self._splits, batch_size)
 
     @torch.no_grad()
     def prepare(self, loader: Loader, cache: Path) -> None:

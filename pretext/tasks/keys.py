@@ -34,14 +34,22 @@ def keyed(pair: Pair, generator: torch.Generator) -> Keyed:
     return Keyed(pair.pixels, order.to(pair.pixels.device))
 
 
-def check_queue(task: str, queue: int, splits: int, images: int, batch_size: int) -> None:
-    """Refuse a queue longer than there are images, and a batch of fewer than two a part.
+def check_queue(task: str, queue: int, images: int) -> None:
+    """Refuse a queue longer than there are images.
 
     Raises:
         ValueError: names the task's argument.
     """
     if images < queue:
         raise ValueError(f"{task}.queue is {queue}, of only {images} images")
+
+
+def check_splits(task: str, splits: int, batch_size: int) -> None:
+    """Refuse a batch of fewer than two images a part.
+
+    Raises:
+        ValueError: names the task's argument.
+    """
     if batch_size < 2 * splits:
         raise ValueError(f"{task}.splits is {splits} parts of two images or more, of {batch_size}")
 

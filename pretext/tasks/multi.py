@@ -123,15 +123,16 @@ class Multi(Task):
     def blind(self, batch: Together) -> dict[str, float]:
         """Return those levels of each task; their sum, of each the lower, where each loss has one."""
         levels = {name: task.blind(batch.parts[name]) for name, task in self._each()}
-        chances = {name: task.chance(batch.parts[name]) for name, task in self._each()}
-        lower = {
-            name: min(own["loss"] for own in (levels[name], chances[name]) if "loss" in own)
-            for name in levels
-            if "loss" in levels[name] or "loss" in chances[name]
+        if not any(levels.values()):
+            return {}
+        losses = {
+            name: [own["loss"] for own in (levels[name], task.chance(batch.parts[name])) if "loss" in own]
+            for name, task in self._each()
         }
-        if len(lower) < len(levels) or not any(levels.values()):
+        if not all(losses.values()):
             return _named(levels)
-        return {"loss": sum(self._weights[name] * own for name, own in lower.items()), **_named(levels)}
+        whole = sum(self._weights[name] * min(own) for name, own in losses.items())
+        return {"loss": whole, **_named(levels)}
 
     def score(self, batch: Together) -> dict[str, tuple[Tensor, Tensor]]:
         """Return the measures of each task."""

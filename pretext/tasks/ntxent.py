@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pretext.gather import gather, processes, rank
+from pretext.tasks.two_views import cosines
 
 
 class Contrast(NamedTuple):
@@ -38,12 +39,11 @@ def nt_xent(one: Tensor, two: Tensor, temperature: float) -> Contrast:
     if one.shape != two.shape:
         raise ValueError(f"nt_xent takes two views of each image, got {tuple(one.shape)}, {tuple(two.shape)}")
     count = len(one)
-    with torch.autocast(one.device.type, enabled=False):
-        mine = F.normalize(torch.cat((one, two)).float(), dim=1)  # (2N, D)
-        cosines = mine @ gather(mine).T  # (2N, 2N · processes)
+    mine = F.normalize(torch.cat((one, two)).float(), dim=1)  # (2N, D)
+    alike = cosines(mine, gather(mine))  # (2N, 2N · processes)
     views = torch.arange(2 * count, device=one.device)
     first = rank() * 2 * count
-    others = (cosines / temperature).scatter(1, (first + views)[:, None], -math.inf)
+    others = (alike / temperature).scatter(1, (first + views)[:, None], -math.inf)
     partners = first + (views + count) % (2 * count)
     accuracy = (others.argmax(dim=1) == partners).float().mean()
     return Contrast(F.cross_entropy(others, partners), accuracy)

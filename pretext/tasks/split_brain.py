@@ -102,10 +102,8 @@ class SplitBrain(coloring.ColoringTask):
 
     def blind(self, batch: Halves) -> dict[str, float]:
         """Return what the frequencies of both kinds of bins cost."""
-        found = [
-            _frequencies_cost(bins, count)
-            for bins, count in ((batch.colors, N_BINS), (batch.lightness, self._bins))
-        ]
+        both = (batch.colors, N_BINS), (batch.lightness, self._bins)
+        found = [blind.frequencies(_shares(bins, count)) for bins, count in both]
         if not all(found):
             return {}
         colors, lightness = (own["loss"] for own in found)
@@ -123,16 +121,11 @@ class SplitBrain(coloring.ColoringTask):
         return last[:, : self._each], last[:, self._each :]
 
 
-def _frequencies_cost(bins: Tensor, count: int) -> dict[str, float]:
-    """The cross-entropy of bins (B, h, w) and how frequent each is."""
+def _shares(bins: Tensor, count: int) -> Tensor:
+    """How frequent each of so many bins (B, h, w) is in an image: (B, count)."""
     flat = bins.flatten(1)
     found = torch.zeros(len(flat), count, device=flat.device)
-    shares = found.scatter_add_(1, flat, torch.ones_like(flat, dtype=found.dtype)) / flat.shape[1]
-
-    def cost(answers: Tensor) -> Tensor:
-        return -(shares * blind.smoothed(answers, len(shares)).log()).sum(dim=1).mean()
-
-    return blind.level(shares, cost)
+    return found.scatter_add_(1, flat, torch.ones_like(flat, dtype=found.dtype)) / flat.shape[1]
 
 
 def _check(

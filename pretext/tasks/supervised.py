@@ -87,12 +87,7 @@ class Supervised(Task):
         """Return what the labels' frequencies cost, where an image can have several."""
         if not self._multilabel:
             return {}  # a batch shows too few images of a class to tell how frequent it is
-        both = torch.stack([batch.labels, 1 - batch.labels], dim=2)  # (B, C, 2)
-
-        def cost(answers: Tensor) -> Tensor:
-            return -(both * blind.smoothed(answers, len(both)).log()).sum(dim=2).mean()
-
-        return blind.level(both, cost)
+        return blind.frequencies(torch.stack([batch.labels, 1 - batch.labels], dim=2))  # (B, C, 2)
 
     def score(self, batch: Labelled) -> dict[str, tuple[Tensor, Tensor]]:
         """Return accuracy, or for several labels an image the label ranking average precision."""

@@ -12,6 +12,7 @@ from pretext import views
 from pretext.encoder import Encoder
 from pretext.gather import gather, rank
 from pretext.task import Epoch, Images, Loader, Progress, Step, Task
+from pretext.tasks.keys import check_queue
 from pretext.tasks.large_and_small import Crops, cut, swapped
 from pretext.tasks.two_views import Strengths, check_views, cosines, distorted, layer
 
@@ -95,8 +96,7 @@ class SwAV(Task):
 
     def check(self, images: int, batch_size: int) -> None:
         """Refuse a queue longer than there are images."""
-        if images < self.queue.shape[1]:
-            raise ValueError(f"SwAV.queue is {self.queue.shape[1]}, of only {images} images")
+        check_queue("SwAV", self.queue.shape[1], images)
 
     def before_epoch(self, loader: Loader, progress: Progress) -> Epoch:
         """Let the queue join in from its epoch on."""

@@ -36,12 +36,12 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
         ValueError: no protocol that the data suffice for; as `subjects.of_encoder`.
     """
     subject = subjects.of_encoder(encoder, context.cfg.label, named_seed(context.cfg))
-    others = recorded(context.records)
-    _refuse_two_seeds(subject, others.records)
     _ = context.named_protocols  # built, and refused, before anything is read
     contexts, notes = suites.parts(context)
     for part in contexts:
         part.check_protocols()
+    others = recorded(context.records)
+    _refuse_two_seeds(subject, others.records)
     if context.cfg.dry_run:
         show_judging(contexts, encoder, subject)
         return Recorded([], notes)

@@ -6,6 +6,7 @@ import argparse
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,6 +27,11 @@ def normalised() -> Tensor:
 
 def network(seed: int = 0, small: bool = False, padding: int = 1, channels: int = 3) -> ResNet:
     """torchvision's ResNet-18 with BatchNorm statistics of its own."""
+    return copy.deepcopy(_network(seed, small, padding, channels))
+
+
+@cache
+def _network(seed: int, small: bool, padding: int, channels: int) -> ResNet:
     torch.manual_seed(seed)
     made = resnet18(weights=None)
     if small:

@@ -1,7 +1,7 @@
 """Compositions that tests share: of the same words and `conf/` alone, made once and handed out as copies.
 
-Hydra takes longer to compose than most tests take for all else, and mostly the same. What has to be composed is
-read once: a fifth of the time goes into the same YAML.
+Hydra takes longer to compose than most tests take for all else, and mostly the same. What has to be composed
+is read once: a fifth of the time goes into the same YAML.
 """
 
 from __future__ import annotations

@@ -47,15 +47,15 @@ def pytest_unconfigure() -> None:
 def drawn_alike() -> None:
     """What a test draws without a seed of its own is the same each time, whatever ran before it."""
     if torch := sys.modules.get("torch"):  # which tests of the start alone do without
-        torch.default_generator.manual_seed(0)  # of the processor: queues nothing for devices that are not there
+        torch.default_generator.manual_seed(0)  # queues nothing for devices that are not there
 
 
 @pytest.fixture(scope="session", autouse=True)
 def not_flushed() -> Iterator[None]:
     """Nothing that a test writes has to outlive the machine: no test waits for its disk.
 
-    What is killed is a process, and what it wrote is the system's by then; disks that are full raise where a test
-    says so.
+    What is killed is a process, and what it wrote is the system's by then; disks that are full raise where a
+    test says so.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)

@@ -175,3 +175,13 @@ def test_the_hub_out_of_reach_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     )
     with pytest.raises(ConnectionError, match=r"hf:facebook/dinov2-small cannot be fetched \(OSError"):
         open_foreign("hf:facebook/dinov2-small")
+
+
+@pytest.mark.parametrize("name", ["./models/dino", "/nowhere/dinov2-small", "models/dino/v2", "../x"])
+def test_a_folder_that_is_not_there_is_not_asked_of_the_hub(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(library().AutoConfig, "from_pretrained", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        open_foreign(f"hf:{name}")

@@ -21,12 +21,15 @@ from pretext.inputs import RGB, Input
 UNREAD = re.compile(r"(^|\.)(pooler|head|mask_token)(\.|$)|^(classifier|text_|logit_|visual_projection)")
 """Entries that may be missing or left over: what reads the features, or is beside them."""
 
+ON_THE_HUB = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
 
 def open_hugging_face(name: str, seen: Input | None, seed: int, arguments: Mapping[str, object]) -> Encoder:
     """Open `OWNER/MODEL` or a local folder; see `pretext.foreign.open_foreign`.
 
     Raises:
         ValueError: no library, a folder without configuration or safetensors, or weights that do not fit.
+        FileNotFoundError: a folder that is not there, by a name that none of the hub can be.
         ConnectionError: what cannot be fetched.
     """
     if arguments:
@@ -37,6 +40,8 @@ def open_hugging_face(name: str, seen: Input | None, seed: int, arguments: Mappi
         raise ValueError(EXTRA) from error
     folder = Path(name)
     local = folder.is_dir()
+    if not local and not ON_THE_HUB.fullmatch(name):
+        raise FileNotFoundError(f"hf:{name}: there is no folder {folder}; models of the hub are OWNER/MODEL")
     if local and not (folder / "config.json").is_file():
         raise ValueError(f"{folder} has no config.json: it is no model that transformers saved")
     if local and not list(folder.glob("*.safetensors")):
@@ -129,4 +134,6 @@ def _fetched(name: str, local: bool, fetch: Any) -> Any:
         said = (str(error).splitlines() or ["no reason given"])[0]
         if local:
             raise ValueError(f"hf:{name} cannot be read: {said}") from error
-        raise ConnectionError(f"hf:{name} cannot be fetched ({type(error).__name__}: {said})") from error
+        raise ConnectionError(
+            f"hf:{name} cannot be fetched ({type(error).__name__}: {said}), and is no folder here"
+        ) from error

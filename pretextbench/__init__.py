@@ -43,6 +43,7 @@ def judge(
     output: str | Path = "outputs",
     *,
     label: str | None = None,
+    seed: int | None = None,
     stages: Sequence[str] | str | None = None,
     options: Sequence[str] | str = (),
 ) -> pd.DataFrame:
@@ -56,6 +57,8 @@ def judge(
         protocols: names that `job=protocols` lists, or one.
         output: folder of records, boards and cached features; nothing recorded is computed again.
         label: the row's name; of a module by default that of its class.
+        seed: what several encoders of one name, network and code are called by, which makes them one row; the
+            table has those that were judged before.
         stages: names of what a module returns, or the one there is; without them a dict's own, else by
             position.
         options: more of the configuration as on a command line, of keys that no argument says:
@@ -70,7 +73,7 @@ def judge(
     """
     from pretextbench.face import judge_encoder
 
-    return judge_encoder(encoder, data, protocols, output, label, stages, options)
+    return judge_encoder(encoder, data, protocols, output, label, seed, stages, options)
 
 
 def open_head(

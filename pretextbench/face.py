@@ -40,6 +40,7 @@ def judge_encoder(
     protocols: Sequence[str] | str,
     output: str | Path,
     label: str | None,
+    seed: int | None,
     stages: Sequence[str] | str | None,
     options: Sequence[str] | str,
 ) -> pd.DataFrame:
@@ -49,6 +50,7 @@ def judge_encoder(
     if label is None and module is not None and not isinstance(module, Encoder):
         label = type(module).__name__
     line = ["job=evaluate", f"downstream=[{','.join(_listed(protocols, 'protocols'))}]"]
+    line += [] if seed is None else [f"seed={seed}"]
     with _bench(line, options, data, output, label=label, encoder=asked) as context:
         own = None if module is None else _as_encoder(module, context.target, stages)
         records, notes, _ = judge(context, own or named_encoder(context))

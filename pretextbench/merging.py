@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from downstream.judge.budgets import hold_to_budgets
-from downstream.judge.consistent import hold_together
+from downstream.judge.consistent import hold_together, one_encoder_a_seed
 from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
@@ -42,6 +42,7 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         labels = dict.fromkeys(one.record.evaluation.suite for one in found)
         shipped = [path for path in map(frozen.reference_path, labels) if path.is_file()]
         found += gather(shipped, faults.append)
+    one_encoder_a_seed(found, faults.append)  # before those of one evaluation are one
     rows = rows_at_hand(found)
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
     unchecked = _check(kept, rows, faults.append)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from downstream.digest import digest
 from downstream.judge.evaluate import effort_of
 from downstream.judge.plain import check
 from downstream.judge.records import Subject
+from downstream.judge.seeds import called
 from downstream.judge.shared import unprintable
 from pretext import described
 from pretext.encoder import Encoder
@@ -59,7 +58,7 @@ def of_encoder(encoder: Encoder, label: str | None, seed: int | None = None) -> 
     """
     weights = encoder.digest()
     try:
-        subject = _called(_said(encoder, label, weights), encoder, seed)
+        subject = _of_seed(_said(encoder, label, weights), encoder, label, seed)
         check(subject)
         effort_of(encoder)
     except (TypeError, ValueError, AttributeError) as error:
@@ -89,14 +88,17 @@ def _said(encoder: Encoder, label: str | None, weights: str) -> Subject:
     )
 
 
-def _called(subject: Subject, encoder: Encoder, seed: int | None) -> Subject:
-    """The subject as one seed of a row; what was trained here has a recipe and a seed of its own."""
-    if seed is None or (subject.seed == seed and "recipe" in encoder.provenance):
+def _of_seed(subject: Subject, encoder: Encoder, label: str | None, seed: int | None) -> Subject:
+    """The subject as one seed of a row; an encoder that says its seed, as one trained here, has that."""
+    if seed is None or encoder.provenance.get("seed") == seed:
         return subject
-    if "recipe" in encoder.provenance:
+    if "seed" in encoder.provenance:
         raise ValueError(f"seed {subject.seed}, and seed={seed} is another's")
-    alike = (subject.pretext, subject.backbone, subject.input, subject.calibration)
-    return replace(subject, seed=seed, recipe=digest(["seeds", *alike]))
+    if label is None:
+        raise ValueError(
+            f"seed={seed} is one of a row's, and label=… says of which: {subject.pretext} is of it alone"
+        )
+    return called(subject, seed)
 
 
 def _budget_of(about: dict[str, Any]) -> str:

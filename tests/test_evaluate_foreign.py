@@ -57,6 +57,23 @@ def judged(folder: Path, pretext: str) -> Record:
 
 
 @pytest.mark.slow
+def test_checkpoints_are_seeds_of_one_row(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(3):
+        torch.save(network(seed).state_dict(), folder / f"net{seed}.pth")
+    output = "output=seeds"
+    assert run("job=evaluate", "encoder=net0.pth", "seed=0", output) == 1
+    assert "seed=0 is one of a row's, and label=… says of which" in capsys.readouterr().err
+    for seed in range(3):
+        assert run("job=evaluate", f"encoder=net{seed}.pth", "label=trained", f"seed={seed}", output) == 0
+    records = [r for r in read_all(folder / "seeds" / "records") if r.subject.pretext == "trained"]
+    assert len({r.subject.recipe for r in records}) == 1
+    assert {r.subject.seed for r in records} == {0, 1, 2}
+    capsys.readouterr()
+    assert run("job=evaluate", "encoder=net1.pth", "label=trained", "seed=2", output) == 1
+    assert "the same weights are seed 1 of trained and seed 2 of trained" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_checkpoint_is_judged_and_named(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = moco(second=True)
     torch.save(made.content, folder / "moco.pth.tar")

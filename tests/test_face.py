@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from downstream.judge.record_files import read_all
 from downstream.protocol import Runtime
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder
+from pretext.foreign import fingerprint
 from pretext.foreign.module import wrap
 from pretextbench import subjects
 
@@ -241,28 +245,89 @@ def test_a_wrapped_module_declares_its_stages_and_refuses_what_it_cannot() -> No
 
 
 def test_seeds_of_ones_own_encoder_are_one_row(tmp_path: Path, few_scenes: DataSet) -> None:
-    def judged(module: nn.Module, *more: str) -> pd.DataFrame:
-        return pretextbench.judge(module, few_scenes, ["knn"], tmp_path, label="mine", options=[*KNN, *more])
+    def judged(module: nn.Module, seed: int | None = None) -> pd.DataFrame:
+        return pretextbench.judge(module, few_scenes, ["knn"], tmp_path, label="mine", seed=seed, options=KNN)
 
     networks = []
     for seed in range(3):
         networks.append(Dictionary(small("rgb", seed)))
-        judged(networks[-1], f"seed={seed}")
+        shown = judged(networks[-1], seed)
+        assert set(shown[shown["pretext"] == "mine"]["n"]) == {seed + 1}
     rows = {
         (r.subject.recipe, r.subject.backbone) for r in read_all(tmp_path / "records") if not r.subject.blind
     }
     assert len(rows) == 1
     table = pretextbench.leaderboard(tmp_path)
     assert set(table[table["pretext"] == "mine"]["n"]) == {3}
-    with pytest.raises(ValueError, match=r"judged as seed 1 of mine before .* and would be seed 2 now"):
-        judged(networks[1], "seed=2")
-    with pytest.raises(ValueError, match=r"judged as seed 1 of mine before .* and would be seed 0 now"):
+    with pytest.raises(
+        ValueError, match=r"the same weights are seed 1 of mine and seed 5 of mine; \w+….json"
+    ):
+        judged(networks[1], 5)
+    with pytest.raises(ValueError, match=r"same weights are seed 1 of mine and mine of recipe \w+, seed 0"):
         judged(networks[1])
+    with pytest.raises(
+        ValueError, match=r"two encoders are seed 1 of mine, of weights \w+ and \w+; \w+….json"
+    ):
+        judged(Dictionary(small("rgb", 7)), 1)
     trained = small("rgb")
     trained.provenance |= {"seed": 4, "recipe": "r"}
     assert subjects.of_encoder(trained, "mine", 4).recipe == "r"
     with pytest.raises(ValueError, match="seed 4, and seed=5 is another's"):
         subjects.of_encoder(trained, "mine", 5)
+
+
+def test_one_module_is_one_encoder_at_images_of_any_size_and_after_any_number_of_passes() -> None:
+    module = Dictionary(small("rgb"))
+    first = wrap(module, (64, 64))
+    module(torch.rand(1, 3, 40, 40))
+    second = wrap(module, (32, 48))
+    assert first.digest() == second.digest()
+    assert first.network == second.network
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    assert wrap(fixed, (16, 16)).digest() == wrap(fixed, (16, 16)).digest()
+
+
+def test_rounding_is_no_other_module() -> None:
+    """What kinds of processors differ by, at the most: float32 against float64."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        module = resnet18(weights=None).eval()
+        exact = copy.deepcopy(module).double()
+        maps = {"output": torch.zeros(2, 1, 1, 1)}
+        said = [
+            fingerprint.said(
+                lambda x, run=run: {"output": run(x)[:, :, None, None]}, maps, torch.device("cpu")
+            )
+            for run in (module, lambda x, exact=exact: exact(x.double()))
+        ]
+        assert said[0] == said[1], seed
+
+
+def of_source(tmp_path: Path, body: str) -> str:
+    """The form of a module whose class stands in a file of this body."""
+    path = tmp_path / f"net{len(list(tmp_path.iterdir()))}.py"
+    path.write_text(
+        "import torch\n\nclass Net(torch.nn.Module):\n    def forward(self, rgb):\n"
+        + textwrap.indent(body, " " * 8)
+    )
+    spec = importlib.util.spec_from_file_location("net", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return fingerprint.code(module.Net())
+
+
+def test_the_code_of_a_module_is_read_and_its_comments_are_not(tmp_path: Path) -> None:
+    plain = of_source(tmp_path, "return rgb * 2\n")
+    assert of_source(tmp_path, "# twice\nreturn (rgb  *  2)  # so\n") == plain
+    assert of_source(tmp_path, "return rgb * 3\n") != plain
+    names: dict[str, Any] = {"torch": torch}
+    for name, body in (("One", "rgb * 2"), ("Two", "rgb * 3")):
+        exec(f"class {name}(torch.nn.Module):\n    def forward(self, rgb):\n        return {body}\n", names)
+        names[name].__qualname__ = "Net"
+        names[name].__module__ = "__main__"
+    assert fingerprint.code(names["One"]()) != fingerprint.code(names["Two"]())
 
 
 @pytest.mark.parametrize("label", ["${seed}", "${oc.env:HOME}", r"\${x}", r"\\${x} $ {", "${"])

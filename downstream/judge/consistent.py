@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from downstream.judge.scoring import RESAMPLES
+from downstream.judge.seeds import contradiction
 from downstream.judge.shared import Complain, Found
 from downstream.protocol import Direction
 
 
 def hold_together(found: Iterable[Found], complain: Complain) -> None:
-    """Complain of seeds that contradict each other, and a shown stage that is not the best on val or none."""
+    """Complain of contradicting seeds, a shown stage that is not the best on val or none, lost resamples."""
     evaluations: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for one in found:
+        if 0 < (kept := len(one.record.result.resampled)) < RESAMPLES:
+            complain(f"{one.where}: result.resampled has {kept} of {RESAMPLES}: some were taken away")
         evaluations[one.record.evaluation.digest, one.record.subject.pretext].append(one)
     for own in evaluations.values():
         _seeds(own, complain)
         _choice(own, complain)
+
+
+def one_encoder_a_seed(found: Iterable[Found], complain: Complain) -> None:
+    """Complain of the same weights as several seeds of a row, and of several encoders as one seed of it."""
+    first: dict[tuple[str, ...], Found] = {}
+    told: set[int] = set()
+    for one in found:
+        subject = one.record.subject
+        if id(subject) in told:
+            continue
+        told.add(id(subject))
+        for key in ((subject.pretext, subject.run), (subject.pretext, subject.recipe, str(subject.seed))):
+            other = first.setdefault(key, one)
+            if problem := contradiction(other.record.subject, subject):
+                complain(f"{other.where} and {one.where}: {problem}")
+                break
 
 
 def _seeds(own: Sequence[Found], complain: Complain) -> None:

@@ -69,7 +69,6 @@ def open_hugging_face(name: str, seen: Input | None, seed: int, arguments: Mappi
         "data_name": UNKNOWN,
         "left_out": sorted({".".join(key.split(".")[:2]) for key in told["unexpected_keys"]}),
         "made_for": processor,
-        "seed": seed,
     }
     seen = seen or (RGB(processor["mean"], processor["std"]) if "mean" in processor else RGB())
     encoder = Encoder(seen, backbone, about)

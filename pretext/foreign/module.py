@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from pretext import inputs
 from pretext.backbones import Features, Stage, Undivided
 from pretext.encoder import Encoder
+from pretext.foreign import fingerprint
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""In printed forms, of what has none of its own."""
 
 SLACK = 1e-3
 """Share of the largest value by which rounding may tell two passes apart."""
@@ -19,8 +24,8 @@ SLACK = 1e-3
 def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str | None = None) -> Encoder:
     """An encoder that runs a module on RGB in [0, 1] as it is, in the module's own weights.
 
-    Two modules of one class, one printed form and the same weights that say the same of two images of noise
-    are one encoder.
+    Two modules of one class and code, one printed form and the same weights that say the same of two images
+    of noise are one encoder, whatever the size of the images; see `pretext.foreign.fingerprint`.
 
     Args:
         module: (B, 3, H, W) → a map (B, C, h, w), a vector (B, D), or a dict, list or tuple of these, ordered
@@ -43,12 +48,13 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
     try:
         with torch.no_grad():
             maps = _tried(module, reads, pair)
+            said = fingerprint.said(lambda images: reads(module(images), len(images)), maps, device)
     finally:
         for each, training in modes:
             each.training = training
     found = [Stage(name, x.shape[1], max(1, round(size[0] / x.shape[2]))) for name, x in maps.items()]
     seen = inputs.build("rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return Encoder(seen, Whole(module, found, reads, _digest(maps)))
+    return Encoder(seen, Whole(module, found, reads, said))
 
 
 def _check_weights(module: nn.Module) -> None:
@@ -92,21 +98,13 @@ def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
     return maps
 
 
-def _digest(maps: Mapping[str, Tensor]) -> str:
-    """Digest of what a module says, by the digits that it says again."""
-    said = hashlib.sha256()
-    for name, x in maps.items():
-        levels = (x.float() / x.float().abs().max().clamp(min=1e-30) / SLACK).nan_to_num().round()
-        said.update(name.encode() + levels.to(torch.int32).cpu().contiguous().numpy().tobytes())
-    return said.hexdigest()
-
-
 class Whole(Undivided):
     """A module of somebody's own, all stages of which come of one pass."""
 
     def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads, said: str) -> None:
         kind = type(module)
-        form = hashlib.sha256(f"{module!r}".encode()).hexdigest()[:12]
+        printed = ADDRESS.sub("", repr(module))
+        form = hashlib.sha256(f"{printed} {fingerprint.code(module)}".encode()).hexdigest()[:12]
         self._name = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module

@@ -242,8 +242,8 @@ def _plain(network: Any, heads: list[str]) -> VisionTransformer | None:
     return own if same else None
 
 
-def _about(network: str, weights: str, data: str = "", seed: int = 0) -> dict[str, Any]:
-    """Provenance. The recipe begins with what tells rows of one label apart."""
+def _about(network: str, weights: str, data: str = "", seed: int | None = None) -> dict[str, Any]:
+    """Provenance; the recipe begins with what tells rows of a label apart. Published weights have no seed."""
     full = f"{network}@{weights}"
     return {
         "task": full,
@@ -251,8 +251,7 @@ def _about(network: str, weights: str, data: str = "", seed: int = 0) -> dict[st
         "weights": weights,
         "recipe": f"{weights} {full}",
         "data_name": data,
-        "seed": seed,
-    }
+    } | ({} if seed is None else {"seed": seed})
 
 
 def _fetched(what: str, fetch: Callable[[], Any]) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from downstream.judge.records import Record, Subject
+from downstream.judge.records import Evaluation, Record, Subject
+from downstream.judge.seeds import contradiction
 from pretext.encoder import Encoder
 from pretextbench import runs, subjects, suites
 from pretextbench.context import Context, opened
@@ -30,7 +31,8 @@ def run(cfg: DictConfig) -> list[str]:
 def judge(context: Context, encoder: Encoder) -> Recorded:
     """Judge an encoder by all protocols of a context: its records, its twins', and what a reader must know.
 
-    No record where the context is of a dry run, which is printed.
+    Those of other seeds of its row are among them. No record where the context is of a dry run, which is
+    printed.
 
     Raises:
         ValueError: no protocol that the data suffice for; as `subjects.of_encoder`.
@@ -41,7 +43,7 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
     for part in contexts:
         part.check_protocols()
     others = recorded(context.records)
-    _refuse_two_seeds(subject, others.records)
+    _refuse_contradictions(subject, others.records)
     if context.cfg.dry_run:
         show_judging(contexts, encoder, subject)
         return Recorded([], notes)
@@ -49,30 +51,33 @@ def judge(context: Context, encoder: Encoder) -> Recorded:
     for part in contexts:
         records += judged(part, encoder, subject, part.resolved(), seen=())
         records += blind(part)
-    shared = {
-        (r.subject.input, r.subject.backbone, r.evaluation.data) for r in records if not r.subject.blind
-    }
-    records += [
-        r
-        for r in others.records
-        if r.subject.pretext in runs.TWINS
-        and (r.subject.input, r.subject.backbone, r.evaluation.data) in shared
-    ]
-    return Recorded(records, (*notes, *others.notes))
+    return Recorded(records + _beside(records, subject, others.records), (*notes, *others.notes))
 
 
-def _refuse_two_seeds(subject: Subject, records: Sequence[Record]) -> None:
-    """Refuse weights that were judged as another seed: they would be a second draw of the same.
+def _beside(made: Sequence[Record], subject: Subject, others: Sequence[Record]) -> list[Record]:
+    """What was recorded of the twins on the same sets, and of the row's other seeds in the same columns."""
+    sets = {r.evaluation.data for r in made if not r.subject.blind}
+    columns = {(r.evaluation.data, r.evaluation.protocol, r.evaluation.settings) for r in made}
+
+    def wanted(evaluation: Evaluation, other: Subject) -> bool:
+        if other.pretext in runs.TWINS:
+            alike = (other.input, other.backbone) == (subject.input, subject.backbone)
+            return alike and evaluation.data in sets
+        own = (other.pretext, other.recipe) == (subject.pretext, subject.recipe) and other.run != subject.run
+        return own and (evaluation.data, evaluation.protocol, evaluation.settings) in columns
+
+    return [r for r in others if wanted(r.evaluation, r.subject)]
+
+
+def _refuse_contradictions(subject: Subject, records: Sequence[Record]) -> None:
+    """Refuse weights that were judged as another seed, and another encoder's seed.
 
     Raises:
-        ValueError: names the seed and the file of the record.
+        ValueError: names both, and the file of the record.
     """
     for record in records:
-        known = record.subject
-        same = (known.run, known.pretext) == (subject.run, subject.pretext)
-        if same and (known.seed, known.recipe) != (subject.seed, subject.recipe):
+        if problem := contradiction(record.subject, subject):
             raise ValueError(
-                f"these weights were judged as seed {known.seed} of {known.pretext} before "
-                f"({record.evaluation.digest[:16]}….json), and would be seed {subject.seed} now: several "
-                "seeds are several encoders, each judged with a seed= of its own"
+                f"{problem}; {record.evaluation.digest[:16]}….json is of the first. Seeds are as many "
+                "encoders, each with a seed= of its own; what replaces another goes by another label="
             )

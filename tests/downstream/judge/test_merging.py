@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from made_records import change, linear
 
 from downstream.classification.linear import LinearProbe
 from downstream.heads.linear_grid import LinearGrid
-from downstream.judge.consistent import hold_together
+from downstream.judge.consistent import hold_together, one_encoder_a_seed
 from downstream.judge.record_files import export_jsonl, import_jsonl, read_all
-from downstream.judge.records import Record, RecordError
+from downstream.judge.records import Record, RecordError, Subject
+from downstream.judge.seeds import called
 from downstream.judge.shared import Found
 from pretextbench import frozen
 from pretextbench.configurations import CONF
@@ -74,7 +75,7 @@ def test_a_value_far_from_its_resamples_is_noticed_without_rows(
     """Metrics that are biased, as precision is, may lie a little beyond them."""
 
     def put(record: dict[str, Any]) -> None:
-        kept = [0.3 + 0.001 * place for place in range(100)]
+        kept = np.linspace(0.3, 0.399, 500).tolist()
         record["result"].update(value=kept[-1] + spreads * (kept[-1] - kept[0]), resampled=kept)
 
     shutil.rmtree(theirs / "rows")
@@ -111,6 +112,31 @@ def test_a_budget_that_was_changed_is_noticed_and_one_without_its_configuration_
     )
 
 
+def test_a_seed_of_a_row_is_one_encoder_in_whatever_order_folders_are_named(
+    theirs: Path, tmp_path: Path
+) -> None:
+    """The same weights by two seeds, and other weights by one of them."""
+
+    def by(seed: int, run: str) -> Path:
+        folder = tmp_path / f"{seed}{run}"
+        shutil.copytree(theirs, folder)
+        for path in folder.glob("*.json"):
+            entries = json.loads(path.read_text())
+            for entry in entries:
+                own = Subject(**{**entry["subject"], "run": run})
+                if not own.blind:
+                    entry["subject"] = asdict(called(own, seed))
+                    entry["provenance"]["config"] = {"job": {"name": "evaluate"}}
+            path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+        return folder
+
+    first, renamed, other = by(0, "a" * 64), by(1, "a" * 64), by(0, "b" * 64)
+    for places in ((first, renamed), (renamed, first)):
+        assert any("the same weights are seed" in fault for fault in faults(*places))
+    for places in ((first, other), (other, first)):
+        assert any("two encoders are seed 0 of" in fault for fault in faults(*places))
+
+
 def test_rounding_is_no_change(theirs: Path) -> None:
     change(theirs, linear, lambda r: r["result"].update(value=round(r["result"]["value"], 7)))
     assert len(notes(theirs)) == 1
@@ -125,6 +151,16 @@ def test_resamples_that_were_changed_are_noticed(theirs: Path) -> None:
     (fault,) = faults(theirs)
     assert fault.startswith(f"{where}: result.resampled[0] ")
     assert "is not what its rows say" in fault
+
+
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize("left", [2, 499])
+def test_resamples_that_were_cut_short_are_noticed(left: int, rows: bool, theirs: Path) -> None:
+    if not rows:
+        shutil.rmtree(theirs / "rows")
+    where = change(theirs, linear, lambda r: r["result"].update(resampled=r["result"]["resampled"][:left]))
+    (fault,) = faults(theirs)
+    assert fault == f"{where}: result.resampled has {left} of 500: some were taken away"
 
 
 def test_resamples_that_were_taken_away_are_noticed(theirs: Path) -> None:
@@ -328,4 +364,5 @@ def test_the_committed_records_hold_together(path: Path) -> None:
     found = [Found(record, path, place, path.parent) for place, record in enumerate(import_jsonl(path))]
     told: list[str] = []
     hold_together(found, told.append)
+    one_encoder_a_seed(found, told.append)
     assert told == []

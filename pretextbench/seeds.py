@@ -14,6 +14,12 @@ from downstream.leaderboard.units import in_unit, metric_name, number
 from downstream.protocol import FRACTION, Scale
 from pretextbench.console import console
 
+UNKNOWN, AT_LEAST = "–", "≥ "
+NOT_KNOWN = (
+    f"{UNKNOWN} images: a single row has several seeds, which does not say how far the test images move a "
+    f"difference of two. {AT_LEAST.strip()}: as if they moved none; record a second row of several seeds."
+)
+
 
 def show_seeds(board: Board, settings: DictConfig) -> None:
     """Print what the spread of recorded rows says of rows to come.
@@ -37,7 +43,8 @@ def show_seeds(board: Board, settings: DictConfig) -> None:
     for column, spread in found.items():
         table.add_row(*_row(column, board.scales[column], spread, settings))
     console.print(table)
-    for note in _notes(board, settings):
+    unknown = any(spread.images is None for spread in found.values())
+    for note in (*_notes(board, settings), *[NOT_KNOWN] * unknown):
         console.print(note, style="dim")
 
 
@@ -64,13 +71,14 @@ def _row(column: Column, scale: Scale, spread: Spread, settings: DictConfig) -> 
     points = 100.0 if scale.unit == FRACTION.unit else 1.0
     seeds = seeds_for(spread, settings.difference / points, settings.power)
     least = [difference_for(spread, n, settings.power) for n in settings.seeds]
+    at_least = AT_LEAST * (spread.images is None)
     return [
         f"{column.data} · {column.protocol} · {metric_name(column.metric, scale)}",
         f"{points * spread.seeds:.2g} ({spread.df} df)",
-        f"{points * spread.images:.2g}",
+        UNKNOWN if spread.images is None else f"{points * spread.images:.2g}",
         str(spread.rows),
-        f"> {MOST_SEEDS}" if seeds is None else str(seeds),
-        *(number(difference, scale) for difference in least),
+        f"> {MOST_SEEDS}" if seeds is None else f"{at_least}{seeds}",
+        *(f"{at_least}{number(difference, scale)}" for difference in least),
     ]
 
 

@@ -43,12 +43,14 @@ FORMAT = 1
 WEIGHTS, RECORD, DESCRIPTION = "head.safetensors", "record.jsonl", "head.json"
 NAMED = 3
 """Tensors that an error names at most."""
+OWN = "pretext.foreign.module.Whole"
+"""The class of a module of one's own, which no file can build."""
 MOST = 4096
 """Pixels a side that images of a head have at most."""
 
 
 class NoEncoder(ValueError):
-    """A head that stands on a frozen encoder, which was not given."""
+    """A head that stands on a frozen encoder, or a module of one's own, which was not given."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +170,23 @@ class KeptHead:
         Returns: `ClassScores`, `PixelClasses` or `FoundObjects`, by what the protocol judges.
 
         Raises:
-            ValueError: images of another form, size or range.
+            TypeError: neither a tensor nor an array. ValueError: images of another form, size or range.
         """
         with self._anywhere() as runtime:
             return self._head.predict(make_split("images", self._levels(images)), runtime)
 
     def photograph(self, image: NDArray[np.uint8]) -> Prediction:
-        """Predict one image (H, W, 3) of any size; boxes and masks are in its own pixels."""
+        """Predict one image (H, W, 3) uint8 of any size; boxes and masks are in its own pixels.
+
+        Raises:
+            TypeError: no array. ValueError: an array of another form.
+        """
+        if not isinstance(image, np.ndarray):
+            raise TypeError(
+                f"an image is an array (H, W, 3) of uint8, not a {type(image).__name__}: np.asarray(…)"
+            )
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(f"an image is (H, W, 3) of uint8, got {image.shape} of {image.dtype}")
         height, width = image.shape[:2]
         canvas = Canvas(*self.size)
         if not self._whole and self.size[0] == self.size[1]:
@@ -198,6 +210,10 @@ class KeptHead:
             yield replace(self._runtime, cache=Path(cache))
 
     def _levels(self, images: Tensor | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if not isinstance(images, Tensor | np.ndarray):
+            raise TypeError(f"images are a tensor or an array, not a {type(images).__name__}")
+        if isinstance(images, Tensor) and images.dtype == torch.bfloat16:  # which no array has
+            images = images.float()
         found: NDArray[Any] = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
         wanted = (3, *self.size) if found.dtype.kind == "f" else (*self.size, 3)
         if found.dtype.kind != "f" and found.dtype != np.uint8:
@@ -253,13 +269,13 @@ def open_kept(
 
     Raises:
         FileNotFoundError: no head there.
-        NoEncoder: a head on a frozen encoder, without it.
+        NoEncoder: a head on a frozen encoder, or on a module of one's own, without it.
         ValueError: files that were changed or cut, belong to others, or describe something unknown; another
             encoder.
     """
     folder, device = Path(folder), device or torch.device("cpu")
     about, record, protocol = described(folder)
-    _check_encoder(folder, encoder, protocol, record)
+    _check_encoder(folder, encoder, protocol, about, record)
     autocast = torch.bfloat16 if record.evaluation.precision == "bfloat16" else None
     runtime = Runtime(device, autocast, record.evaluation.draw)
     try:
@@ -295,11 +311,17 @@ def _recorded(folder: Path, about: About) -> Record:
     return records[0]
 
 
-def _check_encoder(folder: Path, encoder: Encoder | None, protocol: WithHead, record: Record) -> None:
+def _check_encoder(
+    folder: Path, encoder: Encoder | None, protocol: WithHead, about: About, record: Record
+) -> None:
     subject, wanted = record.subject, record.provenance.weights
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
     if encoder is None and not isinstance(protocol, TunedProtocol):
         raise NoEncoder(f"{folder} is a head on a frozen encoder ({whose}), which is not beside it: name it")
+    if encoder is None and about.encoder["backbone"]["class"] == OWN:
+        raise NoEncoder(
+            f"{folder} is a head on a module of one's own ({whose}), which no file holds: name it"
+        )
     if encoder is not None and (found := encoder.digest()) != wanted:
         raise ValueError(
             f"{folder} is a head on another encoder ({whose}), not on one of weights {short(found)}"

@@ -35,12 +35,13 @@ class Spread(NamedTuple):
     """Standard deviations in a column, in its metric's unit.
 
     seeds: of a row between its seeds, with df degrees of freedom. images: of the difference of two rows over
-    the test images, which no number of seeds makes smaller. rows: how many are compared.
+    the test images, which no number of seeds makes smaller; None where no two rows of several seeds say it,
+    which is reckoned with as none. rows: how many are compared.
     """
 
     seeds: float
     df: int
-    images: float
+    images: float | None
     rows: int
 
 
@@ -51,7 +52,7 @@ def spread_of(rows: Sequence[Scores], pooled: Pooled, compared: int) -> Spread:
         rows: of one column, those with several seeds and resamples. compared: how many rows are to be.
     """
     rows = [row for row in rows if row.n > 1 and row.resampled.shape[1] >= 2]
-    images = 0.0
+    images = None
     if len(rows) > 1 and width_of(*rows) >= 2:
         of = image_covariance(rows)
         between = [max(of[i, i] + of[j, j] - 2 * of[i, j], 0.0) for i, j in all_pairs(len(rows))]
@@ -77,7 +78,7 @@ def power(spread: Spread, seeds: int) -> Callable[[float], float]:
         np.ones(count, dtype=np.bool_),
         np.arange(count),
         np.full(count, seeds),
-        np.eye(count) * spread.images**2 / 2,
+        np.eye(count) * (spread.images or 0.0) ** 2 / 2,
     )
     level = common_level(errors, all_pairs(count), DRAWS)
     means, found = draw(errors, root(errors.images), DRAWS, np.random.default_rng(1))
@@ -108,7 +109,7 @@ def seeds_for(spread: Spread, difference: float, wished: float) -> int | None:
 def difference_for(spread: Spread, seeds: int, wished: float) -> float:
     """The least difference by which two rows of so many seeds are told apart as often as wished."""
     told_apart = power(spread, seeds)
-    scale = math.hypot(spread.seeds * math.sqrt(2 / seeds), spread.images)
+    scale = math.hypot(spread.seeds * math.sqrt(2 / seeds), spread.images or 0.0)
     if scale == 0:
         return 0.0
     low, high = 0.0, scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from made_protocol import make_data, make_encoder
 from made_records import SUBJECT
+from PIL import Image
 from recipes import by_epochs
 from safetensors.torch import load, save
 
@@ -361,6 +363,27 @@ def test_what_only_images_with_classes_have_is_refused_of_masks(tmp_path: Path) 
 def test_images_of_another_form_are_refused(images: Any, said: str, made: dict[str, Path]) -> None:
     with pytest.raises(ValueError, match=said):
         open_kept(made["own"])(images)
+
+
+def test_what_is_no_image_is_named(made: dict[str, Path]) -> None:
+    opened = open_kept(made["own"])
+    with pytest.raises(TypeError, match="a tensor or an array, not a list"):
+        opened([[0.0]])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"an array \(H, W, 3\) of uint8, not a Image"):
+        opened.photograph(Image.new("RGB", (4, 4)))  # type: ignore[arg-type]
+    for image in (
+        np.zeros((40, 40, 1), np.uint8),
+        np.zeros((40, 40), np.uint8),
+        np.zeros((0, 3, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"got {image.shape} of {image.dtype}")):
+            opened.photograph(image)
+
+
+def test_images_of_bfloat16_are_those_of_float32(made: dict[str, Path]) -> None:
+    opened, images = open_kept(made["own"]), torch.rand(2, 3, 16, 16).bfloat16()
+    np.testing.assert_array_equal(opened(images).scores, opened(images.float()).scores)  # type: ignore[attr-defined]
 
 
 def test_a_new_image_is_classified_by_its_centre_or_whole_as_its_set_was(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from made_board import benchmark
@@ -68,6 +70,21 @@ def test_spread_by_hand() -> None:
     apart = 4 * 0.01**2 * 4 / 3
     assert found == (pytest.approx(0.02), 7, pytest.approx(np.sqrt(2 * apart / 3)), 5)
     assert len(all_pairs(3)) == 3
+
+
+def test_one_row_of_several_seeds_does_not_say_what_images_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds.console, "width", 120)
+    row = Scores(np.full(2, 0.5), np.full((2, 4), 0.5))
+    assert spread_of([row], Pooled(0.0004, 1), 2).images is None
+    board = build(benchmark(3, pretexts=("rotation",)))
+    assert [spread.images for spread in spreads(board, None).values()] == [None] * len(board.columns)
+    show_seeds(board, OmegaConf.structured(Planning(difference=2.0, seeds=[3])))
+    shown = capsys.readouterr().out
+    line = shown.splitlines()[1]
+    assert re.search(r"df\) +– +2 +≥ \d+ +≥ [\d.]+$", line), line
+    assert "record a second row of several seeds" in " ".join(shown.split())
 
 
 def test_fewer_than_two_rows_or_three_seeds_are_refused() -> None:

@@ -97,7 +97,7 @@ def _table(rows: list[Row]) -> Table:
 def _gain(score: Record, twin: Record) -> str:
     """Difference in points with its interval, paired by test image."""
     pairs = np.array([score.result.resampled, twin.result.resampled], np.float64)  # (2, resamples)
-    low, high = np.nanpercentile(pairs[0] - pairs[1], [2.5, 97.5])
+    low, middle, high = np.nanpercentile(pairs[0] - pairs[1], [2.5, 50, 97.5])
     gain = score.result.value - twin.result.value
-    interval = Interval(float(low), float(high), Kind.IMAGES)
+    interval = Interval(float(gain + low - middle), float(gain + high - middle), Kind.IMAGES)
     return "+" * (gain >= 0) + with_interval(gain, interval, score.result.scale)

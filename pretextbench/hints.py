@@ -56,6 +56,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     message = str(error).strip()
     if isinstance(error, OverrideParseException):
         word = _typed(str(error.override), arguments)
+        if named := _named(word, arguments):
+            return f"{word!r} is no key=value. Did you mean {' or '.join(named)}?"
         return (
             f"{word!r} cannot be read as key=value: {message.splitlines()[0]}. Text with signs of "
             f"""Hydra's own is quoted twice, for it and for the shell: 'label="a, b"'"""
@@ -133,12 +135,32 @@ def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:
         config = loader.load_configuration("config", overrides=of_groups, run_mode=RunMode.RUN)
     known = [key for key in keys(config) if key.partition(".")[0] != "hydra"]
     close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
+    close = _inside(wrong, known) or close
     close = close or [key for key in known if key.rpartition(".")[2] == wrong.rpartition(".")[2]][:2]
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     parent = wrong.rpartition(".")[0]
+    parent = parent if parent in known else ""
     siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent]
     owner = f"Keys of {parent}" if parent else "Keys"
     return f"There is no key {wrong!r}.{hint} {owner}: {', '.join(siblings) or 'none'}"
+
+
+def _inside(wrong: str, known: Sequence[str]) -> list[str]:
+    """Keys that begin deeper than it was typed: `leaderboard.where.pretext` of `where.pretext`."""
+    first, _, rest = wrong.partition(".")
+    if first in known or not rest:
+        return []
+    return [f"{key}.{rest}" for key in known if key.rpartition(".")[2] == first][:2]
+
+
+def _named(word: str, arguments: Sequence[str]) -> list[str]:
+    """The groups that have an option of that name, each with it."""
+    with _loader(arguments) as loader:
+        return [
+            f"{group}={word}"
+            for group in loader.list_groups("")
+            if group != "hydra" and word in loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+        ]
 
 
 def _of_group(override: str, groups: Sequence[str]) -> bool:

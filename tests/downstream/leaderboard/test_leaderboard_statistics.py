@@ -112,6 +112,22 @@ def test_whose_variance_between_seeds_is_taken(
     assert seeds_of(np.array(values), Pooled(own / 100, 10, 1)).between is Between.OWN
 
 
+def test_resamples_that_score_otherwise_move_no_interval_of_one_seed() -> None:
+    """As precision on images that are there twice: what is compared is biased alike or not."""
+    drawn = np.random.default_rng(0).gamma(4, 0.01, (2, 501))
+    plain = [Scores(np.array([float(np.median(row))]), row[None]) for row in drawn]
+    biased = [Scores(row.values, row.resampled + shift) for row, shift in zip(plain, (0.2, 0.3), strict=True)]
+    for mine, theirs in ((interval(plain[0], None), interval(biased[0], None)),
+                         (difference(*plain, None), difference(*biased, None))):  # fmt: skip
+        assert mine is not None
+        assert theirs is not None
+        assert (theirs.low, theirs.high) == pytest.approx((mine.low, mine.high))
+    alone = interval(biased[0], None)
+    assert alone is not None
+    assert alone.low < plain[0].mean < alone.high
+    assert alone.high - plain[0].mean > 1.2 * (plain[0].mean - alone.low)  # which way it is skewed is kept
+
+
 def test_one_seed_is_over_images_and_several_over_seeds() -> None:
     single = interval(scores(0.5), None)
     assert single is not None

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from downstream.judge.budgets import hold_to_budgets
-from downstream.judge.consistent import hold_together, one_encoder_a_seed
+from downstream.judge.consistent import equally_resampled, hold_together, one_encoder_a_seed
 from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
@@ -47,6 +47,7 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
     unchecked = _check(kept, rows, faults.append)
     hold_together(kept, faults.append)
+    equally_resampled(kept, faults.append)
     ungiven = hold_to_budgets(kept, faults.append)
     if faults:
         raise RecordError(_all_of(faults))

@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from downstream.judge.scoring import RESAMPLES
 from downstream.judge.seeds import contradiction
 from downstream.judge.shared import Complain, Found
 from downstream.protocol import Direction
 
 
 def hold_together(found: Iterable[Found], complain: Complain) -> None:
-    """Complain of contradicting seeds, a shown stage that is not the best on val or none, lost resamples."""
+    """Complain of seeds that contradict each other, and a shown stage that is not the best on val or none."""
     evaluations: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for one in found:
-        if 0 < (kept := len(one.record.result.resampled)) < RESAMPLES:
-            complain(f"{one.where}: result.resampled has {kept} of {RESAMPLES}: some were taken away")
         evaluations[one.record.evaluation.digest, one.record.subject.pretext].append(one)
     for own in evaluations.values():
         _seeds(own, complain)
         _choice(own, complain)
+
+
+def equally_resampled(found: Sequence[Found], complain: Complain) -> None:
+    """Complain of fewer resamples than others of a column have: all would be read by as few."""
+    counts: dict[tuple[str, ...], int] = defaultdict(int)
+
+    def column(one: Found) -> tuple[str, ...]:
+        e = one.record.evaluation
+        return e.data, e.task, e.protocol, str(e.version), e.settings, e.metric
+
+    for one in found:
+        counts[column(one)] = max(counts[column(one)], len(one.record.result.resampled))
+    for one in found:
+        if 0 < (kept := len(one.record.result.resampled)) < (most := counts[column(one)]):
+            complain(f"{one.where}: result.resampled has {kept}, others of its column {most}")
 
 
 def one_encoder_a_seed(found: Iterable[Found], complain: Complain) -> None:

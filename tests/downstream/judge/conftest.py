@@ -47,8 +47,9 @@ def made(few_scenes: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
             subject=subject,
             records=folder / "records",
             config=config,
+            draws=40,
         )
-        evaluate_blind(protocol, few_scenes, runtime, records=folder / "records")
+        evaluate_blind(protocol, few_scenes, runtime, records=folder / "records", draws=40)
     return folder
 
 

@@ -49,11 +49,11 @@ def test_the_job_merges_exports_and_reads_what_it_exported(
         path.name for path in board.iterdir()
     }
 
-    where = change(theirs, linear, lambda r: r["result"].update(value=0.4))
+    where = change(theirs, linear, lambda r: r["result"].update(value=0.9))
     assert run("job=leaderboard", "records=[theirs]", "output=board") == 1
     shown = " ".join(capsys.readouterr().err.split())
     assert (
-        f"{where.removeprefix(f'{tmp_path}/')}: result.value 0.4 of 'mAP' is not what its rows say" in shown
+        f"{where.removeprefix(f'{tmp_path}/')}: result.value 0.9 of 'mAP' is not what its rows say" in shown
     )
     assert run("job=leaderboard", "records=[nowhere]") == 1
     assert "nowhere: there is no such folder or file of records" in capsys.readouterr().err

@@ -318,7 +318,8 @@ def _check_encoder(
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
     if encoder is None and not isinstance(protocol, TunedProtocol):
         raise NoEncoder(f"{folder} is a head on a frozen encoder ({whose}), which is not beside it: name it")
-    if encoder is None and about.encoder["backbone"]["class"] == OWN:
+    backbone = about.encoder.get("backbone") if isinstance(about.encoder, dict) else None
+    if encoder is None and isinstance(backbone, dict) and backbone.get("class") == OWN:
         raise NoEncoder(
             f"{folder} is a head on a module of one's own ({whose}), which no file holds: name it"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -322,6 +323,16 @@ def test_the_code_of_a_module_is_read_and_its_comments_are_not(tmp_path: Path) -
     plain = of_source(tmp_path, "return rgb * 2\n")
     assert of_source(tmp_path, "# twice\nreturn (rgb  *  2)  # so\n") == plain
     assert of_source(tmp_path, "return rgb * 3\n") != plain
+    sets = "import torch\nfrom pretext.foreign.fingerprint import code\nclass Net(torch.nn.Module):\n"
+    sets += "    def forward(self, rgb):\n        return rgb in {'a', 'b', 'c', 'd'}\nprint(code(Net()))\n"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", sets], env=os.environ | {"PYTHONHASHSEED": str(seed)}, text=True,
+            check=True, capture_output=True, timeout=120, cwd=Path(__file__).parent.parent,
+        ).stdout
+        for seed in (1, 2)
+    }  # fmt: skip
+    assert len(told) == 1
     names: dict[str, Any] = {"torch": torch}
     for name, body in (("One", "rgb * 2"), ("Two", "rgb * 3")):
         exec(f"class {name}(torch.nn.Module):\n    def forward(self, rgb):\n        return {body}\n", names)

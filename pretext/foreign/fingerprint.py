@@ -104,8 +104,13 @@ def _text(function: FunctionType) -> str:
 
 
 def _instructions(made: CodeType) -> str:
-    constants = [_instructions(each) if isinstance(each, CodeType) else repr(each) for each in made.co_consts]
-    return f"{made.co_code.hex()} {made.co_names} {constants}"
+    return f"{made.co_code.hex()} {made.co_names} {list(map(_constant, made.co_consts))}"
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, frozenset):  # whose order is another in each process
+        return str(sorted(map(_constant, value)))
+    return _instructions(value) if isinstance(value, CodeType) else repr(value)
 
 
 def _generated(module: nn.Module) -> object:

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from rich.table import Table
 
 from downstream.judge.records import Record
-from downstream.leaderboard.statistics import Interval, Kind
+from downstream.leaderboard.statistics import Scores, difference
 from downstream.leaderboard.units import with_interval
 from pretextbench.console import console
 from pretextbench.context import Context
@@ -96,8 +96,9 @@ def _table(rows: list[Row]) -> Table:
 
 def _gain(score: Record, twin: Record) -> str:
     """Difference in points with its interval, paired by test image."""
+    values = np.array([score.result.value, twin.result.value])
     pairs = np.array([score.result.resampled, twin.result.resampled], np.float64)  # (2, resamples)
-    low, middle, high = np.nanpercentile(pairs[0] - pairs[1], [2.5, 50, 97.5])
-    gain = score.result.value - twin.result.value
-    interval = Interval(float(gain + low - middle), float(gain + high - middle), Kind.IMAGES)
+    pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
+    own, other = (Scores(value[None], pair[None]) for value, pair in zip(values, pairs, strict=True))
+    gain, interval = float(values[0] - values[1]), difference(own, other, None)
     return "+" * (gain >= 0) + with_interval(gain, interval, score.result.scale)

@@ -134,8 +134,7 @@ def _unknown_key(wrong: str, arguments: Sequence[str]) -> str:
         of_groups = [o for o in _parse(arguments).overrides if _of_group(o, groups)]
         config = loader.load_configuration("config", overrides=of_groups, run_mode=RunMode.RUN)
     known = [key for key in keys(config) if key.partition(".")[0] != "hydra"]
-    close = difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
-    close = _inside(wrong, known) or close
+    close = _inside(wrong, known) or difflib.get_close_matches(wrong, known, n=2, cutoff=0.7)
     close = close or [key for key in known if key.rpartition(".")[2] == wrong.rpartition(".")[2]][:2]
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     parent = wrong.rpartition(".")[0]
@@ -156,11 +155,8 @@ def _inside(wrong: str, known: Sequence[str]) -> list[str]:
 def _named(word: str, arguments: Sequence[str]) -> list[str]:
     """The groups that have an option of that name, each with it."""
     with _loader(arguments) as loader:
-        return [
-            f"{group}={word}"
-            for group in loader.list_groups("")
-            if group != "hydra" and word in loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-        ]
+        groups = [group for group in loader.list_groups("") if group != "hydra"]
+        return [f"{group}={word}" for group in groups if word in options(group, arguments)]
 
 
 def _of_group(override: str, groups: Sequence[str]) -> bool:

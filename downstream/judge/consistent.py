@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from downstream.judge.seeds import contradiction
-from downstream.judge.shared import Complain, Found
+from downstream.judge.shared import Complain, Found, column_of
 from downstream.protocol import Direction
 
 
@@ -22,17 +22,15 @@ def hold_together(found: Iterable[Found], complain: Complain) -> None:
 
 def equally_resampled(found: Sequence[Found], complain: Complain) -> None:
     """Complain of fewer resamples than others of a column have: all would be read by as few."""
-    counts: dict[tuple[str, ...], int] = defaultdict(int)
-
-    def column(one: Found) -> tuple[str, ...]:
-        e = one.record.evaluation
-        return e.data, e.task, e.protocol, str(e.version), e.settings, e.metric
-
+    columns: dict[tuple[object, ...], list[tuple[int, Found]]] = defaultdict(list)
     for one in found:
-        counts[column(one)] = max(counts[column(one)], len(one.record.result.resampled))
-    for one in found:
-        if 0 < (kept := len(one.record.result.resampled)) < (most := counts[column(one)]):
-            complain(f"{one.where}: result.resampled has {kept}, others of its column {most}")
+        if kept := len(one.record.result.resampled):
+            columns[column_of(one.record.evaluation)].append((kept, one))
+    for own in columns.values():
+        most = max(kept for kept, _ in own)
+        for kept, one in own:
+            if kept < most:
+                complain(f"{one.where}: result.resampled has {kept}, others of its column {most}")
 
 
 def one_encoder_a_seed(found: Iterable[Found], complain: Complain) -> None:

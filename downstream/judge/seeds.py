@@ -23,8 +23,8 @@ def contradiction(one: Subject, other: Subject) -> str:
         return ""
     if one.run == other.run and (one.seed, one.recipe) != (other.seed, other.recipe):
         return f"the same weights are {_as(one)} and {_as(other)}"
-    row = _recipe(one)
-    if one.recipe == other.recipe == row and one.seed == other.seed and one.run != other.run:
+    one_seed = (one.seed, one.recipe) == (other.seed, other.recipe)
+    if one_seed and one.run != other.run and one.recipe == _recipe(one):
         return f"two encoders are {_as(one)}, of weights {one.run[:12]} and {other.run[:12]}"
     return ""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from downstream.judge.record_bytes import is_jsonl
 from downstream.judge.record_files import files_of, line_of, read_placed
-from downstream.judge.records import BLIND, Record, RecordError, Result
+from downstream.judge.records import BLIND, Evaluation, Record, RecordError, Result
 from downstream.protocol import Scale
 from pretext.names import shown
 
@@ -103,15 +103,18 @@ def once(found: Sequence[Found], at_hand: Callable[[Found], bool], complain: Com
             if told := _difference(first.record.result, r):
                 complain(_of_two(first, one, told))
             continue
-        scale, other = scales.setdefault(
-            (e.data, e.task, e.protocol, e.version, e.settings, e.metric), (r.scale, one)
-        )
+        scale, other = scales.setdefault(column_of(e), (r.scale, one))
         if scale != r.scale:
             complain(
                 f"{other.where} and {one.where}: {e.protocol} v{e.version} on {e.data} has one scale for "
                 f"{e.metric}; there it is {scale}, here {r.scale}"
             )
     return Collected(list(kept.values()), len(found) - len(kept))
+
+
+def column_of(e: Evaluation) -> tuple[object, ...]:
+    """What scores have alike that are read beside each other."""
+    return e.data, e.task, e.protocol, e.version, e.settings, e.metric
 
 
 def rows_at_hand(found: Iterable[Found]) -> frozenset[Rows]:

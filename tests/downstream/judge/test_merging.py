@@ -34,6 +34,11 @@ def notes(*places: Path, reference: bool = False) -> tuple[str, ...]:
     return merged([str(place) for place in places], places[0], reference).notes
 
 
+def write(path: Path, entries: list[dict[str, Any]]) -> None:
+    """Write records as a run leaves them, a line each."""
+    path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+
+
 def faults(*places: Path) -> list[str]:
     with pytest.raises(RecordError) as refused:
         merged([str(place) for place in places], places[0], False)
@@ -130,7 +135,7 @@ def test_a_seed_of_a_row_is_one_encoder_in_whatever_order_folders_are_named(
                 if not own.blind:
                     entry["subject"] = asdict(called(own, seed))
                     entry["provenance"]["config"] = {"job": {"name": "evaluate"}}
-            path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+            write(path, entries)
         return folder
 
     first, renamed, other = by(0, "a" * 64), by(1, "a" * 64), by(0, "b" * 64)
@@ -330,7 +335,7 @@ def moved(folder: Path) -> str:
     assert vals[other] < vals[record.evaluation.stage]
     for entry in entries:
         entry["result"]["selected"] = entry["evaluation"]["stage"] == other
-    path.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
+    write(path, entries)
     place = next(i for i, e in enumerate(entries) if e["evaluation"]["stage"] == other and
                  e["evaluation"]["primary"])  # fmt: skip
     return f"{path}, line {place + 2}"

@@ -24,6 +24,7 @@ CONF = Path(__file__).parent.parent / "conf"
 # when torch is loaded, which is why nothing above loads it; the process that only hands tests out never does.
 os.environ["OMP_NUM_THREADS"] = "1"
 heap.keep()  # as the commands do
+gc.set_threshold(20_000, 20, 20)  # a tenth of all time goes by at the usual one, for little that it finds
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -129,7 +129,7 @@ def test_other_sizes_are_coloured_or_refused_by_name(name: str, size: tuple[int,
     assert "image 0 of the batch of 2" in refusal
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_it_reads_the_hints_that_its_yaml_names_and_no_others(name: str) -> None:
     light, hints = images((32, 32))
     system, reads = fitted(name), stated(name)["reads"]

@@ -21,7 +21,7 @@ from downstream.leaderboard import build
 from downstream.leaderboard.tidy import cells_frame
 from pretext.data.dataset import DataSet
 from pretext.encoder import Encoder, open_encoder
-from pretext.foreign.module import wrap
+from pretext.foreign.module import bare, wrap
 from pretextbench import hints, places, preflight, schema
 from pretextbench.board import show_board
 from pretextbench.configurations import CONF
@@ -48,7 +48,9 @@ def judge_encoder(
     module = encoder if isinstance(encoder, nn.Module) else None
     asked = None if module is not None else _path(encoder)
     if label is None and module is not None and not isinstance(module, Encoder):
-        label = type(module).__name__
+        label = type(bare(module)).__name__
+    if label is not None and not isinstance(label, str):
+        raise TypeError(f"label is a name, got {label!r}, a {type(label).__name__}")
     line = ["job=evaluate", f"downstream=[{','.join(_listed(protocols, 'protocols'))}]"]
     line += [] if seed is None else [f"seed={seed}"]
     with _bench(line, options, data, output, label=label, encoder=asked) as context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def name(given: str) -> str:
         raise ValueError("a name is not empty and begins and ends with no blank")
     if len(given) > LONGEST or not given.isprintable():
         raise ValueError(f"a name has at most {LONGEST} characters, each of which can be printed")
-    if given.startswith(BLIND):
+    if _folded(given).startswith(BLIND):
         raise ValueError(f"names that begin with {BLIND!r} belong to predictors that look at no encoder")
     return given
 
@@ -37,9 +38,14 @@ def label(given: str | None) -> str | None:
     Raises:
         ValueError: no name, or one of the twins'.
     """
-    if given in OWNERS:
+    if given is not None and _folded(given) in OWNERS:
         raise ValueError(f"{' and '.join(OWNERS)} are the twins that other rows are compared with")
     return None if given is None else name(given)
+
+
+def _folded(given: str) -> str:
+    """A name as it is told from others at a glance: in any case, and any form of its letters."""
+    return unicodedata.normalize("NFKC", given).casefold().strip()
 
 
 def of_task(given: str, target: str) -> None:

@@ -120,7 +120,7 @@ def ijepa(key: str = "target_encoder") -> Released:
         "opt": {"state": {0: {"step": torch.ones(1)}}},
         "epoch": 7,
     }
-    return Released(content, *features(target), "timm_vit", (), {"key": key})
+    return Released(content, *features(target), "timm_vit", ("encoder.",), {"key": key})
 
 
 class ClipBlock(nn.Module):

@@ -15,6 +15,7 @@ from foreign_checkpoints import IMAGES, network, plain
 from foreign_released import RELEASED, ijepa, lightning, mmpretrain, timms, under
 from timm.models import eva
 from torch import Tensor
+from torchvision.models import resnet18
 
 from pretext.backbones.timm_vit import TimmVit
 from pretext.backbones.vit import VisionTransformer
@@ -99,6 +100,36 @@ class TestChoosing:
         target, other = (open_foreign(path, None, {"key": k}) for k in ("target_encoder", "encoder"))
         assert target.digest() != other.digest()
         assert target.provenance["recipe"] != other.provenance["recipe"]
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (("state_dict",), ("state_dict_ema",)),
+            (("model",), ("model_ema",)),
+            (("model",), ("ema", "shadow")),
+        ],
+    )
+    def test_an_average_beside_the_weights_is_another_encoder(
+        self, one: tuple[str, ...], other: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """As timm, DeiT and averaging callbacks write them, where the usual place alone would have done."""
+        torch.manual_seed(0)
+        body = resnet18(weights=None).state_dict()
+        content: dict[str, Any] = {"epoch": 3, "optimizer": {"state": {}, "param_groups": []}}
+        for path, state in ((one, body), (other, {key: x + 1 for key, x in body.items()})):
+            for step in reversed(path[1:]):
+                state = {step: state}
+            content[path[0]] = state
+        path = saved(content, tmp_path)
+        places = ".".join(one), ".".join(other)
+        with pytest.raises(
+            ValueError, match=r"several encoders: {}, {}; say".format(*map(re.escape, places))
+        ):
+            open_foreign(path)
+        first, second = (open_foreign(path, None, {"key": place}) for place in places)
+        assert first.digest() != second.digest()
+        assert f"{places[1]}." in first.provenance["left_out"]
+        assert f"{places[0]}." in second.provenance["left_out"]
 
     def test_what_nobody_knows_beside_an_encoder_is_refused_until_it_is_chosen(self, tmp_path: Path) -> None:
         made = lightning("model", "backbone")

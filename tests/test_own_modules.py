@@ -14,9 +14,10 @@ import torch
 from own_modules import Dictionary, Listed
 from small_encoder import small
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models import resnet18
 
-from pretext.foreign import fingerprint
+from pretext.foreign import fingerprint, written
 from pretext.foreign.module import wrap
 
 
@@ -138,26 +139,32 @@ def test_rounding_is_no_other_module() -> None:
         maps = {"output": torch.zeros(2, 1, 1, 1)}
         said = [
             fingerprint.said(
-                lambda x, run=run: {"output": run(x)[:, :, None, None]}, maps, torch.device("cpu")
+                lambda x, run=run: {"output": run(x)[:, :, None, None]}, maps, torch.device("cpu"), False
             )
             for run in (module, lambda x, exact=exact: exact(x.double()))
         ]
         assert said[0] == said[1], seed
 
 
-def of_source(tmp_path: Path, body: str) -> str:
-    """The form of a module whose class stands in a file of this body."""
+def in_a_file(tmp_path: Path, text: str) -> nn.Module:
+    """A module of class Net, which stands in a file of this text."""
     path = tmp_path / f"net{len(list(tmp_path.iterdir()))}.py"
-    path.write_text(
-        "import torch\n\nclass Net(torch.nn.Module):\n    def forward(self, rgb):\n"
-        + textwrap.indent(body, " " * 8)
-    )
+    path.write_text(f"import functools\nimport torch\nfrom torch.nn import functional as F\n{text}")
     spec = importlib.util.spec_from_file_location("net", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return fingerprint.code(module.Net())
+    made: nn.Module = module.Net()
+    return made
+
+
+def of_source(tmp_path: Path, body: str) -> str:
+    """The form of a module whose class stands in a file with this body of its forward."""
+    inner = textwrap.indent(body, " " * 8)
+    return written.code(
+        in_a_file(tmp_path, f"class Net(torch.nn.Module):\n    def forward(self, rgb):\n{inner}")
+    )
 
 
 def test_the_code_of_a_module_is_read_and_its_comments_are_not(tmp_path: Path) -> None:
@@ -169,7 +176,139 @@ def test_the_code_of_a_module_is_read_and_its_comments_are_not(tmp_path: Path) -
         exec(f"class {name}(torch.nn.Module):\n    def forward(self, rgb):\n        return {body}\n", names)
         names[name].__qualname__ = "Net"
         names[name].__module__ = "__main__"
-    assert fingerprint.code(names["One"]()) != fingerprint.code(names["Two"]())
+    assert written.code(names["One"]()) != written.code(names["Two"]())
+
+
+NET = """
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        SET
+    def forward(self, rgb):
+        return GIVE
+"""
+
+
+def net(give: str, attribute: str = "pass") -> str:
+    return NET.replace("SET", attribute).replace("GIVE", give)
+
+
+FINE = ("1e-5", "2e-5")
+"""Nothing of which is heard."""
+SIDE = "rgb if self.side is None else F.interpolate(rgb, (self.side,) * 2)"
+LEAKY = "self.how = functools.partial(F.leaky_relu, negative_slope=?)"
+INSIDE = "def make(by):\n" + textwrap.indent(net("rgb + by"), "    ") + "    return Net\nNet = make(?)\n"
+BY = "BY = ?\ndef moved(x): return x + BY\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (net(SIDE, "self.side = ?"), ("None", "224")),
+        (net("rgb * self._weight", "self._weight = ?"), ("1.0", "1.00001")),
+        (net("getattr(F, self.how)(rgb)", "self.how = ?"), ("'relu'", "'relu6'")),
+        (net("self.how(rgb)", "self.how = lambda x: x + ?"), FINE),
+        (net("self.how(rgb)", LEAKY), (".1", ".2")),
+        (net("rgb * self.by['all'][0]", "self.by = {'all': [?]}"), ("1", "True")),
+        (net("rgb", "self.attention = torch.nn.MultiheadAttention(12, ?)"), ("2", "3")),
+        (net("rgb + BY") + "BY = ?\n", FINE),
+        (net("rgb + self.BY") + "    BY = ?\n", FINE),
+        (net("moved(rgb)") + "def moved(x): return x + ?\n", FINE),
+        (net("moved(rgb)") + "BY = ?\ndef moved(x, by=BY): return x + by\n", FINE),
+        (net("torch.stack([moved(y) for y in rgb])") + BY, FINE),
+        (INSIDE, FINE),
+    ],
+)
+def test_what_a_module_goes_by_is_read_wherever_it_stands(
+    text: str, values: tuple[str, str], tmp_path: Path
+) -> None:
+    """None of it is a weight, or in a printed form."""
+    one, other = values
+    first, again, second = (
+        wrap(in_a_file(tmp_path, text.replace("?", value)), (16, 16)).backbone.arguments
+        for value in (one, one, other)
+    )
+    assert first == again
+    assert first != second
+
+
+class Sized(nn.Module):
+    """Resizes, takes images of some sizes alone, or multiplies; no two are written differently."""
+
+    how: Any
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        side, most, by = (self.how[key] for key in ("side", "most", "by"))
+        if rgb.shape[-1] > most:
+            raise ValueError(f"more than {most}")
+        return by * (rgb if side is None else F.interpolate(rgb, (side, side))).cumsum(-1)
+
+
+def sized(side: int | None = None, most: int = 999, by: float = 1.0) -> Sized:
+    module = Sized()
+    module.how = {
+        "side": torch.tensor(side) if side else None,
+        "most": torch.tensor(most),
+        "by": torch.tensor(by),
+    }
+    return module
+
+
+def test_what_is_nowhere_written_is_heard() -> None:
+    heard = [wrap(sized(**how), (16, 16)).digest() for how in ({}, {"side": 224}, {"side": 96}, {"by": 1.1})]
+    assert len(set(heard)) == 4
+
+
+def test_a_module_that_takes_few_sizes_is_one_at_all_of_them() -> None:
+    assert len({wrap(sized(most=64), (side, side)).digest() for side in (16, 32, 64)}) == 1
+    assert len({wrap(sized(most=16), (16, 16)).digest() for _ in range(2)}) == 1
+
+
+class Counting(nn.Module):
+    """Keeps how often it was run, and what it was run on last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.last = 0, (0, 0)
+        self.known: dict[int, Tensor] = {}
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        self.calls, self.last = self.calls + 1, (rgb.shape[2], rgb.shape[3])
+        self.known[rgb.shape[-1]] = rgb
+        return rgb
+
+
+def test_what_a_pass_changes_is_not_what_a_module_is() -> None:
+    module = Counting()
+    assert len({wrap(module, (side, 16)).digest() for side in (16, 24, 16)}) == 1
+
+
+def test_what_pytorch_puts_around_a_module_is_taken_off() -> None:
+    module = resnet18(weights=None, num_classes=4)
+    alone = wrap(module, (32, 32))
+    for around in (nn.DataParallel(module), torch.compile(nn.DataParallel(module), backend="eager")):
+        assert isinstance(around, nn.Module)
+        found = wrap(around, (32, 32))
+        assert found.digest() == alone.digest()
+        assert found.network == alone.network
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of GPUs, where nobody asked for one
+def test_a_module_in_half_precision_is_one_by_whichever_kernels() -> None:
+    """Of noise they say what differs by a hundredth."""
+    torch.manual_seed(1)  # of one in two, two kernels say other numbers
+    module = resnet18(weights=None).bfloat16()
+    shown = nn.Sequential(Cast(), module)
+    first = wrap(shown, (32, 32)).digest()
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert wrap(shown, (32, 32)).digest() == first
+    module.fc.weight.data[0, 0] += 1
+    assert wrap(shown, (32, 32)).digest() != first
+
+
+class Cast(nn.Module):
+    def forward(self, rgb: Tensor) -> Tensor:
+        return rgb.bfloat16()
 
 
 def test_a_set_in_a_modules_code_is_the_same_in_whatever_order_it_is_walked() -> None:
@@ -187,7 +326,7 @@ def test_a_set_in_a_modules_code_is_the_same_in_whatever_order_it_is_walked() ->
         assert walked[0] in made.co_consts
         kept = tuple(each if value == each else value for value in made.co_consts)
         net.forward.__code__ = made.replace(co_consts=kept)
-        told.add(fingerprint.code(net()))
+        told.add(written.code(net()))
     assert len(told) == 1
 
 

@@ -1,120 +1,78 @@
-"""What tells a module of somebody's own from another of the same class, printed form and weights."""
+"""What a module of somebody's own says of noise, which tells it from others of the same text and weights."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
-import sys
-import sysconfig
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import CodeType, FunctionType
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-SIDE = 224
-"""Of the noise, whatever the images are: most networks take it, and those that do not take one size alone."""
+SIDES = (224, 96, 64, 32, 28, 48, 128, 256, 384, 448, 512, 518)
+"""Of the noise, whatever the images are: a module is heard at the first ones that it takes."""
+
+HEARD = 2
+"""Sides that are enough; at one alone, whoever makes all images of that size passes for the module in it."""
 
 CELLS = 4
 """Of a side that maps are averaged to."""
 
 STEP = 0.05
-"""What is rounded to, of numbers whose standard deviation over modules is 1.
+"""What is rounded to, of numbers whose standard deviation over modules is 1, and of logarithms of sizes.
 
 Rounding of float32, which is another on each kind of processor, moves them by some 1e-5.
 """
 
 
 def said(
-    run: Callable[[Tensor], Mapping[str, Tensor]], maps: Mapping[str, Tensor], device: torch.device
+    run: Callable[[Tensor], Mapping[str, Tensor]],
+    maps: Mapping[str, Tensor],
+    device: torch.device,
+    coarse: bool,
 ) -> str:
-    """Digest of shapes and of four numbers that a module says of two images of noise.
+    """Digest of shapes, of four numbers for each side that a module is heard at, and of its maps' sizes.
 
     Args:
         run: images (2, 3, H, W) → the maps of the stages. maps: those of the size of the images, which stand
-            in where it cannot take `SIDE`.
+            in where it takes none of `SIDES`.
+        coarse: whether it computes in less than float32, in which no number is the same on two processors:
+            the shapes must do.
     """
-    noise = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    try:
-        maps = run(noise.to(device))
-    except Exception:  # modules raise whatever they like; the size of the images, they took
-        side = "its own"
-    else:
-        side = str(SIDE)
-    values = torch.cat([_unit(x) for x in maps.values()], 1) / len(maps) ** 0.5
-    seen = torch.randn(values.shape[1], 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    levels = (values @ seen / STEP).nan_to_num().round().long().tolist()
-    shapes = [(name, *x.shape[1:]) for name, x in maps.items()]
-    return hashlib.sha256(f"{side} {shapes} {levels}".encode()).hexdigest()
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Maps (B, C, h, w) as rows of length 1, which nothing but their direction decides."""
-    pooled = F.adaptive_avg_pool2d(x.double().cpu(), CELLS).flatten(1)
-    return F.normalize(pooled)
-
-
-def code(module: nn.Module) -> str:
-    """Digest of its classes' methods, without comments, but for those of installed packages and of this one.
-
-    Nothing of functions that they call: what these say is heard in `said`.
-    """
-    installed = {Path(place).resolve() for place in map(sysconfig.get_path, ("purelib", "platlib", "stdlib"))}
-    installed.add(Path(__file__).resolve().parents[1])
-    bases = {base for each in module.modules() for base in type(each).__mro__}
-    own = [base for base in bases if not _installed(base, installed)]
     found = hashlib.sha256()
-    for base in sorted(own, key=lambda base: (base.__module__, base.__qualname__)):
-        for name, function in sorted(_functions(base)):
-            found.update(f"{base.__qualname__}.{name}: {_text(function)}\n".encode())
-    for each in module.modules():  # of what was traced, scripted or exported
-        if isinstance(text := _generated(each), str):
-            found.update(text.encode())
+    for side, heard in (_heard(run, device) or {"its own": maps}).items():
+        shapes = [(name, *x.shape[1:]) for name, x in heard.items()]
+        found.update(f"{side} {shapes} {[] if coarse else _numbers(heard)}".encode())
     return found.hexdigest()
 
 
-def _installed(kind: type, places: set[Path]) -> bool:
-    if kind.__module__ == "__main__" or kind.__module__ not in sys.modules:
-        return False  # of a session, or of a file that was run and is no module
-    try:
-        path = Path(inspect.getfile(kind)).resolve()
-    except (TypeError, OSError):  # of C
-        return True
-    return any(place in path.parents for place in places)
+def _heard(
+    run: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device
+) -> dict[int | str, Mapping[str, Tensor]]:
+    found: dict[int | str, Mapping[str, Tensor]] = {}
+    for side in SIDES:
+        try:
+            found[side] = run(_noise(side).to(device))
+        except Exception:  # modules raise whatever they like
+            continue
+        if len(found) == HEARD:
+            break
+    return found
 
 
-def _functions(kind: type) -> Iterator[tuple[str, FunctionType]]:
-    for name, member in vars(kind).items():
-        member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
-        if isinstance(member, FunctionType):
-            yield name, member
+def _noise(side: int) -> Tensor:
+    """Two images (2, 3, H, W) in [0, 1] of colours that change from place to place, and of noise on them."""
+    drawn = torch.Generator().manual_seed(1)
+    colours = torch.rand(2, 3, CELLS, CELLS, generator=drawn)
+    fine = torch.rand(2, 3, side, side, generator=drawn)
+    return (F.interpolate(colours, (side, side), mode="bilinear") + fine) / 2
 
 
-def _text(function: FunctionType) -> str:
-    """Its source without comments; where there is none, its instructions."""
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-        return ast.unparse(ast.parse(source))
-    except (OSError, TypeError, SyntaxError):
-        return _instructions(function.__code__)
-
-
-def _instructions(made: CodeType) -> str:
-    return f"{made.co_code.hex()} {made.co_names} {list(map(_constant, made.co_consts))}"
-
-
-def _constant(value: object) -> str:
-    if isinstance(value, frozenset):  # whose order is another in each process
-        return str(sorted(map(_constant, value)))
-    return _instructions(value) if isinstance(value, CodeType) else repr(value)
-
-
-def _generated(module: nn.Module) -> object:
-    try:
-        return getattr(module, "code", None)
-    except RuntimeError:  # a scripted module without a forward
-        return None
+def _numbers(maps: Mapping[str, Tensor]) -> list[int]:
+    """Where the maps point, as four numbers, and how large each of them is, both rounded."""
+    pooled = [F.adaptive_avg_pool2d(x.double().cpu(), CELLS).flatten(1) for x in maps.values()]
+    values = torch.cat([F.normalize(x) for x in pooled], 1) / len(pooled) ** 0.5
+    seen = torch.randn(values.shape[1], 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    sizes = torch.stack([x.norm(dim=1) for x in pooled]).clamp_min(1e-12).log()
+    told = torch.cat([(values @ seen).flatten(), sizes.flatten()])
+    return (told / STEP).nan_to_num().round().long().tolist()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pretext import inputs
 from pretext.backbones import Features, Stage, Undivided
 from pretext.encoder import Encoder
-from pretext.foreign import fingerprint
+from pretext.foreign import fingerprint, written
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """In printed forms, of what has none of its own."""
@@ -24,8 +24,10 @@ SLACK = 1e-3
 def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str | None = None) -> Encoder:
     """An encoder that runs a module on RGB in [0, 1] as it is, in the module's own weights.
 
-    Two modules of one class and code, one printed form and the same weights that say the same of two images
-    of noise are one encoder, whatever the size of the images; see `pretext.foreign.fingerprint`.
+    Two modules of one class and code, one printed form, the same plain attributes and weights that say the
+    same of two images of noise are one encoder, whatever the size of the images; see
+    `pretext.foreign.written` and `pretext.foreign.fingerprint`. What PyTorch puts around a module to compile
+    it or to run it in parallel is taken off.
 
     Args:
         module: (B, 3, H, W) → a map (B, C, h, w), a vector (B, D), or a dict, list or tuple of these, ordered
@@ -39,22 +41,41 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
             beside another one; not as many names as outputs, a name twice or of no use, outputs of other
             shapes or kinds or none, more or fewer than images.
     """
+    module = bare(module)
     reads = _Reads([stages] if isinstance(stages, str) else stages)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     modes = [(each, each.training) for each in module.modules()]
     _check_weights(module)
     module.eval()
     pair = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    held = [written.held(module)]
     try:
         with torch.no_grad():
             maps = _tried(module, reads, pair)
-            said = fingerprint.said(lambda images: reads(module(images), len(images)), maps, device)
+            held.append(written.held(module))
+            said = fingerprint.said(
+                lambda images: reads(module(images), len(images)), maps, device, _is_coarse(module)
+            )
+            held.append(written.held(module))
     finally:
         for each, training in modes:
             each.training = training
     found = [Stage(name, x.shape[1], max(1, round(size[0] / x.shape[2]))) for name, x in maps.items()]
     seen = inputs.build("rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return Encoder(seen, Whole(module, found, reads, said))
+    stay = {key: value for key, value in held[0].items() if all(each.get(key) == value for each in held)}
+    return Encoder(seen, Whole(module, found, reads, said, stay))
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """A module without what PyTorch puts around it to compile it or to run it in parallel."""
+    inner = getattr(module, "_orig_mod", None)
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = module.module
+    return bare(inner) if isinstance(inner, nn.Module) else module
+
+
+def _is_coarse(module: nn.Module) -> bool:
+    return any(x.is_floating_point() and x.dtype.itemsize < 4 for x in module.state_dict().values())
 
 
 def _check_weights(module: nn.Module) -> None:
@@ -101,10 +122,17 @@ def _tried(module: nn.Module, reads: _Reads, pair: Tensor) -> dict[str, Tensor]:
 class Whole(Undivided):
     """A module of somebody's own, all stages of which come of one pass."""
 
-    def __init__(self, module: nn.Module, stages: Sequence[Stage], reads: _Reads, said: str) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        stages: Sequence[Stage],
+        reads: _Reads,
+        said: str,
+        held: Mapping[str, str],
+    ) -> None:
         kind = type(module)
-        printed = ADDRESS.sub("", repr(module))
-        form = hashlib.sha256(f"{printed} {fingerprint.code(module)}".encode()).hexdigest()[:12]
+        text = f"{ADDRESS.sub('', repr(module))} {written.code(module)} {sorted(held.items())}"
+        form = hashlib.sha256(text.encode()).hexdigest()[:12]
         self._name = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module

@@ -63,15 +63,20 @@ def recognise(content: Any, where: str, key: str | None = None) -> tuple[Layout,
         state = layout.find(content)
         if state is not None:
             named = layout, layout.split(state)
-            if not named[1].unknown or layout.name not in ANCHORS:
+            if layout.name not in ANCHORS:  # which encoder is meant, the layout says
                 return named
             break
-    found = list(roots(content))
-    places = ", ".join(root.place or "(the whole file)" for root in found)
+    every = list(roots(content))
+    if named is not None and not named[1].unknown and len(every) < 2:
+        return named
+    found, places = every, ", ".join(root.place or "(the whole file)" for root in every)
     if key is not None:
-        found = [r for r in found if r.place == key.strip(".") or r.place.startswith(key.strip(".") + ".")]
+        found = [r for r in every if r.place == key.strip(".") or r.place.startswith(key.strip(".") + ".")]
     if len(found) == 1:
-        return found[0].layout, found[0].parts(chosen=key is not None)
+        (root,) = found
+        parts = root.parts(chosen=key is not None)
+        elsewhere = (f"{other.place}." for other in every if other.state is not root.state)
+        return root.layout, parts._replace(left=tuple(sorted({*parts.left, *elsewhere})))
     if len(found) > 1 or (key is not None and places):
         raise ValueError(
             f"{where} holds {'several encoders' if found else f'no encoder at {key!r}'}: {places}; say which "

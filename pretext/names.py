@@ -15,6 +15,9 @@ STANDS_IN = "\ufffd"
 SHOWN = 200
 """Characters of a name that are printed."""
 
+FORMULA = "=+-@"
+"""Beginnings of what spreadsheets compute."""
+
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MARK = 8
 

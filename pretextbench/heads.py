@@ -28,7 +28,8 @@ def open_head(folder: Path, encoder: Encoder | None, device: torch.device) -> Ke
     except NoEncoder as error:
         beside = _beside(folder)
         if beside is None:
-            raise ValueError(f"{error} by encoder=") from None
+            how = "give it: pretextbench.open_head(folder, module)" if error.own else "name it by encoder="
+            raise ValueError(f"{error}: {how}") from None
         return open_kept(folder, beside, device)
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from downstream.judge.budgets import hold_to_budgets
-from downstream.judge.consistent import equally_resampled, hold_together, one_encoder_a_seed
+from downstream.judge.consistent import alike_of_images, equally_resampled, hold_together, one_encoder_a_seed
 from downstream.judge.record_files import rows_path, unpack_rows
 from downstream.judge.records import RecordError
 from downstream.judge.shared import Complain, Found, Rows, gather, once, rows_at_hand
@@ -42,6 +42,8 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         labels = dict.fromkeys(one.record.evaluation.suite for one in found)
         shipped = [path for path in map(frozen.reference_path, labels) if path.is_file()]
         found += gather(shipped, faults.append)
+    _of_their_suites(found, faults.append)
+    alike_of_images(found, faults.append)
     one_encoder_a_seed(found, faults.append)  # before those of one evaluation are one
     rows = rows_at_hand(found)
     kept, repeated = once(found, lambda one: one.rows in rows, faults.append)
@@ -65,6 +67,19 @@ def merged(places: Sequence[str], output: Path, reference: bool) -> Recorded:
         console.print(note, style="yellow", soft_wrap=True)
     folders = dict.fromkeys(one.folder for one in kept)
     return Recorded([one.record for one in kept], tuple(notes), tuple(folders))
+
+
+def _of_their_suites(found: Iterable[Found], complain: Complain) -> None:
+    """A record that names a suite which is here is of the data and settings that its lock holds."""
+    known = {lock.label: lock for lock in frozen.locks()}
+    for one in found:
+        e = one.record.evaluation
+        lock = known.get(e.suite)
+        if lock is not None and not lock.holds(one.record.data.digests, e.protocol, e.settings):
+            complain(
+                f"{one.where}: evaluation.suite is {e.suite!r}, which has no {e.protocol} of these settings "
+                "on these images"
+            )
 
 
 def _counted(unchecked: Counter[str], kept: Sequence[Found]) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from pretext.names import FORMULA
+
 LONGEST = 100
 BLIND = "blind:"
 """As downstream.judge.records has it, which is slow to import."""
@@ -21,12 +23,14 @@ def name(given: str) -> str:
 
     Raises:
         ValueError: an empty one, one with signs that cannot be printed, a longer one than 100 characters, or
-            the beginning that marks predictors without an encoder.
+            the beginning that marks predictors without an encoder, or a spreadsheet's formula.
     """
     if not given or given != given.strip():
         raise ValueError("a name is not empty and begins and ends with no blank")
     if len(given) > LONGEST or not given.isprintable():
         raise ValueError(f"a name has at most {LONGEST} characters, each of which can be printed")
+    if given[0] in FORMULA:
+        raise ValueError(f"a name begins with none of {' '.join(FORMULA)}, as formulas in spreadsheets do")
     if _folded(given).startswith(BLIND):
         raise ValueError(f"names that begin with {BLIND!r} belong to predictors that look at no encoder")
     return given

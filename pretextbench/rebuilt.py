@@ -59,6 +59,7 @@ class Rebuilt:
         on = "test" if found.legacy else "val"
         for field, said, due in (
             ("evaluation.task", e.task, found.task),
+            ("evaluation.trains_encoder", e.trains_encoder, found.trains_encoder),
             ("result.selected_on", record.result.selected_on, on),
         ):
             if said != due:

@@ -188,6 +188,9 @@ def test_what_an_encoder_says_of_itself_is_refused_before_data_are_read(
     ("words", "said"),
     [
         (["label=random"], "random and supervised are the twins"),
+        (["label=Supervised"], "random and supervised are the twins"),
+        (["label='Blind:mine'"], "names that begin with 'blind:' belong to predictors"),
+        (["label='=1+1'"], "a name begins with none of = + - @, as formulas in spreadsheets do"),
         (["downstream=[]"], "downstream=[] names no protocol to judge by"),
         (["downstream=[linear]", "downstream.linear.pools=[0]"], "pools"),
         (["downstream=[linear,nowhere]"], "nowhere"),

@@ -163,6 +163,7 @@ def test_a_label_is_what_it_says(label: str, tmp_path: Path, few_scenes: DataSet
         ({"encoder": lambda x: x}, "it is a function; what is called goes into the forward of a module"),
         ({"encoder": None}, "encoder is a torch.nn.Module or names one .*; it is a NoneType"),
         ({"protocols": None}, "protocols is a text or several in a list, not None"),
+        ({"label": 5}, "label is a name, got 5, a int"),
         ({"data": [1]}, r"data is the name of a set or a DataSet, not \[1\]"),
     ],
 )

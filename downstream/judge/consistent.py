@@ -33,6 +33,27 @@ def equally_resampled(found: Sequence[Found], complain: Complain) -> None:
                 complain(f"{one.where}: result.resampled has {kept}, others of its column {most}")
 
 
+def alike_of_images(found: Iterable[Found], complain: Complain) -> None:
+    """Complain of the same images in another number, or of another size."""
+    first: dict[str, tuple[tuple[int | None, tuple[int, int]], Found]] = {}
+    told: set[int] = set()
+    for one in found:
+        data = one.record.data
+        if id(data) in told:
+            continue
+        told.add(id(data))
+        for split, digest in data.digests.items():
+            said = data.counts.get(split), data.resolution
+            before, other = first.setdefault(digest, (said, one))
+            if before != said:
+                (count, size), (images, now) = before, said
+                complain(
+                    f"{other.where} and {one.where}: the same images of {split} are {count} of {size} and "
+                    f"{images} of {now} (height, width)"
+                )
+                break
+
+
 def one_encoder_a_seed(found: Iterable[Found], complain: Complain) -> None:
     """Complain of the same weights as several seeds of a row, and of several encoders as one seed of it."""
     first: dict[tuple[str, ...], Found] = {}

@@ -50,7 +50,15 @@ MOST = 4096
 
 
 class NoEncoder(ValueError):
-    """A head that stands on a frozen encoder, or a module of one's own, which was not given."""
+    """A head that stands on a frozen encoder, or a module of one's own, which was not given.
+
+    Attributes:
+        own: whether it is a module of one's own, which nothing but Python can give.
+    """
+
+    def __init__(self, said: str, own: bool) -> None:
+        super().__init__(said)
+        self.own = own
 
 
 @dataclass(frozen=True)
@@ -316,13 +324,12 @@ def _check_encoder(
 ) -> None:
     subject, wanted = record.subject, record.provenance.weights
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
-    if encoder is None and not isinstance(protocol, TunedProtocol):
-        raise NoEncoder(f"{folder} is a head on a frozen encoder ({whose}), which is not beside it: name it")
     backbone = about.encoder.get("backbone") if isinstance(about.encoder, dict) else None
-    if encoder is None and isinstance(backbone, dict) and backbone.get("class") == OWN:
-        raise NoEncoder(
-            f"{folder} is a head on a module of one's own ({whose}), which no file holds: name it"
-        )
+    own = isinstance(backbone, dict) and backbone.get("class") == OWN
+    kind = "a module of one's own" if own else "a frozen encoder"
+    if encoder is None and (own or not isinstance(protocol, TunedProtocol)):
+        where = "no file holds" if own else "is not beside it"
+        raise NoEncoder(f"{folder} is a head on {kind} ({whose}), which {where}", own)
     if encoder is not None and (found := encoder.digest()) != wanted:
         raise ValueError(
             f"{folder} is a head on another encoder ({whose}), not on one of weights {short(found)}"

@@ -102,6 +102,8 @@ def _differs(record: Record, rows: Predictions, measures: Mapping[str, Measure])
     if metric not in measures:
         return f"{record.evaluation.protocol} has no metric {metric!r} for such rows: {', '.join(measures)}"
     measure = measures[metric]
+    if record.evaluation.primary != (metric == next(iter(measures))):
+        return f"evaluation.primary is {record.evaluation.primary} of {metric!r}, of {', '.join(measures)}"
     if measure.scale != result.scale:
         return f"result: {metric} is measured as {measure.scale}, the record says {result.scale}"
     value = measure(rows)

@@ -11,7 +11,7 @@ from downstream.judge.record_bytes import is_jsonl
 from downstream.judge.record_files import files_of, line_of, read_placed
 from downstream.judge.records import BLIND, Evaluation, Record, RecordError, Result
 from downstream.protocol import Scale
-from pretext.names import shown
+from pretext.names import FORMULA, shown
 
 Rows = tuple[Path, str]
 """The folder of records that a file of rows belongs to, and its SHA-256."""
@@ -182,7 +182,7 @@ def unfit(record: Record, known: dict[int, tuple[object, str]] | None = None) ->
 
 
 def unprintable(part: Any, where: str) -> str:
-    """The first text that could move a terminal's cursor or break a line; no configuration is printed."""
+    """The first text that moves a cursor, breaks a line or is computed; no configuration is printed."""
     for name, value in vars(part).items():
         if isinstance(value, str):
             texts: Iterable[tuple[str, object]] = ((name, value),)
@@ -201,6 +201,11 @@ def unprintable(part: Any, where: str) -> str:
                 return (
                     f"{where}.{at}: a name is printed as it is, and this has signs that cannot be: "
                     f"{shown(repr(text))}"
+                )
+            if isinstance(text, str) and text.startswith(tuple(FORMULA)):
+                return (
+                    f"{where}.{at}: spreadsheets compute what begins with one of {' '.join(FORMULA)}, and "
+                    f"this does: {shown(repr(text))}"
                 )
             if isinstance(text, str) and len(text) > LONGEST:
                 return (

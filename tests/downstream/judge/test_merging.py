@@ -180,6 +180,19 @@ def test_resamples_that_were_taken_away_are_noticed(theirs: Path) -> None:
     assert len(notes(theirs)) == 2
 
 
+def test_a_metric_made_the_primary_one_is_noticed(theirs: Path) -> None:
+    where = change(theirs, linear, lambda r: r["evaluation"].update(primary=not r["evaluation"]["primary"]))
+    assert f"{where}: evaluation.primary is False of 'mAP', of mAP" in "".join(faults(theirs))
+
+
+def test_the_same_images_are_of_one_size(theirs: Path) -> None:
+    where = change(theirs, linear, lambda r: r["data"].update(resolution=[8, 9]))
+    (fault,) = faults(theirs)
+    assert where in fault
+    assert "(8, 9)" in fault
+    assert re.search(r": the same images of \w+ are \d+ of \(\d+, \d+\) and \d+ of \(", fault)
+
+
 def test_rows_that_were_changed_are_noticed(theirs: Path) -> None:
     path = sorted((theirs / "rows").iterdir())[0]
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -229,6 +242,14 @@ OTHERWISE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "task": (
         lambda r: r["evaluation"].update(task="segmentation"),
         "evaluation.task of linear is 'classification', the record has 'segmentation'",
+    ),
+    "training": (
+        lambda r: r["evaluation"].update(trains_encoder=True),
+        "evaluation.trains_encoder of linear is False, the record has True",
+    ),
+    "suite": (
+        lambda r: r["evaluation"].update(suite="tiny64 v1"),
+        "evaluation.suite is 'tiny64 v1', which has no linear of these settings on these images",
     ),
     "selected on": (
         lambda r: r["result"].update(selected_on="test"),
@@ -301,6 +322,8 @@ def test_many_faults_are_counted(made: Path, tmp_path: Path) -> None:
 def test_the_rows_that_ship_with_a_suite_are_compared_too(
     made: Path, theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frozen, "locks", tuple)  # these are of no suite
+
     def of_suite(records: list[Record]) -> list[Record]:
         return [replace(r, evaluation=replace(r.evaluation, suite="tiny64 v1")) for r in records]
 

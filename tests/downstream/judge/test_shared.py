@@ -171,6 +171,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         edited(evaluation={"protocol": LONG}),
         "evaluation.protocol: a name is printed as it is, in 1000 characters at most, and this has 10000: 'x",
     ),
+    "a formula": (
+        edited(subject={"pretext": "=1+1"}),
+        "subject.pretext: spreadsheets compute what begins with one of = + - @, and this does: '=1+1'",
+    ),
     "a key": (
         edited(result={"setting": {"lr\r": 1}}),
         "result.setting: a name is printed as it is, and this has signs that cannot be: 'lr\\r'",

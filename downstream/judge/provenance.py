@@ -24,6 +24,11 @@ from downstream.judge.records import Provenance
 LIBRARIES = ("pretextbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 ROOM = Path(__file__).parent
 PACKAGE = "downstream"
+CODE = (
+    *(f"../../{name}" for name in ("pretext", PACKAGE, "pretextbench", "conf")),
+    ":(top,exclude)*.jsonl.gz",
+)
+"""What makes a score, from here; what it is compared with lies among the configurations."""
 BOOTSTRAP = "downstream.metrics.bootstrap"
 ALIKE = ROOM / "alike.json"
 """Digests of scoring code that gave the same scores to the bit, in groups, by module of the protocol's class;
@@ -104,12 +109,16 @@ def _file(module: str) -> Path | None:
 
 @cache
 def code_version() -> tuple[str, bool]:
-    """Commit of this code and whether tracked files differ from it; ("", False) outside its repository."""
+    """Commit of this code and whether that differs from it; ("", False) outside its repository.
+
+    Code is the packages beside this one, with their configurations: a page or a result that was written
+    since makes no other score, and a file that nobody added does.
+    """
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if tracked else None
     if not commit:
         return "", False
-    return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return commit, bool(_git("status", "--porcelain", "--", *CODE))
 
 
 def _git(*arguments: str) -> str | None:

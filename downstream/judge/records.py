@@ -223,7 +223,7 @@ class Provenance:
     Attributes:
         config: the resolved configuration; empty for a blind predictor.
         commit: of the code; empty where it ran outside of its repository.
-        dirty: whether tracked files differed from that commit.
+        dirty: whether code or configurations differed from that commit.
         versions: of Python and of libraries, by name.
         utc: when the score was made, "2026-01-31T23:59:59Z".
         scoring: digest of the code that scores; it marks records as stale and addresses nothing.

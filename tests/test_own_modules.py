@@ -197,6 +197,12 @@ FINE = ("1e-5", "2e-5")
 """Nothing of which is heard."""
 SIDE = "rgb if self.side is None else F.interpolate(rgb, (self.side,) * 2)"
 LEAKY = "self.how = functools.partial(F.leaky_relu, negative_slope=?)"
+HELD = """
+import dataclasses
+@dataclasses.dataclass(slots=True)
+class By:
+    much: float
+"""
 INSIDE = "def make(by):\n" + textwrap.indent(net("rgb + by"), "    ") + "    return Net\nNet = make(?)\n"
 BY = "BY = ?\ndef moved(x): return x + BY\n"
 
@@ -210,6 +216,7 @@ BY = "BY = ?\ndef moved(x): return x + BY\n"
         (net("self.how(rgb)", "self.how = lambda x: x + ?"), FINE),
         (net("self.how(rgb)", LEAKY), (".1", ".2")),
         (net("rgb * self.by['all'][0]", "self.by = {'all': [?]}"), ("1", "True")),
+        (net("rgb * self.by.much", "self.by = By(?)") + HELD, FINE),
         (net("rgb", "self.attention = torch.nn.MultiheadAttention(12, ?)"), ("2", "3")),
         (net("rgb + BY") + "BY = ?\n", FINE),
         (net("rgb + self.BY") + "    BY = ?\n", FINE),
@@ -276,6 +283,14 @@ class Counting(nn.Module):
         self.calls, self.last = self.calls + 1, (rgb.shape[2], rgb.shape[3])
         self.known[rgb.shape[-1]] = rgb
         return rgb
+
+
+def test_what_holds_itself_is_no_reason_to_fail() -> None:
+    module = Counting()
+    round_about: list[object] = [1]
+    round_about.append(round_about)
+    module.round_about = round_about  # type: ignore[assignment]
+    assert wrap(module, (16, 16)).digest() == wrap(Counting(), (16, 16)).digest()
 
 
 def test_what_a_pass_changes_is_not_what_a_module_is() -> None:

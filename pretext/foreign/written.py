@@ -61,7 +61,7 @@ def held(module: nn.Module) -> dict[str, str]:
         for name, value in vars(each).items():
             if name in OF_EVERY_MODULE or (name.startswith("_") and not own):
                 continue
-            if (text := _plain(value, own, seen)) is not None:
+            if (text := _told(value, own, seen)) is not None:
                 found[f"{place}.{name}"] = text
     return found
 
@@ -85,9 +85,17 @@ def _members(kind: type, seen: set[int]) -> Iterator[tuple[str, str]]:
     for name, member in vars(kind).items():
         member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
         if isinstance(member, FunctionType) or not name.startswith("__"):
-            text = _plain(member, True, seen)
+            text = _told(member, True, seen)
             if text is not None:
                 yield name, text
+
+
+def _told(value: object, own: bool, seen: set[int]) -> str | None:
+    """As `_plain`; None too of what holds itself."""
+    try:
+        return _plain(value, own, seen)
+    except RecursionError:
+        return None
 
 
 def _plain(value: object, own: bool, seen: set[int]) -> str | None:
@@ -123,7 +131,8 @@ def _word(value: object, seen: set[int]) -> str | None:
         case functools.partial():
             return _plain((value.func, value.args, value.keywords), True, seen)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(vars(value), True, seen)
+        fields = [field.name for field in dataclasses.fields(value)]
+        return _plain({name: getattr(value, name, None) for name in fields}, True, seen)
     return None
 
 

@@ -116,7 +116,8 @@ class TestChoosing:
         torch.manual_seed(0)
         body = resnet18(weights=None).state_dict()
         content: dict[str, Any] = {"epoch": 3, "optimizer": {"state": {}, "param_groups": []}}
-        for path, state in ((one, body), (other, {key: x + 1 for key, x in body.items()})):
+        average = {f"module.{key}": x + 1 for key, x in body.items()} | {"n_averaged": torch.tensor(3)}
+        for path, state in ((one, body), (other, average)):
             for step in reversed(path[1:]):
                 state = {step: state}
             content[path[0]] = state

@@ -27,20 +27,20 @@ Rounding of float32, which is another on each kind of processor, moves them by s
 
 def said(
     run: Callable[[Tensor], Mapping[str, Tensor]],
-    maps: Mapping[str, Tensor],
+    images: Tensor,
     device: torch.device,
     coarse: bool,
 ) -> str:
     """Digest of shapes, of four numbers for each side that a module is heard at, and of its maps' sizes.
 
     Args:
-        run: images (2, 3, H, W) → the maps of the stages. maps: those of the size of the images, which stand
+        run: images (2, 3, H, W) → the maps of the stages. images: such of a size that it takes, which stand
             in where it takes none of `SIDES`.
         coarse: whether it computes in less than float32, in which no number is the same on two processors:
             the shapes must do.
     """
     found = hashlib.sha256()
-    for side, heard in (_heard(run, device) or {"its own": maps}).items():
+    for side, heard in (_heard(run, device) or {"its own": run(images)}).items():
         shapes = [(name, *x.shape[1:]) for name, x in heard.items()]
         found.update(f"{side} {shapes} {[] if coarse else _numbers(heard)}".encode())
     return found.hexdigest()

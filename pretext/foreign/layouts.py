@@ -92,6 +92,9 @@ class Parts(NamedTuple):
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """What PyTorch puts into names, anywhere, where it wraps a module: in parallel, compiled, sharded."""
 
+AVERAGED = "n_averaged"
+"""What it counts by where it averages weights."""
+
 
 def _plain(content: Any) -> State | None:
     """A state dict without the names of PyTorch's wrappers; None where it is none."""
@@ -105,8 +108,9 @@ def _plain(content: Any) -> State | None:
 
 def unwrapped(state: Mapping[str, Tensor]) -> State:
     """A state dict without the names of PyTorch's wrappers; as it is where two entries would be one."""
-    plain = {".".join(p for p in key.split(".") if p not in WRAPPERS): x for key, x in state.items()}
-    return plain if len(plain) == len(state) else dict(state)
+    own = {key: x for key, x in state.items() if key != AVERAGED}
+    plain = {".".join(p for p in key.split(".") if p not in WRAPPERS): x for key, x in own.items()}
+    return plain if len(plain) == len(own) else dict(state)
 
 
 LIGHTLY_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}

@@ -48,27 +48,32 @@ def wrap(module: nn.Module, size: tuple[int, int], stages: Sequence[str] | str |
     _check_weights(module)
     module.eval()
     pair = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    held = [written.held(module)]
+    texts: list[dict[str, str]] = []
+
+    def run(images: Tensor) -> dict[str, Tensor]:
+        found = reads(module(images), len(images))
+        texts.append(written.read(module))
+        return found
+
     try:
         with torch.no_grad():
             maps = _tried(module, reads, pair)
-            held.append(written.held(module))
-            said = fingerprint.said(
-                lambda images: reads(module(images), len(images)), maps, device, _is_coarse(module)
-            )
-            held.append(written.held(module))
+            said = fingerprint.said(run, pair.clone(), device, _is_coarse(module))
+            while len(texts) < 2:
+                run(pair.clone())
     finally:
         for each, training in modes:
             each.training = training
     found = [Stage(name, x.shape[1], max(1, round(size[0] / x.shape[2]))) for name, x in maps.items()]
     seen = inputs.build("rgb", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    stay = {key: value for key, value in held[0].items() if all(each.get(key) == value for each in held)}
+    # Read after passes of two sizes: what these change, or a first one sets, is not what the module is.
+    stay = {key: text for key, text in texts[0].items() if all(each.get(key) == text for each in texts)}
     return Encoder(seen, Whole(module, found, reads, said, stay))
 
 
 def bare(module: nn.Module) -> nn.Module:
     """A module without what PyTorch puts around it to compile it or to run it in parallel."""
-    inner = getattr(module, "_orig_mod", None)
+    inner = vars(module)["_modules"].get("_orig_mod")  # some raise what they like for what they lack
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = module.module
     return bare(inner) if isinstance(inner, nn.Module) else module
@@ -128,11 +133,11 @@ class Whole(Undivided):
         stages: Sequence[Stage],
         reads: _Reads,
         said: str,
-        held: Mapping[str, str],
+        text: Mapping[str, str],
     ) -> None:
         kind = type(module)
-        text = f"{ADDRESS.sub('', repr(module))} {written.code(module)} {sorted(held.items())}"
-        form = hashlib.sha256(text.encode()).hexdigest()[:12]
+        whole = f"{ADDRESS.sub('', repr(module))} {sorted(text.items())}"
+        form = hashlib.sha256(whole.encode()).hexdigest()[:12]
         self._name = f"{kind.__module__}.{kind.__qualname__}"
         super().__init__(3, stages, {"module": self._name, "form": form})
         self.module = module

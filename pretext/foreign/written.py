@@ -2,116 +2,144 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import dis
 import enum
 import functools
-import hashlib
 import inspect
 import numbers
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 
 import numpy as np
 import torch
 from torch import nn
 
-INSTALLED = (
-    *(Path(place).resolve() for place in map(sysconfig.get_path, ("purelib", "platlib", "stdlib"))),
-    Path(__file__).resolve().parents[1],
-)
-"""Folders whose code is no one's own: a version of it is told by its effect."""
+PACKAGES = frozenset({"site-packages", "dist-packages"})
+LIBRARIES = (Path(sysconfig.get_path("stdlib")).resolve(), Path(__file__).resolve().parents[1])
+"""Folders, beside those of these names, whose code is no one's own: a version of it is told by its effect."""
 
 OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """Attributes that modules have whatever they are; among them the mode."""
 
+DEEPEST, MOST = 4, 1000
+"""Collections in collections that are read, and entries of one; of a longer one its length is."""
 
-def code(module: nn.Module) -> str:
-    """Digest of what its classes say, but for those of installed packages and of this one.
+UNREAD = "?"
 
-    That is methods without their comments, constants, and what these take from around them: plain values and
-    functions, which are read alike.
+
+def read(module: nn.Module) -> dict[str, str]:
+    """What is written of a module and of those in it, by the places where it stands.
+
+    Of the classes, but for those of installed packages and of this one: methods without their comments,
+    constants, and what these take from around them, plain values and functions, which are read alike. Of the
+    attributes: numbers and yes or no; those that one's own code speaks of also where they are names (no
+    paths), functions, and collections of all these. Whatever else libraries hold says where a module came
+    from as often as what it does.
     """
-    bases = {base for each in module.modules() for base in type(each).__mro__}
-    own = [base for base in bases if not _installed(base)]
-    found, seen = hashlib.sha256(), set[int]()
-    for base in sorted(own, key=lambda base: (base.__module__, base.__qualname__)):
-        for name, text in sorted(_members(base, seen)):
-            found.update(f"{base.__qualname__}.{name}: {text}\n".encode())
-    for each in module.modules():  # of what was traced, scripted or exported
-        if isinstance(generated := _generated(each), str):
-            found.update(generated.encode())
-    return found.hexdigest()
+    own = {base for each in module.modules() for base in type(each).__mro__ if not _installed(base)}
+    return {**_code(module, own), **_held(module, own)}
 
 
-def held(module: nn.Module) -> dict[str, str]:
-    """Plain attributes of a module and of those in it, by place and name: numbers and yes or no.
+def _code(module: nn.Module, own: Iterable[type]) -> dict[str, str]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for base in own:
+        for name, text in _members(base):
+            found[f"{base.__qualname__}.{name}"].append(text)
+    for each in module.modules():
+        if isinstance(each, torch.jit.ScriptModule | torch.fx.GraphModule) and (text := _generated(each)):
+            found["generated"].append(text)
+    return {name: str(sorted(texts)) for name, texts in found.items()}  # classes of one name in any order
 
-    Of classes of one's own also names (no paths), functions, and collections of all these. What libraries
-    hold besides says where a module came from as often as what it does.
-    """
-    found, seen = dict[str, str](), set[int]()
+
+def _held(module: nn.Module, own: set[type]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    spoken_of = {name for base in own for function in _functions(base) for name in _names(function.__code__)}
     for place, each in module.named_modules():
-        own = not _installed(type(each))
-        for name, value in vars(each).items():
-            if name in OF_EVERY_MODULE or (name.startswith("_") and not own):
+        plainly = not own.isdisjoint(type(each).__mro__)
+        for name, value in list(vars(each).items()):
+            mine = plainly and name in spoken_of
+            if name in OF_EVERY_MODULE or (name.startswith("_") and not mine):
                 continue
-            if (text := _told(value, own, seen)) is not None:
-                found[f"{place}.{name}"] = text
+            if (text := _told(value, mine)) is not None:
+                found[f"{place}.{name} is"] = text
     return found
 
 
-def _installed(kind: type | FunctionType) -> bool:
-    """Whether it lies in a package: what was typed, or is in a file that was run, does not."""
-    if isinstance(kind, type):
-        if kind.__module__ == "__main__" or kind.__module__ not in sys.modules:
-            return False
-        try:
-            place = inspect.getfile(kind)
-        except (TypeError, OSError):  # of C
-            return True
-    else:
-        place = kind.__code__.co_filename
-    resolved = Path(place).resolve()
-    return place.startswith("<frozen") or any(folder in resolved.parents for folder in INSTALLED)
+def _installed(kind: type) -> bool:
+    """Whether a class lies in a package: what was typed, or is in a file that was run, does not."""
+    if kind.__module__ == "__main__" or kind.__module__ not in sys.modules:
+        return False
+    try:
+        return _of_library(inspect.getfile(kind))
+    except (TypeError, OSError):  # of C
+        return True
 
 
-def _members(kind: type, seen: set[int]) -> Iterator[tuple[str, str]]:
+def _of_library(place: str) -> bool:
+    path = Path(place).resolve()
+    return (
+        place.startswith("<frozen")
+        or not PACKAGES.isdisjoint(path.parts)
+        or any(folder in path.parents for folder in LIBRARIES)
+    )
+
+
+def _functions(kind: type) -> Iterator[FunctionType]:
+    yield from (member for _, member in _unbound(kind) if isinstance(member, FunctionType))
+
+
+def _unbound(kind: type) -> Iterator[tuple[str, object]]:
     for name, member in vars(kind).items():
-        member = getattr(member, "fget", None) or getattr(member, "__func__", None) or member
+        match member:
+            case property():
+                yield name, member.fget
+            case staticmethod() | classmethod():
+                yield name, member.__func__
+            case functools.cached_property():
+                yield name, member.func
+            case _:
+                yield name, member
+
+
+def _members(kind: type) -> Iterator[tuple[str, str]]:
+    for name, member in _unbound(kind):
         if isinstance(member, FunctionType) or not name.startswith("__"):
-            text = _told(member, True, seen)
+            text = _told(member, True)
             if text is not None:
                 yield name, text
 
 
-def _told(value: object, own: bool, seen: set[int]) -> str | None:
-    """As `_plain`; None too of what holds itself."""
+def _told(value: object, own: bool) -> str | None:
+    """As `_plain`; None too of what cannot be read: such objects raise whatever they like."""
     try:
-        return _plain(value, own, seen)
-    except RecursionError:
+        return _plain(value, own, set(), 0)
+    except Exception:
         return None
 
 
-def _plain(value: object, own: bool, seen: set[int]) -> str | None:
-    """A value in words that any process says alike; None of what has none.
+def _plain(value: object, own: bool, seen: set[int], depth: int) -> str | None:
+    """A value in words that any process says alike; None of what has none, and of None.
 
     Args:
-        own: whether it is of a class of one's own. seen: addresses of functions that were read before.
+        own: whether one's own code speaks of it. seen: addresses of functions that were read before.
+        depth: of collections that it lies in.
     """
-    if value is None or isinstance(value, numbers.Number | np.generic):  # bool among them
+    if isinstance(value, numbers.Number | np.generic):  # bool among them
         return repr(value.item() if isinstance(value, np.generic) else value)
     if isinstance(value, list | tuple):
-        return _all((_plain(each, own, seen) for each in value), type(value).__name__)
-    return _word(value, seen) if own else None
+        return _several(value, own, seen, depth)
+    return _word(value, seen, depth) if own else None
 
 
-def _word(value: object, seen: set[int]) -> str | None:
+def _word(value: object, seen: set[int], depth: int) -> str | None:
     match value:
         case str():
             return None if "/" in value or "\\" in value else repr(value)
@@ -119,52 +147,71 @@ def _word(value: object, seen: set[int]) -> str | None:
             return repr(value)
         case enum.Enum():
             return f"{type(value).__qualname__}.{value.name}"
-        case set() | frozenset():  # whose order is another in each process
-            words = [_plain(each, True, seen) for each in value]
-            return None if None in words else f"set{sorted(map(str, words))}"
-        case Mapping():
-            return _all((_plain(each, True, seen) for pair in value.items() for each in pair), "map")
+        case set() | frozenset() | Mapping():  # in whatever order
+            return _several(value, True, seen, depth)
+        case argparse.Namespace() | SimpleNamespace():
+            return _several(vars(value), True, seen, depth)
         case FunctionType():
             return _function(value, seen)
+        case MethodType() if isinstance(value.__func__, FunctionType):
+            return _function(value.__func__, seen)
         case BuiltinFunctionType():
             return value.__qualname__
         case functools.partial():
-            return _plain((value.func, value.args, value.keywords), True, seen)
+            parts = (value.func, value.args, value.keywords)
+            return f"partial {[_plain(part, True, seen, depth) for part in parts]}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value)]
-        return _plain({name: getattr(value, name, None) for name in fields}, True, seen)
+        return _several({name: getattr(value, name, None) for name in fields}, True, seen, depth)
     return None
 
 
-def _all(words: Iterable[str | None], what: str) -> str | None:
-    every = list(words)
-    return None if None in every else f"{what}{every}"
+def _several(values: Collection[object], own: bool, seen: set[int], depth: int) -> str | None:
+    """The words of a collection; None where nothing in it has any."""
+    if len(values) > MOST or depth > DEEPEST:
+        return f"{len(values)} entries"
+
+    def word(value: object) -> str:
+        return _plain(value, own, seen, depth + 1) or UNREAD
+
+    if isinstance(values, Mapping):
+        words = sorted(f"{word(key)}: {word(value)}" for key, value in values.items())
+        return str(words) if any(not each.endswith(f": {UNREAD}") for each in words) else None
+    words = [word(each) for each in values]
+    if all(each == UNREAD for each in words):
+        return None
+    return str(words) if isinstance(values, list | tuple) else str(sorted(words))
 
 
 def _function(function: FunctionType, seen: set[int]) -> str:
-    """The text of a function of one's own, and of what it takes from around it; else its name."""
-    function = inspect.unwrap(function)
-    name = f"{function.__module__}.{function.__qualname__}"
-    if _installed(function):
-        return name
+    """The text of a function of one's own, of what it takes from around it and of what it is put around."""
     if id(function) in seen:
         return function.__qualname__
     seen.add(id(function))
-    words = {name: _plain(value, True, seen) for name, value in sorted(_around(function))}
-    return f"{_text(function)} {[pair for pair in words.items() if pair[1] is not None]}"
+    inner = function.__dict__.get("__wrapped__")
+    within = _function(inner, seen) if isinstance(inner, FunctionType) else ""
+    if _of_library(function.__code__.co_filename):
+        return f"{function.__module__}.{function.__qualname__} {within}"
+    words = {name: _plain(value, True, seen, 0) for name, value in _around(function)}
+    return f"{_text(function)} {[pair for pair in words.items() if pair[1] is not None]} {within}"
 
 
 def _around(function: FunctionType) -> Iterator[tuple[str, object]]:
-    """Names that a function takes from its file, from the function that it stands in, and by default."""
-    for name in _globals(function.__code__):
-        if name in function.__globals__:
-            yield name, function.__globals__[name]
+    """What a function takes from its file, from the function that it stands in, and by default."""
+    for name in sorted(_globals(function.__code__)):
+        value = function.__globals__.get(name)
+        if not isinstance(value, ModuleType):
+            yield name, value
+        elif not _of_library(getattr(value, "__file__", None) or "<frozen"):
+            taken = sorted(_names(function.__code__) & vars(value).keys())
+            yield from ((f"{name}.{inner}", vars(value)[inner]) for inner in taken)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield f"{name} of a function", cell.cell_contents
         except ValueError:  # nothing is in it yet
             continue
-    yield "by default", (function.__defaults__, function.__kwdefaults__)
+    yield "by default", function.__defaults__
+    yield "by default, named", function.__kwdefaults__
 
 
 def _globals(made: CodeType) -> set[str]:
@@ -172,14 +219,20 @@ def _globals(made: CodeType) -> set[str]:
     return found.union(*(_globals(inner) for inner in made.co_consts if isinstance(inner, CodeType)))
 
 
+def _names(made: CodeType) -> set[str]:
+    """Names that code speaks of, of attributes and of what lies in modules."""
+    return {*made.co_names}.union(*(_names(inner) for inner in made.co_consts if isinstance(inner, CodeType)))
+
+
 def _text(function: FunctionType) -> str:
     """Its source without comments; where there is none of it alone, its instructions."""
+    made = function.__code__
+    if made.co_name == "<lambda>":  # whose line has more than itself
+        return _instructions(made)
     try:
-        if function.__name__ == "<lambda>":
-            raise SyntaxError("a lambda's line has more than itself")
-        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
+        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(made))))
     except (OSError, TypeError, SyntaxError):
-        return _instructions(function.__code__)
+        return _instructions(made)
 
 
 def _instructions(made: CodeType) -> str:
@@ -192,8 +245,8 @@ def _constant(value: object) -> str:
     return _instructions(value) if isinstance(value, CodeType) else repr(value)
 
 
-def _generated(module: nn.Module) -> object:
+def _generated(module: nn.Module) -> str:
     try:
-        return getattr(module, "code", None)
+        return str(module.code)
     except RuntimeError:  # a scripted module without a forward
-        return None
+        return ""

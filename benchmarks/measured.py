@@ -144,23 +144,24 @@ def families() -> str:
 def tuning() -> str:
     """Probes on val of every trial of a task's rate and decay, as `benchmarks/tuning.py` made them."""
     found = _measured("tuning")
+    settings = [(rate, decay) for rate in found["rates"] for decay in found["decays"]]
     rows = []
     for name, made in groupby(found["trials"], key=lambda one: one["task"]):
-        trials = list(made)
-        best = max(one["linear"] for one in trials)
-        cells = [
-            f"**{text}**" if one["linear"] == best else text
-            for one in trials
-            for text in [f"{100 * one['linear']:.1f} · {100 * one['knn']:.1f}"]
-        ]
-        stated = next(one["linear"] for one in trials if (one["rate"], one["decay"]) == (1, 1))
-        rows.append([name, *cells, f"{100 * (best - stated):.1f}"])
-    tried = [f"×{rate:g} · ×{decay:g}" for rate in found["rates"] for decay in found["decays"]]
+        trials = {(one["rate"], one["decay"]): one for one in made}
+        best = max(one["linear"] for one in trials.values())
+        texts = {}
+        for key, one in trials.items():
+            bold = "**" * (one["linear"] == best)
+            texts[key] = f"{bold}{100 * one['linear']:.1f} · {100 * one['knn']:.1f}{bold}"
+        cells = [texts.get(key, "–") for key in settings]
+        rows.append([name, *cells, f"{100 * (best - trials[1, 1]['linear']):.1f}"])
+    tried = [f"×{rate:g} · ×{decay:g}" for rate, decay in settings]
     return (
         "Each task once with its YAML's learning rate and weight decay times these factors: a quarter of "
         "the views of `suite=tiny64`, seed 0, a linear probe and a vote of neighbours on CIFAR-10's val "
         "(top-1, %); test was not looked at. Bold: best by the linear probe; behind, by how much that lies "
-        "above the recipe as stated. A gap between two tasks is to be read against these within one. "
+        "above the recipe as stated. What takes no step has neither rate nor decay. A gap between two "
+        "tasks is to be read against these within one. "
         "`python -m benchmarks.tuning`\n\n" + table(["rate · decay", *tried, "best − stated"], rows)
     )
 

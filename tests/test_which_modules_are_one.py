@@ -60,8 +60,8 @@ def in_a_file(tmp_path: Path, text: str) -> nn.Module:
     return made
 
 
-def of_source(tmp_path: Path, body: str) -> str:
-    """The form of a module whose class stands in a file with this body of its forward."""
+def of_source(tmp_path: Path, body: str) -> dict[str, str]:
+    """What is written of a module whose class stands in a file with this body of its forward."""
     inner = textwrap.indent(body, " " * 8)
     return written.read(
         in_a_file(tmp_path, f"class Net(torch.nn.Module):\n    def forward(self, rgb):\n{inner}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from downstream.judge.seeds import contradiction
 from downstream.judge.shared import Complain, Found, column_of
@@ -36,12 +36,8 @@ def equally_resampled(found: Sequence[Found], complain: Complain) -> None:
 def alike_of_images(found: Iterable[Found], complain: Complain) -> None:
     """Complain of the same images in another number, or of another size."""
     first: dict[str, tuple[tuple[int | None, tuple[int, int]], Found]] = {}
-    told: set[int] = set()
-    for one in found:
+    for one in _apart(found, "data"):
         data = one.record.data
-        if id(data) in told:
-            continue
-        told.add(id(data))
         for split, digest in data.digests.items():
             said = data.counts.get(split), data.resolution
             before, other = first.setdefault(digest, (said, one))
@@ -57,17 +53,22 @@ def alike_of_images(found: Iterable[Found], complain: Complain) -> None:
 def one_encoder_a_seed(found: Iterable[Found], complain: Complain) -> None:
     """Complain of the same weights as several seeds of a row, and of several encoders as one seed of it."""
     first: dict[tuple[str, ...], Found] = {}
-    told: set[int] = set()
-    for one in found:
+    for one in _apart(found, "subject"):
         subject = one.record.subject
-        if id(subject) in told:
-            continue
-        told.add(id(subject))
         for key in ((subject.pretext, subject.run), (subject.pretext, subject.recipe, str(subject.seed))):
             other = first.setdefault(key, one)
             if problem := contradiction(other.record.subject, subject):
                 complain(f"{other.where} and {one.where}: {problem}")
                 break
+
+
+def _apart(found: Iterable[Found], part: str) -> Iterator[Found]:
+    """The first of those that have one object as that part, as records that were read together have."""
+    told: set[int] = set()
+    for one in found:
+        if (address := id(getattr(one.record, part))) not in told:
+            told.add(address)
+            yield one
 
 
 def _seeds(own: Sequence[Found], complain: Complain) -> None:

@@ -326,10 +326,10 @@ def _check_encoder(
     whose = f"{subject.pretext}, {subject.backbone}, weights {short(wanted)}"
     backbone = about.encoder.get("backbone") if isinstance(about.encoder, dict) else None
     own = isinstance(backbone, dict) and backbone.get("class") == OWN
-    kind = "a module of one's own" if own else "a frozen encoder"
-    if encoder is None and (own or not isinstance(protocol, TunedProtocol)):
-        where = "no file holds" if own else "is not beside it"
-        raise NoEncoder(f"{folder} is a head on {kind} ({whose}), which {where}", own)
+    if encoder is None and own:
+        raise NoEncoder(f"{folder} is a head on a module of one's own ({whose}), which no file holds", own)
+    if encoder is None and not isinstance(protocol, TunedProtocol):
+        raise NoEncoder(f"{folder} is a head on a frozen encoder ({whose}), which is not beside it", own)
     if encoder is not None and (found := encoder.digest()) != wanted:
         raise ValueError(
             f"{folder} is a head on another encoder ({whose}), not on one of weights {short(found)}"

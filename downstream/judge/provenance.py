@@ -24,10 +24,7 @@ from downstream.judge.records import Provenance
 LIBRARIES = ("pretextbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 ROOM = Path(__file__).parent
 PACKAGE = "downstream"
-CODE = (
-    *(f"../../{name}" for name in ("pretext", PACKAGE, "pretextbench", "conf")),
-    ":(top,exclude)*.jsonl.gz",
-)
+CODE = ("../../pretext", "../../downstream", "../../pretextbench", "../../conf", ":(top,exclude)*.jsonl.gz")
 """What makes a score, from here; what it is compared with lies among the configurations."""
 BOOTSTRAP = "downstream.metrics.bootstrap"
 ALIKE = ROOM / "alike.json"

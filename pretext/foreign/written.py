@@ -61,7 +61,8 @@ def _code(module: nn.Module, own: Iterable[type]) -> dict[str, str]:
 
 def _held(module: nn.Module, own: set[type]) -> dict[str, str]:
     found: dict[str, str] = {}
-    spoken_of = {name for base in own for function in _functions(base) for name in _names(function.__code__)}
+    methods = [member for base in own for _, member in _unbound(base) if isinstance(member, FunctionType)]
+    spoken_of = {name for method in methods for name in _names(method.__code__)}
     for place, each in module.named_modules():
         plainly = not own.isdisjoint(type(each).__mro__)
         for name, value in list(vars(each).items()):
@@ -92,11 +93,8 @@ def _of_library(place: str) -> bool:
     )
 
 
-def _functions(kind: type) -> Iterator[FunctionType]:
-    yield from (member for _, member in _unbound(kind) if isinstance(member, FunctionType))
-
-
 def _unbound(kind: type) -> Iterator[tuple[str, object]]:
+    """What stands in a class, by name, and the functions within what is put around them there."""
     for name, member in vars(kind).items():
         match member:
             case property():
@@ -174,12 +172,11 @@ def _several(values: Collection[object], own: bool, seen: set[int], depth: int) 
     def word(value: object) -> str:
         return _plain(value, own, seen, depth + 1) or UNREAD
 
-    if isinstance(values, Mapping):
-        words = sorted(f"{word(key)}: {word(value)}" for key, value in values.items())
-        return str(words) if any(not each.endswith(f": {UNREAD}") for each in words) else None
-    words = [word(each) for each in values]
+    words = [word(each) for each in (values.values() if isinstance(values, Mapping) else values)]
     if all(each == UNREAD for each in words):
         return None
+    if isinstance(values, Mapping):
+        words = [f"{word(key)}: {each}" for key, each in zip(values, words, strict=True)]
     return str(words) if isinstance(values, list | tuple) else str(sorted(words))
 
 

@@ -81,8 +81,11 @@ def reference_path(label: str) -> Path:
     return FOLDER / f"{label.replace(' ', '.')}.jsonl.gz"
 
 
-@functools.cache
 def reference(label: str) -> tuple[Record, ...]:
     """The reference rows of a suite; none where it has none."""
-    path = reference_path(label)
+    return _read(reference_path(label))
+
+
+@functools.cache
+def _read(path: Path) -> tuple[Record, ...]:
     return tuple(import_jsonl(path)) if path.is_file() else ()

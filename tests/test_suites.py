@@ -156,7 +156,6 @@ def test_one_command_judges_on_every_target_and_ships_rows(
     lock = frozen.Lock("mine", 1, "", {}, {})
     monkeypatch.setattr(suites, "locks", lambda: (lock,))
     monkeypatch.setattr(frozen, "reference_path", lambda label: shipped)
-    frozen.reference.cache_clear()
     second = tmp_path / "second"
     line[2] = f"output={second}"
     assert run(monkeypatch, *line) == 0
@@ -164,7 +163,6 @@ def test_one_command_judges_on_every_target_and_ships_rows(
     assert "supervised" in next((second / "boards").glob("*/leaderboard.md")).read_text()
     assert run(monkeypatch, *line, "leaderboard.reference=false", "dry_run=true") == 0
     assert "supervised_smallnet" in capsys.readouterr().out
-    frozen.reference.cache_clear()
 
 
 def test_what_ships_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from downstream.judge.records import RecordError
 
 LARGEST = 4 * 2**30
 """Bytes that a file has, or unpacks to, at most."""
+
+PIECE = 2**17
+"""Bytes that are read at once: what is asked for is set aside before it is there."""
 
 LONGEST = 16 * 2**20
 """Bytes of a line of JSON Lines at most; a record has about 20,000."""
@@ -30,7 +34,7 @@ def content_of(path: Path) -> bytes:
         RecordError: no file, an empty one, one of more than `LARGEST` bytes, another encoding.
     """
     with _opened(path) as file:
-        content = _read(path, file, LARGEST + 1)
+        content = b"".join(_pieces(path, file))
     if len(content) > LARGEST:
         raise RecordError(f"{path}: more than {LARGEST:,} bytes")
     if not content:
@@ -84,12 +88,20 @@ def _at(line: int | None) -> str:
 
 
 def _opened(path: Path) -> BinaryIO:
-    if path.exists() and not path.is_file():  # a pipe may never end
-        raise RecordError(f"{path}: no file, but a {'folder' if path.is_dir() else 'pipe or a device'}")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe may never end
+            raise RecordError(f"{path}: no file, but a {'folder' if path.is_dir() else 'pipe or a device'}")
         return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """What a file holds, and no more of it than says that it is too large."""
+    total = 0
+    while total <= LARGEST and (piece := _read(path, file, PIECE)):
+        total += len(piece)
+        yield piece
 
 
 def _read(path: Path, file: BinaryIO, most: int, line: bool = False) -> bytes:

@@ -137,7 +137,7 @@ def _contrasts(rows: Sequence[Scores], pooled: Pooled | None) -> Callable[[Seque
     if rows[0].n == 1:
         resampled = np.stack([row.resampled[0, : width_of(*rows)] for row in rows])
         values = np.array([row.mean for row in rows])
-        return lambda weights: _about(float(np.asarray(weights) @ values), np.asarray(weights) @ resampled)
+        return lambda weights: _about(float((w := np.array(weights)) @ values), w @ resampled)
     seeds = [seeds_of(row.values, pooled) for row in rows]
     means = np.array([row.mean for row in rows])
     images = image_covariance(rows)
@@ -275,17 +275,16 @@ def _about(value: float, resampled: NDArray[np.float64]) -> Interval:
     A resample has images twice, by which precision and clusters score higher than on all images: unmoved, an
     interval may lie beside its own value. With several seeds, too, resamples say how far, not where.
     """
-    return _percentiles(resampled - np.median(resampled) + value)
+    ordered = np.sort(resampled)
+    moved = value - _percentile(ordered, 0.5)
+    low, high = (_percentile(ordered, share) + moved for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Interval(low, high, Kind.IMAGES)
 
 
-def _percentiles(values: NDArray[np.float64]) -> Interval:
+def _percentile(ordered: NDArray[np.float64], share: float) -> float:
     """Of B draws the k-th smallest has k / (B + 1) below it, not (k − 1) / (B − 1) as is usual."""
-    ordered = np.sort(values)
     last = len(ordered) - 1
-
-    def at(share: float) -> float:
-        place = min(max(share * (last + 2) - 1, 0.0), float(last))
-        below = min(int(place), last - 1)
-        return float(ordered[below] + (place - below) * (ordered[below + 1] - ordered[below]))
-
-    return Interval(at((1 - LEVEL) / 2), at((1 + LEVEL) / 2), Kind.IMAGES)
+    place = min(max(share * (last + 2) - 1, 0.0), float(last))
+    below = min(int(place), last - 1)
+    least, next_ = float(ordered[below]), float(ordered[below + 1])
+    return least + (place - below) * (next_ - least)

@@ -378,14 +378,14 @@ def test_intervals_hold_as_often_as_they_say(point: Point) -> None:
 def test_intervals_of_another_width_are_noticed(
     point: Point, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    percentiles, half = statistics._percentiles, statistics.half_width
+    about, half = statistics._about, statistics.half_width
 
-    def scaled(values: NDArray[np.float64]) -> Interval:
-        made = percentiles(values)
+    def scaled(value: float, resampled: NDArray[np.float64]) -> Interval:
+        made = about(value, resampled)
         centre = (made.low + made.high) / 2
         return made._replace(low=centre - scale * made.half, high=centre + scale * made.half)
 
-    monkeypatch.setattr(statistics, "_percentiles", scaled)
+    monkeypatch.setattr(statistics, "_about", scaled)
     monkeypatch.setattr(statistics, "half_width", lambda *parts: scale * half(*parts))
     assert out_of_bounds(point) == set(BOUNDS[point])
 

@@ -7,6 +7,7 @@ scenes. Both see the same lightness, and both are judged on it.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,11 @@ from rich.table import Table
 from downstream.judge.records import Record
 from downstream.leaderboard.statistics import Scores, difference
 from downstream.leaderboard.units import with_interval
+from pretextbench import schema
+from pretextbench.beside import on_half
+from pretextbench.composed import composed
 from pretextbench.console import console
-from pretextbench.context import Context
+from pretextbench.context import Context, opened
 from pretextbench.plan import show_plan
 from pretextbench.running import pretrain_and_judge
 from pretextbench.runs import Run
@@ -44,27 +48,33 @@ class Row(NamedTuple):
     score: Record
 
 
-def show_demo() -> list[str]:
+class Wanted(NamedTuple):
+    """An encoder of the table: its name there, and what makes it."""
+
+    name: str
+    context: Context
+    run: Run
+
+
+def show_demo(wait: Callable[[], object]) -> list[str]:
     """Pretrain and judge three encoders, print their scores and gains, name the picture.
+
+    Args:
+        wait: for `judge_destroyed`, which another process may do meanwhile.
 
     Raises:
         ValueError: settings that leave no score to show.
     """
     line = [*SMALL, *HydraConfig.get().overrides.task]
-    context = Context(compose("config", overrides=line))
-    destroyed = Context(compose("config", overrides=[*line, DESTROYED]))
-    asked, twin, *_ = context.runs
-    wanted = [
-        ("random weights", context, twin),
-        (asked.title, context, asked),
-        (f"{asked.title}, colours of other scenes", destroyed, destroyed.runs[0]),
-    ]
-    for _, each, run in wanted:
-        each.check([run], judged=True)
+    context = _context(line)
     if context.cfg.dry_run:
-        show_plan([each for _, each, _ in wanted], [[run] for *_, run in wanted])
+        every = [*_own(context), _destroyed(line)]
+        show_plan([each.context for each in every], [[each.run] for each in every])
         return []
-    rows = [Row(name, run, _score(pretrain_and_judge(each, run))) for name, each, run in wanted]
+    with on_half():
+        rows = [_row(each) for each in _own(context)]
+    wait()
+    rows.append(_row(_destroyed(line)))
     console.print(_table(rows))
     console.print(
         "mAP of a linear probe on frozen features of lightness, on test; gains with their 95 % "
@@ -75,6 +85,44 @@ def show_demo() -> list[str]:
     shutil.copyfile(sorted((rows[1].run.folder / "samples").glob("*.png"))[-1], picture)
     console.print(f"Gray, coloured by the network, original: {picture}", soft_wrap=True)
     return [row.score.evaluation.digest for row in rows]
+
+
+def judge_destroyed(words: list[str]) -> None:
+    """Make the last row in a process that does nothing else; not on an accelerator, which one has for itself.
+
+    Args:
+        words: that compose the configuration, see `composed.typed`.
+    """
+    schema.register()
+    with composed(words) as cfg, opened(cfg) as context:
+        if context.device.type == "cpu":
+            _row(_destroyed([*SMALL, *HydraConfig.get().overrides.task]))
+
+
+def _context(line: list[str]) -> Context:
+    return Context(compose("config", overrides=line))
+
+
+def _own(context: Context) -> list[Wanted]:
+    """Random weights, and the task with its own signal; checked before the first step."""
+    asked, twin, *_ = context.runs
+    return _checked([Wanted("random weights", context, twin), Wanted(asked.title, context, asked)])
+
+
+def _destroyed(line: list[str]) -> Wanted:
+    context = _context([*line, DESTROYED])
+    asked = context.runs[0]
+    return _checked([Wanted(f"{asked.title}, colours of other scenes", context, asked)])[0]
+
+
+def _checked(wanted: list[Wanted]) -> list[Wanted]:
+    for each in wanted:
+        each.context.check([each.run], judged=True)
+    return wanted
+
+
+def _row(wanted: Wanted) -> Row:
+    return Row(wanted.name, wanted.run, _score(pretrain_and_judge(wanted.context, wanted.run)))
 
 
 def _score(records: list[Record]) -> Record:

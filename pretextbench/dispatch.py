@@ -11,9 +11,10 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from pretextbench import arguments, front_page, jobs, reasons, schema, sweep
+from pretextbench.composed import composed
 from pretextbench.configurations import CONF
 from pretextbench.console import console, errors, open_door
 from pretextbench.locks import locked
@@ -83,11 +84,7 @@ def _once(words: Sequence[str]) -> None:
 
 def _read(words: Sequence[str]) -> None:
     """Do a job that only says what is there: composed once, and without a folder for its logs."""
-    with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(words), return_hydra_config=True)
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
+    with composed(words) as cfg:
         _run(cfg)
 
 

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from downstream.judge.record_files import read_all
-from pretextbench import dispatch
+from downstream.judge.records import Record
+from pretext.fit import Pretrained
+from pretextbench import beside, demo, dispatch
+from pretextbench.context import Context
+from pretextbench.running import pretrain_and_judge
+from pretextbench.runs import Run
 
 SMALL = [
     "data.train=64", "data.val=48", "data.test=48", "data.workers=1", "trainer.epochs=1",
@@ -22,8 +27,18 @@ SMALL = [
 def test_the_demo_shows_a_gain_and_what_destroys_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    made_here = []
+
+    def watched(context: Context, run: Run) -> list[Record]:
+        if Pretrained.read(run.folder) is None:
+            made_here.append(context.cfg.data.colour)
+        return pretrain_and_judge(context, run)
+
+    monkeypatch.setattr(beside, "cores", lambda: 2)
+    monkeypatch.setattr(demo, "pretrain_and_judge", watched)
     monkeypatch.setattr(sys, "argv", ["run.py", "job=demo", f"output={tmp_path}", *SMALL])
     assert dispatch.main() == 0
+    assert made_here == ["semantic"] * 2  # the other row came from another process
     said = capsys.readouterr().out
     rows = [r for r in read_all(tmp_path / "records") if r.result.selected and r.evaluation.primary]
     scores = [r for r in rows if not r.subject.blind]

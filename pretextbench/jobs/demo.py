@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from omegaconf import DictConfig
 
-from pretextbench.context import opened
-from pretextbench.demo import show_demo
+from pretextbench.beside import beside
+from pretextbench.composed import typed
 
 
 def run(cfg: DictConfig) -> list[str]:
@@ -14,5 +16,11 @@ def run(cfg: DictConfig) -> list[str]:
     Raises:
         ValueError: settings that leave no score to show.
     """
-    with opened(cfg):
-        return show_demo()
+    # Started before torch is imported, which takes as long as a fifth of all and keeps one core busy.
+    work = nullcontext(str) if cfg.dry_run else beside("pretextbench.demo.judge_destroyed", typed())
+    with work as wait:
+        from pretextbench.context import opened
+        from pretextbench.demo import show_demo
+
+        with opened(cfg):
+            return show_demo(wait)

@@ -284,6 +284,21 @@ def solo_learn_old() -> Made:
     )
 
 
+def mmpretrain(average: str) -> Made:
+    """A ResNet that learns beside an average of itself and its neck, of another network's weights here."""
+    made, other = network(0), network(1)
+    for one in (made, other):
+        one.fc = nn.Identity()
+    averaged = Parts({"module": nn.Sequential(other, mlp())}, {"steps": torch.zeros(())})
+    parts = Parts(
+        {"backbone": made, "neck": mlp(), "head": Parts({"predictor": mlp(8)}), average: averaged},
+        {"queue": torch.rand(4, 8), "queue_ptr": torch.zeros(1)},
+    )
+    content = {"meta": {"epoch": 5}, "state_dict": parts.state_dict(), "message_hub": {}}
+    left = tuple(sorted((f"{average}.", "head.", "neck.", "queue")))
+    return Made(content, made, "mmpretrain", left)
+
+
 def plain(kind: str) -> Made:
     made = network(0)
     state: dict[str, dict[str, Any]] = {
@@ -323,6 +338,8 @@ CASES: dict[str, Callable[[], Made]] = {
     "solo-learn, vit": lambda: solo_learn("vit"),
     "solo-learn, vit with fixed positions": lambda: solo_learn("fixed"),
     "solo-learn, older": solo_learn_old,
+    "mmpretrain, byol": lambda: mmpretrain("target_net"),
+    "mmpretrain, moco": lambda: mmpretrain("encoder_k"),
     "torchvision": lambda: plain("bare"),
     "torchvision, imagenet example": lambda: plain("imagenet"),
     "torchvision, swav": lambda: plain("swav"),

@@ -193,8 +193,8 @@ def siglip() -> Released:
     return Released(under("visual.trunk.", made.state_dict()) | text, *features(made), "timm_vit", left)
 
 
-def mmpretrain() -> Released:
-    """OpenMMLab's mmpretrain: a Vision Transformer in training."""
+def mmpretrain(averaged: bool = False) -> Released:
+    """OpenMMLab's mmpretrain: a Vision Transformer in training, or beside an average of it, as in MoCo v3."""
     made = timms()
     state = renamed(
         made.state_dict(),
@@ -206,8 +206,14 @@ def mmpretrain() -> Released:
         (r"^norm\.", "ln1."),
     )
     beside = {"head.layers.head.weight": torch.ones(7, 192), "neck.mlp.0.weight": torch.ones(4, 192)}
+    left = ["head.", "neck."]
+    if averaged:
+        zeros = {name: torch.zeros_like(value) for name, value in state.items()}
+        beside |= under("momentum_encoder.module.0.", zeros) | {"momentum_encoder.steps": torch.zeros(())}
+        left.insert(1, "momentum_encoder.")
     content = {"meta": {"epoch": 5}, "state_dict": under("backbone.", state) | beside, "message_hub": {}}
-    return Released(content, *features(made), "mmpretrain_vit", ("head.", "neck."))
+    layout = "mmpretrain" if averaged else "mmpretrain_vit"
+    return Released(content, *features(made), layout, tuple(left))
 
 
 def lightning(*wrappers: str) -> Released:
@@ -248,6 +254,7 @@ RELEASED: dict[str, Callable[[], Released]] = {
     "open_clip": lambda: clip(quick=False),
     "siglip in open_clip": siglip,
     "mmpretrain": mmpretrain,
+    "mmpretrain, moco v3": lambda: mmpretrain(averaged=True),
     "compiled": lambda: lightning("model", "_orig_mod", "backbone"),
     "in parallel within a teacher": lambda: lightning("teacher", "module", "encoder", "backbone"),
     "names that nobody has heard of": lambda: lightning("thing", "_orig_mod", "module", "it"),

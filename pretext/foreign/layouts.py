@@ -224,6 +224,19 @@ LAYOUTS = (
         paths=(("classy_state_dict", "base_model", "model", "trunk"), ("model_state_dict",), ()),
     ),
     Layout(
+        "mmpretrain",
+        "OpenMMLab's mmpretrain and mmselfsup: networks that learn beside an average of themselves",
+        marks=(
+            ("backbone.conv1.weight", "backbone.patch_embed.projection.weight"),
+            ("target_net.0.", "encoder_k.0.", "momentum_encoder.0."),
+        ),
+        prefixes=("backbone.",),
+        beside=("neck.", "head.", "target_net.", "encoder_k.", "momentum_encoder.", "queue"),
+        paths=ANYWHERE,
+        heads=VIT_HEADS_BESIDE,
+        rename=_from_mmpretrain,
+    ),
+    Layout(
         "lightly",
         "lightly-ai/lightly",
         marks=(

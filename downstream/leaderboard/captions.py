@@ -10,7 +10,7 @@ from downstream.leaderboard.families import ENOUGH_SEEDS
 from downstream.leaderboard.statistics import Kind
 from downstream.leaderboard.units import LESS, lopsided, metric_name
 from downstream.leaderboard.variances import Between
-from downstream.protocol import FRACTION, Direction
+from downstream.protocol import FRACTION, Direction, Scale
 
 IMAGES_ONLY = "i"
 """The footnote that every interval over test images alone carries."""
@@ -81,12 +81,15 @@ def heads_of(board: Board) -> tuple[tuple[str, ...], ...]:
 
 def several_scales(board: Board) -> bool:
     """Whether any column is in another unit than %, or better where it is lower."""
-    usual = (FRACTION.unit, FRACTION.direction)
-    return any((scale.unit, scale.direction) != usual for scale in board.scales.values())
+    return any(map(_unusual, board.scales.values()))
 
 
-def on_gains(boards: Sequence[Board]) -> tuple[str, ...]:
-    """How to read the gains of these boards."""
+def _unusual(scale: Scale) -> bool:
+    return (scale.unit, scale.direction) != (FRACTION.unit, FRACTION.direction)
+
+
+def on_gains(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """How to read the gains of these cells."""
     notes: tuple[str, ...] = (
         "First line: points above the random twin, ± half a 95 % interval paired by image, over the seeds "
         "that both have. Second line: share of the gap from random to supervised (0 % random, 100 % "
@@ -94,7 +97,7 @@ def on_gains(boards: Sequence[Board]) -> tuple[str, ...]:
         f"[{IMAGES_ONLY}] one run: over test images only. [{OWN_SPREAD}] with the own variance between seeds "
         "of one of the rows, or of both.",
     )
-    gains = [cell.gain for cell in cells_of(boards)]
+    gains = [cell.gain for cell in cells]
     known = [(g.over_random, g.interval) for g in gains if g is not None]
     if any(lopsided(value, own) for value, own in known if value is not None and own is not None):
         notes += (f"{BOTH_WAYS}.",)
@@ -104,19 +107,24 @@ def on_gains(boards: Sequence[Board]) -> tuple[str, ...]:
             f"together (5 %, as Dunnett's), where both have {ENOUGH_SEEDS} seeds and the column ranks. The "
             "intervals are each row's own.",
         )
-    if any(map(several_scales, boards)):
+    if any(_unusual(cell.scale) for cell in cells if cell.gain is not None):
         notes += ("Where a head names a unit, in that unit; where less is better, points below the twin.",)
     return notes
 
 
 def how_to_read(board: Board) -> list[str]:
     """The caption: only what this board needs."""
-    return on_cells([board]) + on_versions(board) + _on_ranking(board)
+    return on_cells(cells_of(board)) + on_versions(board.columns) + _on_ranking(board)
 
 
-def in_short(boards: Sequence[Board]) -> list[str]:
-    """The caption in a line: what each sign stands for, not why."""
-    cells = cells_of(boards)
+def in_short(
+    cells: Sequence[Cell], board: Board, columns: Sequence[Column], gained: bool = False
+) -> list[str]:
+    """The caption in a line: what each sign stands for, not why.
+
+    Args:
+        cells: that the table shows, in these columns of the board. gained: whether it shows the rows' gains.
+    """
     intervals = [cell.interval for cell in cells if cell.interval is not None]
     signs = {
         "+a −b: a up and b down": any(lopsided(c.value, c.interval) for c in cells if c.interval is not None),
@@ -127,17 +135,16 @@ def in_short(boards: Sequence[Board]) -> list[str]:
         "bold: best of its section": any(cell.best for cell in cells),
         f"{NOT_APART} not separated from best": any(c.verdict is Verdict.NOT_SEPARATED for c in cells),
         "#: ranks it may have": any(cell.ranks is not None for cell in cells),
-        "gain: mean share of the gap from random to supervised, by which rows are in order": any(
-            board.gained for board in boards
-        ),
+        "gain: mean share of the gap from random to supervised, by which rows are in order": gained,
         f"{LESS.strip()} less is better": any(cell.scale.direction is Direction.LOWER for cell in cells),
-        f"{OTHER_SETTINGS} settings other than its protocol's": any(board.unlike for board in boards),
+        f"{OTHER_SETTINGS} settings other than its protocol's": any(
+            column in board.unlike for column in columns
+        ),
     }
     told = ["± half a 95 % interval", "n: seeds", *(sign for sign, there in signs.items() if there)]
-    rank_nothing = any(not column.ranks for board in boards for column in board.columns)
     return [
         f"{'; '.join(told)}.",
-        *[f"Scores on {MACHINERY} check the machinery and rank nothing."] * rank_nothing,
+        *[f"Scores on {MACHINERY} check the machinery and rank nothing."] * (not _all_rank(columns)),
     ]
 
 
@@ -151,10 +158,9 @@ def on_columns(board: Board, columns: Iterable[Column]) -> str:
     return f"On {'; on '.join(told)}."
 
 
-def gains_in_short(boards: Sequence[Board]) -> tuple[str, ...]:
-    """How to read the gains, in a line."""
-    gains = [cell.gain for cell in cells_of(boards)]
-    apart = any(gain is not None and gain.separated is False for gain in gains)
+def gains_in_short(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """How to read the gains of these cells, in a line."""
+    apart = any(cell.gain is not None and cell.gain.separated is False for cell in cells)
     return (
         "± half a 95 % interval, paired by image; below: share of the gap from random to supervised"
         + f"; {NOT_APART} not separated from random" * apart
@@ -162,9 +168,8 @@ def gains_in_short(boards: Sequence[Board]) -> tuple[str, ...]:
     )
 
 
-def on_cells(boards: Sequence[Board]) -> list[str]:
-    """How to read the cells of these boards: values, intervals, marks."""
-    cells = cells_of(boards)
+def on_cells(cells: Sequence[Cell]) -> list[str]:
+    """How to read these cells: values, intervals, marks."""
     kinds = {cell.interval.kind for cell in cells if cell.interval is not None}
     bases = {cell.interval.between for cell in cells if cell.interval is not None}
     verdicts = {cell.verdict for cell in cells}
@@ -187,7 +192,7 @@ def on_cells(boards: Sequence[Board]) -> list[str]:
             f"[{OWN_SPREAD}] the variance between seeds is the row's own (n − 1 degrees of freedom): it lies "
             "above that of the other rows by more than an F test at 2/(n + 1) lets pass, or there are none."
         )
-    if any(scale.direction is Direction.LOWER for board in boards for scale in board.scales.values()):
+    if any(cell.scale.direction is Direction.LOWER for cell in cells):
         notes.append(f"{LESS.strip()} less is better.")
     if any(cell.best for cell in cells):
         notes.append("Bold: best pretext task of its section.")
@@ -207,17 +212,16 @@ def on_cells(boards: Sequence[Board]) -> list[str]:
     return notes
 
 
-def cells_of(boards: Sequence[Board]) -> list[Cell]:
-    """Every cell of these boards."""
-    rows = [row for board in boards for group in board.groups for row in group.rows]
-    rows += [row for board in boards for row in board.blind]
+def cells_of(board: Board) -> list[Cell]:
+    """Every cell of a board."""
+    rows = [*(row for group in board.groups for row in group.rows), *board.blind]
     return [cell for row in rows for cell in row.cells.values()]
 
 
-def on_versions(board: Board) -> list[str]:
+def on_versions(columns: Iterable[Column]) -> list[str]:
     """Protocols that stand there in several versions."""
     found: dict[tuple[str, str], set[int]] = {}
-    for column in board.columns:
+    for column in columns:
         found.setdefault((column.protocol, column.data), set()).add(column.version)
     return [
         f"{protocol} on {data} is there in versions {' and '.join(map(str, sorted(versions)))}: a "
@@ -236,12 +240,16 @@ def _on_ranking(board: Board) -> list[str]:
             "over data sets. Rows that lack a column are not ranked."
         )
     notes += [_on_sets(group, board) for group in board.groups if group.over_sets is not None]
-    return notes + on_machinery(board)
+    return notes + on_machinery(board.columns)
 
 
-def on_machinery(board: Board) -> list[str]:
+def _all_rank(columns: Iterable[Column]) -> bool:
+    return all(column.ranks for column in columns)
+
+
+def on_machinery(columns: Iterable[Column]) -> list[str]:
     """Of scores that rank nothing, where there are any."""
-    if all(column.ranks for column in board.columns):
+    if _all_rank(columns):
         return []
     return [
         f"Scores on {MACHINERY} check that the machinery works. They never rank pretext tasks, since the "

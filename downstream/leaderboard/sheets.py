@@ -14,6 +14,7 @@ from downstream.leaderboard.captions import (
     NOT_APART,
     OWN_SPREAD,
     apart,
+    cells_of,
     gains_in_short,
     group_title,
     heads_of,
@@ -159,7 +160,8 @@ def main_sheet(board: Board) -> Sheet:
     heads = summary + heads_of(board)
     told = (*footnotes.notes(), *board.notes)
     notes = (*how_to_read(board), *legend(board), *told)
-    short = (*in_short([board]), on_columns(board, board.columns), *told)
+    cells = cells_of(board)
+    short = (*in_short(cells, board, board.columns, board.gained), on_columns(board, board.columns), *told)
     title = "Scores in % (higher is better)" + ", where a head says nothing else" * several_scales(board)
     return Sheet("scores", title, heads, tuple(sections), notes, len(summary), short)
 
@@ -179,8 +181,8 @@ def gain_sheet(board: Board) -> Sheet:
         "Gain over the random twin, in points",
         heads_of(board),
         tuple(sections),
-        on_gains([board]),
-        short=gains_in_short([board]),
+        on_gains(cells_of(board)),
+        short=gains_in_short(cells_of(board)),
     )
 
 

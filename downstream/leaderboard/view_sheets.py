@@ -51,23 +51,28 @@ def view_sheets(laid: Laid) -> list[Sheet]:
     known = (*footnotes.notes(), *_on_absent(laid), *laid.base.notes)
     notes, short = (*_how_to_read(laid), *known), (*_in_short(laid), *known)
     scores = Sheet(NAME, title, (*summary, *_heads(laid)), tuple(sections), notes, len(summary), short)
-    cells = [cell for rows in laid.lines.values() for own in rows.values() for cell in own.values()]
-    return [scores, *([_gains(laid)] if any(cell.gain for cell in cells) else [])]
+    return [scores, *([_gains(laid)] if any(cell.gain for cell in _cells(laid)) else [])]
 
 
 def _how_to_read(laid: Laid) -> list[str]:
     return [
-        *on_cells(laid.boards),
+        *on_cells(_cells(laid)),
         COMPARED,
         *([STAGES] if laid.axes.has(STAGE) else []),
-        *on_versions(laid.base),
-        *on_machinery(laid.base),
+        *on_versions(_all_columns(laid)),
+        *on_machinery(_all_columns(laid)),
         *(f"Scores: {described(laid.base, c, spread_of(laid.boards, c))}" for c in _all_columns(laid)),
     ]
 
 
 def _in_short(laid: Laid) -> list[str]:
-    return [*in_short(laid.boards), on_columns(laid.base, _all_columns(laid))]
+    columns = _all_columns(laid)
+    return [*in_short(_cells(laid), laid.base, columns), on_columns(laid.base, columns)]
+
+
+def _cells(laid: Laid) -> list[Cell]:
+    """What the view shows."""
+    return [cell for rows in laid.lines.values() for own in rows.values() for cell in own.values()]
 
 
 def _line(laid: Laid, label: str, own: Mapping[Hashable, Cell], footnotes: Footnotes) -> Line:
@@ -88,7 +93,7 @@ def _gains(laid: Laid) -> Sheet:
         )
         sections += [Shown(_title(laid, section), lines)] if lines else []
     title = f"Gain over the random twin, in points: {_named(laid)}"
-    notes, short = on_gains(laid.boards), gains_in_short(laid.boards)
+    notes, short = on_gains(_cells(laid)), gains_in_short(_cells(laid))
     return Sheet(f"{NAME}_gains", title, _heads(laid), tuple(sections), notes, short=short)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from downstream.judge.records import Record
 from downstream.leaderboard import Tables, View, build
-from downstream.leaderboard.captions import how_to_read, in_short, legend
+from downstream.leaderboard.captions import cells_of, how_to_read, in_short, legend
 from pretextbench import board as boards
 from pretextbench.schema import Leaderboard, Notes
 
@@ -53,7 +53,8 @@ def test_what_must_be_known_is_there_and_explanations_are_not() -> None:
     ],
 )
 def test_only_signs_that_are_there_are_told(records: list[Record], there: str, absent: str) -> None:
-    told = " ".join(in_short([build(records)]))
+    board = build(records)
+    told = " ".join(in_short(cells_of(board), board, board.columns))
     assert [sign for sign in there.split("; ") if sign not in told] == []
     assert [sign for sign in absent.split() if sign in told] == []
 
@@ -65,6 +66,20 @@ def test_a_view_is_short_too_but_says_what_it_is_of() -> None:
     assert "grid.batch_size" not in short
     assert "says nothing of other seeds" not in short
     assert "says nothing of other seeds" in printed(records, short=False, view=View(columns=("seed",)))
+
+
+def test_signs_of_a_view_are_those_of_its_own_cells() -> None:
+    other = [one("rotation", *COLUMNS[0], seed, "photos", backbone="large") for seed in range(3)]
+    records = [*other, *benchmark(), *blind()]
+    records = [r for r in records if r.evaluation.protocol == "frozen_classification"]
+    assert "gain: mean share" in printed(records, short=True)
+    assert "[i] one run" in printed(records, short=True)  # predictors without an encoder
+    for short in (True, False):
+        view = printed(records, short=short, view=View(columns=("backbone",)))
+        assert "since they see no encoder" in view
+        scores = view.partition("Gain over the random twin")[0]
+        assert "one run" not in scores
+        assert "gain: mean share" not in scores
 
 
 @pytest.mark.parametrize("notes", list(Notes))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from hydra.utils import get_method
@@ -56,7 +58,14 @@ def on_half() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _ends_with(starter: BaseProcess) -> None:
+    starter.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _alone(work: str, arguments: tuple[Any, ...]) -> None:
+    if starter := parent_process():  # that may be killed, and then ends nobody
+        threading.Thread(target=_ends_with, args=(starter,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one is told, and ends it
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):

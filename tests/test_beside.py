@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +42,41 @@ def test_work_ends_with_its_block(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert time.monotonic() - begun < 60
     assert not multiprocessing.active_children()
+
+
+STARTS = """
+import multiprocessing, time
+from pretextbench import beside
+beside.cores = lambda: 2
+if __name__ == "__main__":
+    with beside.beside("time.sleep", 300.0):
+        print(multiprocessing.active_children()[0].pid, flush=True)
+        time.sleep(300)
+"""
+
+
+def state(process: str) -> str:
+    """What a process does, empty where it is gone, or waits for nothing but its parent."""
+    told = subprocess.run(["ps", "-o", "stat=", "-p", process], capture_output=True, text=True)
+    return told.stdout.strip() if "Z" not in told.stdout else ""
+
+
+def test_work_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "starts.py").write_text(STARTS)
+    command = [sys.executable, str(tmp_path / "starts.py")]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(module.__file__).parent.parent)},
+    ) as one:
+        assert one.stdout is not None
+        worker = one.stdout.readline().decode().strip()
+        assert state(worker)
+        one.kill()
+    until = time.monotonic() + 60
+    while state(worker):
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_one_core_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

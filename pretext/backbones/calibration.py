@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -28,6 +29,11 @@ def without_batchnorm(backbone: Backbone) -> Backbone:
     if isinstance(backbone, SideBySide):
         return backbone.with_halves([without_batchnorm(half) for half in backbone.halves()])
     kind = networks.class_path(type(backbone))
+    if "batchnorm" not in inspect.signature(type(backbone)).parameters:
+        raise ValueError(
+            f"{type(backbone).__name__} is no chain whose BatchNorm can be taken into its weights: a network "
+            "for that has an argument batchnorm, as SmallNet and AlexNet"
+        )
     with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced, must not shift anybody's draws
         plain = networks.build(kind, {**backbone.arguments, "batchnorm": False}, backbone.in_channels)
     like = next(backbone.parameters())

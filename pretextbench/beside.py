@@ -1,7 +1,7 @@
 """Work that another process does beside this one, each on half of the cores.
 
-A small network keeps two cores less than two thirds busy, so two that are trained side by side are done
-before the same two are one after the other.
+A second core trains a small network half as fast again, not twice as fast: two that are trained side by side
+are done before the same two are one after the other.
 """
 
 from __future__ import annotations

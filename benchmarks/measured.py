@@ -259,7 +259,7 @@ def steps() -> str:
         f"on as many images of the same sizes, with the same optimiser: median {middle:.2f}, where "
         f"{found['limit']:g} is asked for. Views: what drawing them takes of that; multiply-adds: the same "
         f"ratio of those. On {found['machine']['threads']} threads, {found['machine']['processor']}. "
-        "`python -m benchmarks.steps`"
+        "`python -m benchmarks.steps NAME --backbone … --images …`, with those of its line."
     )
     head = ["task", "network", "images", "step / bare", "views / bare", "multiply-adds / bare"]
     why = [(reason, [name for name in names if name in above]) for reason, names in REASONS.items()]

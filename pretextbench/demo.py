@@ -65,16 +65,15 @@ def show_demo(wait: Callable[[], object]) -> list[str]:
     Raises:
         ValueError: settings that leave no score to show.
     """
-    line = [*SMALL, *HydraConfig.get().overrides.task]
-    context = _context(line)
+    context = _context()
     if context.cfg.dry_run:
-        every = [*_own(context), _destroyed(line)]
+        every = [*_own(context), _destroyed()]
         show_plan([each.context for each in every], [[each.run] for each in every])
         return []
     with on_half():
         rows = [_row(each) for each in _own(context)]
     wait()
-    rows.append(_row(_destroyed(line)))
+    rows.append(_row(_destroyed()))
     console.print(_table(rows))
     console.print(
         "mAP of a linear probe on frozen features of lightness, on test; gains with their 95 % "
@@ -96,11 +95,11 @@ def judge_destroyed(words: list[str]) -> None:
     schema.register()
     with composed(words) as cfg, opened(cfg) as context:
         if context.device.type == "cpu":
-            _row(_destroyed([*SMALL, *HydraConfig.get().overrides.task]))
+            _row(_destroyed())
 
 
-def _context(line: list[str]) -> Context:
-    return Context(compose("config", overrides=line))
+def _context(*more: str) -> Context:
+    return Context(compose("config", overrides=[*SMALL, *HydraConfig.get().overrides.task, *more]))
 
 
 def _own(context: Context) -> list[Wanted]:
@@ -109,8 +108,8 @@ def _own(context: Context) -> list[Wanted]:
     return _checked([Wanted("random weights", context, twin), Wanted(asked.title, context, asked)])
 
 
-def _destroyed(line: list[str]) -> Wanted:
-    context = _context([*line, DESTROYED])
+def _destroyed() -> Wanted:
+    context = _context(DESTROYED)
     asked = context.runs[0]
     return _checked([Wanted(f"{asked.title}, colours of other scenes", context, asked)])[0]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from torch import nn
 
 from downstream.judge.kept import KeptHead
@@ -24,7 +22,7 @@ from pretext.encoder import Encoder, open_encoder
 from pretext.foreign.module import bare, wrap
 from pretextbench import hints, places, preflight, schema
 from pretextbench.board import show_board
-from pretextbench.configurations import CONF
+from pretextbench.composed import composed
 from pretextbench.context import Context, opened
 from pretextbench.encoders import named_encoder
 from pretextbench.heads import open_head, resolution
@@ -188,14 +186,11 @@ def _bench(
         raise ValueError(f"options: {twice!r} is for the function's own arguments to say, or for another one")
     line = [*own, *asked]
     schema.register()
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+    with ExitStack() as until:
         try:
-            cfg = compose("config", overrides=["logger=none", *named, *line], return_hydra_config=True)
+            cfg = until.enter_context(composed(["logger=none", *named, *line]))
         except HydraException as error:
             raise ValueError(hints.explain(error, line)) from error
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            cfg.pop("hydra")
         for key, value in {**values, "output": str(output)}.items():
             OmegaConf.update(cfg, key, None if value is None else _literal(value))
         if given is not None:

@@ -169,7 +169,6 @@ class _Made:
         self._free = free
         self._kind, self._build = kind, build(kind)
         self._known: dict[bytes, Any] = {}
-        self._last: tuple[bytes, Any] = (b"", None)
         self._mappings: dict[bytes, dict[str, Any]] = {}
 
     def of(self, struct: Any) -> Any:
@@ -187,11 +186,8 @@ class _Made:
     def once(self, raw: msgspec.Raw) -> Any:
         """The dataclass of some JSON."""
         content = bytes(raw)
-        if content == self._last[0]:  # as in one file most are: told sooner than by its hash
-            return self._last[1]
         if (made := self._known.get(content)) is None:
             made = self._known[content] = self.of(_decoder(self.wire).decode(content))
-        self._last = content, made
         return made
 
 
